@@ -1,0 +1,70 @@
+# One target per task of a developer. `make` alone lists them; docs/TESTING.md says what each suite shows.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools that are not part of the toolchain are built once, below target/, in the version named here.
+TOOLS := $(CURDIR)/target/tools
+export PATH := $(TOOLS)/bin:$(PATH)
+
+# For cargo-llvm-cov, where the toolchain has no llvm-tools component but Debian's llvm-19 is installed.
+LLVM_19 := $(shell command -v llvm-cov-19)
+ifneq ($(LLVM_19),)
+export LLVM_COV ?= llvm-cov-19
+export LLVM_PROFDATA ?= llvm-profdata-19
+endif
+
+.PHONY: help build test lint fmt doc demo ci clients clients-full image-test crash coverage mutants check-deny nightly
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+build: ## Build everything, for debugging
+	cargo build --workspace --locked
+
+test: ## Run the tests (README's second command)
+	cargo test --workspace --locked
+
+lint: ## What CI refuses: formatting, clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## Format the code
+	cargo fmt --all
+
+doc: ## Build the documentation of the code; a broken link is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+demo: ## A failover seen with the eyes, offline (README's first command)
+	cargo run --locked -- demo
+
+ci: ## Everything CI does
+	.ci/run
+
+clients: build ## Real clients through rota: curl, the OpenAI and Anthropic SDKs, Codex
+	python3 tests/clients/run.py
+
+clients-full: build ## The same, and Claude Code and OpenCode
+	python3 tests/clients/run.py --full
+
+image-test: ## The container image without an engine (needs root)
+	cargo build --release --locked --bin rota
+	tests/image/run.sh target/release/rota
+
+crash: ## The store under SIGKILL, failing syscalls and power cuts, in full length (needs strace)
+	ROTA_CRASH=full cargo test --release --locked --test crash -- --nocapture
+
+coverage: ## Line coverage of the tests, as a table
+	@command -v cargo-llvm-cov >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-llvm-cov@0.9.1
+	cargo llvm-cov --workspace --locked
+
+mutants: ## Mutation tests of the pure core
+	@command -v cargo-mutants >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-mutants@27.1.0
+	cargo mutants --package rota-proxy --file 'src/engine/**' --output target/mutants -- --lib
+
+check-deny: ## Banned crates, licences, sources
+	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2
+	cargo deny --workspace check bans licenses sources
+
+nightly: lint test doc crash clients-full image-test check-deny coverage mutants ## All of it; hours

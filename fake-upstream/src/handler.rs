@@ -1,0 +1,234 @@
+//! One request from its head to its reply: recorded, checked, answered, shaped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderValue, UPGRADE};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use crate::ask::{Ask, Head};
+use crate::body::{BrokenOff, PlayBody};
+use crate::fault::Fault;
+use crate::hub::Hub;
+use crate::recorder::{Entry, Outcome, Recorded, Slot};
+use crate::reply::Reply;
+use crate::routes::{Provider, Route};
+use crate::serve::{self, Checked, Here};
+use crate::shape::{self, Cut, Play};
+use crate::wire::{Link, Takeover};
+use crate::{auth, control, errors, messages, upload};
+
+/// Headers that say which conversation a request belongs to.
+const AFFINITY_HEADERS: [&str; 12] = [
+    "conversation_id",
+    "session-id",
+    "session_id",
+    "thread-id",
+    "x-claude-code-agent-id",
+    "x-claude-code-session-id",
+    "x-client-request-id",
+    "x-codex-installation-id",
+    "x-codex-turn-state",
+    "x-rota-session",
+    "x-session-affinity",
+    "x-session-id",
+];
+/// The same in bodies: the name shown and where it is.
+const AFFINITY_FIELDS: [(&str, &str); 7] = [
+    ("client_metadata.installation_id", "/client_metadata/x-codex-installation-id"),
+    ("client_metadata.session_id", "/client_metadata/session_id"),
+    ("client_metadata.thread_id", "/client_metadata/thread_id"),
+    ("metadata.user_id", "/metadata/user_id"),
+    ("previous_response_id", "/previous_response_id"),
+    ("prompt_cache_key", "/prompt_cache_key"),
+    ("thread.previous_message_id", "/thread/previous_message_id"),
+];
+
+/// Answers one request. `link` is there when the connection can be taken over.
+pub(crate) async fn answer(
+    hub: Arc<Hub>,
+    request: Request<Incoming>,
+    link: Option<Arc<Link>>,
+) -> Result<Response<PlayBody>, BrokenOff> {
+    let (parts, body) = request.into_parts();
+    let head = Head::new(parts.method, &parts.uri, parts.headers);
+    if head.path.starts_with(control::PREFIX) {
+        return Ok(control::answer(&hub, head, body).await);
+    }
+    let is_head = head.method == Method::HEAD;
+    let entry = open_entry(&hub, &head);
+    let (reply, fault) = match decide(&hub, head, body, &entry).await {
+        Ok(decided) => decided,
+        Err(upload::Left) => return Err(BrokenOff::midway()),
+    };
+    let mut play = shape::play(reply, fault.as_ref(), &hub.gates).await;
+    if is_head || play.status == StatusCode::NOT_MODIFIED || play.status == StatusCode::NO_CONTENT {
+        play.steps.clear();
+        play.length = None;
+    }
+    entry.update(|recorded| {
+        recorded.status = Some(play.status.as_u16());
+        recorded.faulted = fault.is_some();
+    });
+    deliver(play, entry, link).await
+}
+
+/// Reads as much of the request as its answer needs, and finds the answer.
+async fn decide(
+    hub: &Arc<Hub>,
+    head: Head,
+    body: Incoming,
+    entry: &Entry,
+) -> Result<(Reply, Option<Fault>), upload::Left> {
+    if head.headers.contains_key(UPGRADE) {
+        return Ok((errors::openai(426, "upgrade_not_supported", "Use HTTP."), None));
+    }
+    let anthropic = head.headers.contains_key("anthropic-version");
+    let route = Route::of(&head.method, &head.path, anthropic);
+    let (checked, early, cap) = {
+        let mut world = hub.world();
+        let checked = Checked::of(&mut world, &head, &route, hub.clock.now_ms());
+        let early = serve::early(&mut world, &head, &checked, hub.clock.now());
+        (checked, early, world.script.kept_body_bytes)
+    };
+    if let Some((reply, fault)) = early {
+        let observer = entry.observer();
+        tokio::spawn(async move {
+            // How far the upload came is in the record; its end does not matter.
+            let _ended = upload::drain(body, &observer, 0).await;
+        });
+        return Ok((reply, Some(fault)));
+    }
+    let ask = match upload::receive(head, body, entry, route.provider(), cap).await? {
+        Ok(ask) => ask,
+        Err(refused) => return Ok((refused, None)),
+    };
+    note_body(hub, entry, &ask, &route);
+    if route.provider() == Some(Provider::Anthropic)
+        && (ask.oversize || ask.body.len() as u64 > messages::MAX_BODY)
+    {
+        return Ok((errors::anthropic(413, "Request exceeds the maximum size"), None));
+    }
+    let origin = hub.origin.get().map(String::as_str).unwrap_or_default();
+    let here = Here { origin, now: hub.clock.now() };
+    Ok(serve::answer(&mut hub.world(), &ask, &route, checked, here))
+}
+
+/// Hands the reply to the HTTP library, or takes the connection from it.
+async fn deliver(
+    mut play: Play,
+    mut entry: Entry,
+    link: Option<Arc<Link>>,
+) -> Result<Response<PlayBody>, BrokenOff> {
+    if let Some(gate) = play.head_gate.take() {
+        gate.pass().await;
+    }
+    let mut broken_after = None;
+    match (play.wire.take(), link) {
+        (None, _) => {}
+        (Some(fault), Some(link)) => {
+            link.give(Takeover { play, fault, entry });
+            // The connection drops this future when it takes itself away.
+            return std::future::pending().await;
+        }
+        (Some(fault), None) => match fault.cut {
+            // Where bytes of a reply cannot be counted, a cut before the body
+            // means no reply, and one within it ends the stream with an error.
+            Some(Cut::Reply(_)) => {
+                entry.end(Outcome::Broken);
+                return Err(if play.refuses { BrokenOff::refused() } else { BrokenOff::midway() });
+            }
+            Some(Cut::Body(bytes)) => broken_after = Some(bytes),
+            None => {}
+        },
+    }
+    let body = PlayBody::new(play.steps, play.pace, Some(entry));
+    let mut response = Response::new(match broken_after {
+        Some(bytes) => body.broken_after(bytes),
+        None => body,
+    });
+    *response.status_mut() = play.status;
+    *response.headers_mut() = play.headers;
+    if let Some(length) = play.length {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(response)
+}
+
+fn open_entry(hub: &Hub, head: &Head) -> Entry {
+    let target =
+        if head.query.is_empty() { head.path.clone() } else { format!("{}?{}", head.path, head.query) };
+    let mut raw = format!("{} {target}\r\n", head.method).into_bytes();
+    for (name, value) in &head.headers {
+        raw.extend_from_slice(name.as_str().as_bytes());
+        raw.extend_from_slice(b": ");
+        raw.extend_from_slice(value.as_bytes());
+        raw.extend_from_slice(b"\r\n");
+    }
+    let world = hub.world();
+    let headers = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), world.masked(&String::from_utf8_lossy(value.as_bytes()))))
+        .collect();
+    let affinity = AFFINITY_HEADERS
+        .iter()
+        .filter(|name| head.headers.contains_key(**name))
+        .map(|name| ((*name).to_owned(), head.header(name).to_owned()))
+        .collect::<BTreeMap<_, _>>();
+    let identity = auth::identify(&world, head);
+    let recorded = Recorded {
+        seq: 0,
+        at_ms: hub.clock.now_ms(),
+        method: head.method.to_string(),
+        path: world.masked(&target),
+        slot: identity.as_ref().map(|(_, slot)| *slot),
+        account: identity.map(|(id, _)| id),
+        model: String::new(),
+        headers,
+        body_len: 0,
+        body_sha256: None,
+        affinity,
+        status: None,
+        sent: 0,
+        faulted: false,
+        outcome: Outcome::Open,
+    };
+    drop(world);
+    hub.recorder.open(recorded, Bytes::from(raw))
+}
+
+fn note_body(hub: &Hub, entry: &Entry, ask: &Ask, route: &Route) {
+    let model = serve::model(ask, route);
+    let owner = serve::owner_of_refresh_token(&hub.world(), ask, route);
+    let found: Vec<(String, String)> = AFFINITY_FIELDS
+        .iter()
+        .filter_map(|(name, place)| {
+            let value = ask.json.pointer(place).and_then(Value::as_str)?;
+            Some(((*name).to_owned(), value.to_owned()))
+        })
+        .collect();
+    entry.update(|recorded| {
+        recorded.model = model;
+        recorded.affinity.extend(found);
+        if let Some(owner) = owner {
+            recorded.account = Some(owner);
+            recorded.slot = Some(Slot::Body);
+        }
+    });
+}
+
+/// A small JSON answer that is not recorded.
+pub(crate) fn unrecorded(status: u16, body: &Value) -> Response<PlayBody> {
+    let mut response = Response::new(PlayBody::new(
+        [crate::shape::Step::Bytes(Bytes::from(json!(body).to_string()))].into(),
+        crate::shape::Pace::Whole,
+        None,
+    ));
+    *response.status_mut() = crate::reply::code(status);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

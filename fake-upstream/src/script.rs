@@ -1,0 +1,265 @@
+//! What the fake is told before it starts. Reads from JSON or TOML for the
+//! program and is built by methods in tests. No running state lives here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::Account;
+
+/// More than the largest body that a provider takes (32 MiB).
+const KEPT_BODY_BYTES: usize = 40 * 1024 * 1024;
+
+/// Everything the fake starts from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Script {
+    /// The accounts, in the order in which tests name them.
+    pub accounts: Vec<Account>,
+    /// Models shown on model lists. Requests may name others too.
+    pub models: Vec<String>,
+    /// What the models answer.
+    pub text: String,
+    /// How many text deltas a stream has; the text is repeated to fill them.
+    pub deltas: u32,
+    /// A tool the models call once before they answer.
+    pub tool: Option<ToolCall>,
+    /// Invalidates further tokens when three are tried within ten seconds of
+    /// an invalidated one, as the ChatGPT backend was seen to do.
+    pub cascade: bool,
+    /// Sends an account's own cookie and reports one that comes back with
+    /// another account.
+    pub cookies: bool,
+    /// Holds `/backend-api/codex/responses` to what that backend demands
+    /// (`store: false`, `stream: true`, `instructions`).
+    pub strict_codex: bool,
+    /// Most bytes of one request body that are kept; a longer one is hashed,
+    /// counted and answered without being read as JSON. Lower it where the
+    /// memory of the process is measured.
+    pub kept_body_bytes: usize,
+    /// Which fields the Claude usage page has.
+    pub claude_usage: ClaudeUsage,
+    /// Starts the clock at this many milliseconds since the epoch and keeps it
+    /// still until it is moved. `None`: the wall clock plus what it is moved by.
+    pub clock_ms: Option<i64>,
+}
+
+/// The shapes in which the Claude usage page was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaudeUsage {
+    /// Old fields and new list.
+    Both,
+    /// Only `five_hour`, `seven_day` and their like.
+    Fields,
+    /// Only the `limits` list.
+    Limits,
+}
+
+/// A tool call that the models make before they answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    /// Name of the tool. It is called only when the request offers it.
+    pub name: String,
+    /// Arguments as JSON text.
+    pub arguments: String,
+}
+
+/// Why a script was refused.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BadScript {
+    /// Two accounts have the same id.
+    DuplicateAccount(String),
+    /// Two accounts hold the same credential; the ids are named, not the credential.
+    SharedCredential(String, String),
+    /// An account has no id.
+    UnnamedAccount,
+    /// The text does not parse; the parser's own words.
+    Unreadable(String),
+}
+
+impl std::fmt::Display for BadScript {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::DuplicateAccount(id) => {
+                write!(f, "account id {id:?} is used twice; give each account its own id")
+            }
+            Self::SharedCredential(one, other) => write!(
+                f,
+                "accounts {one:?} and {other:?} hold the same credential; a request could not tell them apart"
+            ),
+            Self::UnnamedAccount => write!(f, "an account has no id; give it one"),
+            Self::Unreadable(why) => write!(f, "the script does not parse: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for BadScript {}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            accounts: Vec::new(),
+            models: ["gpt-5.1-codex", "gpt-5.1", "claude-sonnet-4-5", "claude-opus-4-5", "gemini-2.5-pro"]
+                .map(String::from)
+                .to_vec(),
+            text: "PONG".into(),
+            deltas: 2,
+            tool: None,
+            cascade: false,
+            cookies: false,
+            strict_codex: true,
+            kept_body_bytes: KEPT_BODY_BYTES,
+            claude_usage: ClaudeUsage::Both,
+            clock_ms: None,
+        }
+    }
+}
+
+impl Script {
+    /// A script without accounts: every credential is unknown.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an account.
+    #[must_use]
+    pub fn account(mut self, account: Account) -> Self {
+        self.accounts.push(account);
+        self
+    }
+
+    /// Sets what the models answer.
+    #[must_use]
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.text = text.into();
+        self
+    }
+
+    /// Sets how many text deltas a stream has.
+    #[must_use]
+    pub fn deltas(mut self, count: u32) -> Self {
+        self.deltas = count;
+        self
+    }
+
+    /// Makes the models call a tool before they answer.
+    #[must_use]
+    pub fn tool(mut self, name: impl Into<String>, arguments: impl Into<String>) -> Self {
+        self.tool = Some(ToolCall { name: name.into(), arguments: arguments.into() });
+        self
+    }
+
+    /// Turns the invalidation cascade on.
+    #[must_use]
+    pub fn cascade(mut self) -> Self {
+        self.cascade = true;
+        self
+    }
+
+    /// Turns the account cookies on.
+    #[must_use]
+    pub fn cookies(mut self) -> Self {
+        self.cookies = true;
+        self
+    }
+
+    /// Lets `/backend-api/codex/responses` take what the real one refuses.
+    #[must_use]
+    pub fn lenient_codex(mut self) -> Self {
+        self.strict_codex = false;
+        self
+    }
+
+    /// Sets how many bytes of one request body are kept.
+    #[must_use]
+    pub fn keep_body_bytes(mut self, bytes: usize) -> Self {
+        self.kept_body_bytes = bytes;
+        self
+    }
+
+    /// Sets which fields the Claude usage page has.
+    #[must_use]
+    pub fn claude_usage(mut self, form: ClaudeUsage) -> Self {
+        self.claude_usage = form;
+        self
+    }
+
+    /// Freezes the clock at `ms` since the epoch; it moves only when it is moved.
+    #[must_use]
+    pub fn clock_at(mut self, ms: i64) -> Self {
+        self.clock_ms = Some(ms);
+        self
+    }
+
+    /// Reads a script from JSON, or from TOML when the text is not JSON.
+    ///
+    /// # Errors
+    /// The parser's words with the line, or a contradiction between accounts.
+    pub fn parse(text: &str) -> Result<Self, BadScript> {
+        let looks_like_json = text.trim_start().starts_with('{');
+        let script: Self = if looks_like_json {
+            serde_json::from_str(text).map_err(|error| BadScript::Unreadable(error.to_string()))?
+        } else {
+            toml::from_str(text).map_err(|error| BadScript::Unreadable(error.to_string()))?
+        };
+        script.check()?;
+        Ok(script)
+    }
+
+    /// Refuses a script that contradicts itself.
+    pub(crate) fn check(&self) -> Result<(), BadScript> {
+        for (place, account) in self.accounts.iter().enumerate() {
+            if account.id.is_empty() {
+                return Err(BadScript::UnnamedAccount);
+            }
+            let before = self.accounts.get(..place).unwrap_or_default();
+            for other in before {
+                if other.id == account.id {
+                    return Err(BadScript::DuplicateAccount(account.id.clone()));
+                }
+                if credentials(other).any(|one| credentials(account).any(|two| one == two)) {
+                    return Err(BadScript::SharedCredential(other.id.clone(), account.id.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every credential an account answers to.
+pub(crate) fn credentials(account: &Account) -> impl Iterator<Item = &str> {
+    account
+        .api_keys
+        .iter()
+        .map(String::as_str)
+        .chain(account.access_tokens.iter().map(|token| token.token.as_str()))
+        .chain(account.refresh_tokens.iter().map(|token| token.token.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_reads_the_same_from_json_and_toml() {
+        let built = Script::new().account(Account::new("a").api_key("sk-a")).text("hi");
+        let json = r#"{"text":"hi","accounts":[{"id":"a","org_id":"org-a","user_id":"user-a","plan":"plus","api_keys":["sk-a"]}]}"#;
+        let toml = "text = \"hi\"\n[[accounts]]\nid = \"a\"\norg_id = \"org-a\"\nuser_id = \"user-a\"\nplan = \"plus\"\napi_keys = [\"sk-a\"]\n";
+        assert_eq!(Script::parse(json).expect("json"), built);
+        assert_eq!(Script::parse(toml).expect("toml"), built);
+    }
+
+    #[test]
+    fn a_script_that_contradicts_itself_is_refused_without_naming_the_credential() {
+        let twice = Script::new()
+            .account(Account::new("a").api_key("sk-x"))
+            .account(Account::new("b").api_key("sk-x"));
+        let words = twice.check().expect_err("shared").to_string();
+        assert!(words.contains("\"a\" and \"b\"") && !words.contains("sk-x"), "{words}");
+        let same = Script::new().account(Account::new("a")).account(Account::new("a"));
+        assert!(matches!(same.check(), Err(BadScript::DuplicateAccount(id)) if id == "a"));
+        assert!(matches!(Script::new().account(Account::new("")).check(), Err(BadScript::UnnamedAccount)));
+        assert!(matches!(Script::parse("{\"acounts\":[]}"), Err(BadScript::Unreadable(_))));
+    }
+}

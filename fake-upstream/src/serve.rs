@@ -1,0 +1,242 @@
+//! What a request that has arrived is answered: fault, refusal, or the endpoint.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::account::Account;
+use crate::ask::{Ask, Head};
+use crate::auth::{self, Caller};
+use crate::conversation::Turn;
+use crate::fault::Fault;
+use crate::fault_table::{Phase, Target};
+use crate::limits::{self, Meter};
+use crate::reply::{Content, Reply};
+use crate::routes::{Api, Door, Provider, Route};
+use crate::seal::{Purpose, open, seal};
+use crate::world::World;
+use crate::{chat, device, errors, files, gemini, messages, models, responses, shape, token, usage};
+
+/// Name of the cookie that is bound to an account.
+const COOKIE: &str = "__cf_bm";
+
+/// A request after the check of its credential.
+#[derive(Debug)]
+pub(crate) enum Checked {
+    /// The endpoint wants no credential.
+    Open(Door),
+    Passed(Api, Caller),
+    Refused(Reply),
+}
+
+impl Checked {
+    pub(crate) fn of(world: &mut World, head: &Head, route: &Route, now_ms: i64) -> Self {
+        match route {
+            Route::Api(api) => match auth::check(world, head, api.provider(), now_ms) {
+                Ok(caller) => Self::Passed(api.clone(), caller),
+                Err(reply) => Self::Refused(reply),
+            },
+            Route::Door(door) => Self::Open(*door),
+        }
+    }
+
+    fn account(&self) -> Option<&str> {
+        match self {
+            Self::Passed(_, caller) => Some(&caller.id),
+            Self::Open(_) | Self::Refused(_) => None,
+        }
+    }
+}
+
+/// The fault that a request meets before its body is read, with its reply.
+pub(crate) fn early(world: &mut World, head: &Head, checked: &Checked, now: i64) -> Option<(Reply, Fault)> {
+    let target =
+        Target { account: checked.account(), model: "", path: &head.path, method: head.method.as_str() };
+    let fault = world.faults.choose(Phase::Head, target)?;
+    let reply = shape::replacement(&fault, "", now)?;
+    Some((reply, fault))
+}
+
+/// Answers a whole request; the fault that is to shape the reply comes with it.
+pub(crate) fn answer(
+    world: &mut World,
+    ask: &Ask,
+    route: &Route,
+    checked: Checked,
+    here: Here<'_>,
+) -> (Reply, Option<Fault>) {
+    let token_owner = owner_of_refresh_token(world, ask, route);
+    let model = model(ask, route);
+    let target = Target {
+        account: checked.account().or(token_owner.as_deref()),
+        model: &model,
+        path: &ask.head.path,
+        method: ask.head.method.as_str(),
+    };
+    let fault = world.faults.choose(Phase::Whole, target);
+    let replaced = fault.as_ref().and_then(|fault| shape::replacement(fault, &model, here.now));
+    let commits = fault.as_ref().is_none_or(|fault| fault.committed);
+    match replaced {
+        Some(reply) if !commits => (reply, fault),
+        Some(reply) => {
+            let _thrown_away = handle(world, ask, checked, here);
+            (reply, fault)
+        }
+        None => (handle(world, ask, checked, here), fault),
+    }
+}
+
+/// Where and when a request is answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Here<'a> {
+    pub(crate) origin: &'a str,
+    pub(crate) now: i64,
+}
+
+/// The account whose refresh token a token endpoint was given.
+pub(crate) fn owner_of_refresh_token(world: &World, ask: &Ask, route: &Route) -> Option<String> {
+    if !matches!(route, Route::Door(Door::Token(_))) {
+        return None;
+    }
+    let place = world.place_of_credential(&ask.parameter("refresh_token")?)?;
+    world.accounts.get(place).map(|account| account.id.clone())
+}
+
+/// The model that a request names, empty when it names none.
+pub(crate) fn model(ask: &Ask, route: &Route) -> String {
+    if let Route::Api(Api::Gemini { model, .. }) = route {
+        return model.clone();
+    }
+    ask.text("model").to_owned()
+}
+
+fn handle(world: &mut World, ask: &Ask, checked: Checked, here: Here<'_>) -> Reply {
+    match checked {
+        Checked::Open(door) => open_endpoint(world, ask, door, here),
+        Checked::Refused(reply) => with_request_id(world, reply),
+        Checked::Passed(api, caller) => {
+            let reply = guarded(world, ask, &api, &caller, here.now);
+            with_request_id(world, reply)
+        }
+    }
+}
+
+fn open_endpoint(world: &mut World, ask: &Ask, door: Door, here: Here<'_>) -> Reply {
+    match door {
+        Door::Authorize => device::authorize(world, ask),
+        Door::DeviceCode => device::user_code(world),
+        Door::DeviceToken => device::poll(world, ask, here.origin),
+        Door::Probe => Reply::json(200, &json!({"fake_upstream": true})),
+        Door::Revoke => token::revoke(world, ask),
+        Door::Token(vendor) => token::exchange(world, ask, vendor, here.now),
+        Door::Unknown => {
+            let words = format!("Invalid URL ({} {})", ask.head.method, ask.head.path);
+            errors::openai(404, "unknown_url", &words)
+        }
+    }
+}
+
+fn guarded(world: &mut World, ask: &Ask, api: &Api, caller: &Caller, now: i64) -> Reply {
+    check_cookie(world, ask, caller);
+    let mut reply = if api.is_metered() {
+        metered(world, ask, api, caller, now)
+    } else {
+        endpoint(Turn { world, ask, caller, now }, api)
+    };
+    if world.script.cookies {
+        let value = seal(Purpose::Cookie, &[&caller.id]);
+        reply.add("set-cookie", &format!("{COOKIE}={value}; path=/; HttpOnly; Secure; SameSite=None"));
+    }
+    reply
+}
+
+fn metered(world: &mut World, ask: &Ask, api: &Api, caller: &Caller, now: i64) -> Reply {
+    let model = model(ask, &Route::Api(api.clone()));
+    let Some(account) = world.accounts.get_mut(caller.place) else {
+        return errors::openai(401, "invalid_api_key", "The account is gone.");
+    };
+    if !model.is_empty() && !account.may_use(&model) {
+        return model_refused(api.provider(), caller.meter, &model);
+    }
+    limits::roll(account, now);
+    let before = (account.quota.clone(), account.five_hour.clone());
+    if !limits::spend(account, now) {
+        return limits::refusal(account, caller.meter, now);
+    }
+    let mut reply = endpoint(Turn { world, ask, caller, now }, api);
+    if let Some(account) = world.accounts.get_mut(caller.place) {
+        if !reply.status.is_success() {
+            give_back(account, before);
+        }
+        limits::headers(account, caller.meter, now, &mut reply);
+    }
+    reply
+}
+
+/// A refused request costs nothing.
+fn give_back(account: &mut Account, before: (Option<crate::account::Quota>, crate::account::Window)) {
+    (account.quota, account.five_hour) = before;
+}
+
+fn endpoint(turn: Turn<'_>, api: &Api) -> Reply {
+    match api {
+        Api::Chat => chat::create(turn),
+        Api::ClaudeProfile => usage::profile(turn),
+        Api::ClaudeUsage => usage::claude(turn),
+        Api::CodexUsage => usage::codex(turn),
+        Api::Compact(provider) => responses::compact(turn, *provider),
+        Api::CountTokens => messages::count(turn),
+        Api::Embeddings => chat::embeddings(turn),
+        Api::FileOf(id) => files::existing(turn, id),
+        Api::FileUpload => files::upload(turn),
+        Api::Gemini { model, verb } => gemini::create(turn, model, *verb),
+        Api::Messages => messages::create(turn),
+        Api::Models(provider) => models::list(turn, *provider),
+        Api::ResetCredit => usage::consume_reset_credit(turn),
+        Api::Responses(provider) => responses::create(turn, *provider),
+    }
+}
+
+fn model_refused(provider: Provider, meter: Meter, model: &str) -> Reply {
+    match provider {
+        Provider::Anthropic => errors::anthropic(404, &format!("model: {model}")),
+        Provider::Gemini => {
+            let words = format!("models/{model} is not found for API version v1beta");
+            errors::google(404, "NOT_FOUND", &words, json!([]))
+        }
+        Provider::ChatGpt | Provider::OpenAi if meter == Meter::Codex => errors::detail(
+            400,
+            format!("The '{model}' model is not supported when using Codex with a ChatGPT account."),
+        ),
+        Provider::ChatGpt | Provider::OpenAi => {
+            let words = format!("The model `{model}` does not exist or you do not have access to it.");
+            errors::openai(404, "model_not_found", &words)
+        }
+    }
+}
+
+fn check_cookie(world: &mut World, ask: &Ask, caller: &Caller) {
+    let cookies = ask.head.header("cookie").split(';');
+    let bound = cookies
+        .filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+        .find_map(|value| open(Purpose::Cookie, value).and_then(|fields| fields.into_iter().next()));
+    if let Some(owner) = bound.filter(|owner| *owner != caller.id) {
+        let words =
+            format!("a cookie of account {owner:?} came with the credential of account {:?}", caller.id);
+        world.violation(words);
+    }
+}
+
+/// Every provider numbers its replies. Anthropic also does so in error bodies.
+fn with_request_id(world: &mut World, mut reply: Reply) -> Reply {
+    let id = format!("req_{:08}", world.serial());
+    reply.set("x-request-id", &id);
+    reply.set("request-id", &id);
+    if reply.status >= StatusCode::BAD_REQUEST
+        && let Content::Whole(body) = &mut reply.content
+        && let Ok(text) = std::str::from_utf8(body)
+        && text.contains("\"req_fake\"")
+    {
+        *body = text.replace("\"req_fake\"", &format!("\"{id}\"")).into();
+    }
+    reply
+}

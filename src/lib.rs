@@ -1,0 +1,5 @@
+//! rota: a loopback HTTP proxy that owns OAuth credentials, so that its clients need none.
+//!
+//! The map is `docs/ARCHITECTURE.md`. In short: `model` holds nouns, `engine` decides (pure), `state` is the one
+//! writer, `store` keeps bytes through crashes, `upstream` and `proxy` move requests, `auth` renews tokens, `admin`
+//! and `cli` show and change, `app` wires them.
