@@ -1,0 +1,124 @@
+use super::{Secret, Time};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What kind of secret an account holds; decides which injection of the preset is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialKind {
+    /// A long-lived key of the provider's console.
+    ApiKey,
+    /// A bearer token that rota cannot renew.
+    Bearer,
+    /// An OAuth access token, renewed by its refresh token where it has one.
+    Oauth,
+}
+
+impl CredentialKind {
+    /// The wire string, as in presets, records and views.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api-key",
+            Self::Bearer => "bearer",
+            Self::Oauth => "oauth",
+        }
+    }
+}
+
+/// Who the provider says the credential belongs to. Nothing here is secret; all of it may be absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The organisation or workspace at the provider.
+    pub account: Option<String>,
+    /// The login at the provider.
+    pub user: Option<String>,
+    /// The plan, as the provider spells it; an open set.
+    pub plan: Option<String>,
+    /// The login's address. Shown to the owner only, never a label.
+    pub email: Option<String>,
+}
+
+/// Token material and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Raised by every renewal and re-auth, so that a late answer cannot overwrite a newer credential (I7).
+    pub version: u64,
+    /// What kind of secret this is.
+    pub kind: CredentialKind,
+    /// The key, bearer or access token that is injected.
+    pub access: Secret,
+    /// Spent at most once (REN-2).
+    pub refresh: Option<Secret>,
+    /// Kept for its claims; never sent upstream.
+    pub id_token: Option<Secret>,
+    /// Whose it is.
+    pub identity: Identity,
+    /// When the provider issued it.
+    pub issued: Time,
+    /// When it ends; none for a key. An OAuth token without one counts as expired (REN-4).
+    pub expires: Option<Time>,
+}
+
+impl Credential {
+    /// True when it would be refused now for its age alone.
+    pub fn lapsed(&self, now: Time) -> bool {
+        match (self.kind, self.expires) {
+            (_, Some(expires)) => expires <= now,
+            (CredentialKind::Oauth, None) => self.refresh.is_some(),
+            (CredentialKind::ApiKey | CredentialKind::Bearer, None) => false,
+        }
+    }
+}
+
+/// What an account can authenticate with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialState {
+    /// There is a credential that no authority has called dead.
+    Usable(Arc<Credential>),
+    /// The provider refused it for good: a human must sign in again (REN-3). The old one is kept for inspection.
+    NeedsReauth {
+        /// Since when.
+        since: Time,
+        /// The provider's own code or words, bounded and free of secrets.
+        detail: String,
+        /// What was refused.
+        refused: Arc<Credential>,
+    },
+    /// None was given, or its record cannot be read; the text says which.
+    Missing {
+        /// For the user: why there is none.
+        detail: String,
+    },
+}
+
+impl CredentialState {
+    /// The credential that may be injected, if any.
+    pub fn usable(&self) -> Option<&Arc<Credential>> {
+        match self {
+            Self::Usable(credential) => Some(credential),
+            Self::NeedsReauth { .. } | Self::Missing { .. } => None,
+        }
+    }
+
+    /// The credential there is, dead or alive.
+    pub fn credential(&self) -> Option<&Arc<Credential>> {
+        match self {
+            Self::Usable(credential) | Self::NeedsReauth { refused: credential, .. } => Some(credential),
+            Self::Missing { .. } => None,
+        }
+    }
+
+    /// The version of the credential there is; 0 when there is none.
+    pub fn version(&self) -> u64 {
+        self.credential().map_or(0, |credential| credential.version)
+    }
+}
+
+/// How renewing has gone lately (REN-1, REN-3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Renewal {
+    /// Failures in a row; at 3 the scheduler stops until a request, a re-auth or a human asks.
+    pub failures: u32,
+    /// No scheduled renewal before this.
+    pub not_before: Option<Time>,
+}

@@ -1,0 +1,100 @@
+use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
+
+/// An account's number: given once, never given again, also after the account is gone, so that a record or a late
+/// answer of a removed account can never be taken for another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AccountId(pub u32);
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a text is not a name. Its `Display` is a full sentence for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadIdent {
+    /// Not 1 to 64 of `a-z 0-9 . _ -`.
+    #[error("an alias is 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit; {0:?} is not")]
+    Alias(String),
+    /// Not 1 to 128 printable characters.
+    #[error("a model name is 1 to 128 printable ASCII characters; {0:?} is not")]
+    Model(String),
+    /// Not 1 to 32 of `a-z 0-9 -`.
+    #[error("a provider id is 1 to 32 of a-z 0-9 - and starts with a letter; {0:?} is not")]
+    Provider(String),
+}
+
+/// The user's name for an account: 1 to 64 of `a-z 0-9 . _ -`, starting with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Alias(Arc<str>);
+
+/// A provider's name, which is also its path prefix: 1 to 32 of `a-z 0-9 -`, starting with a letter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProviderId(Arc<str>);
+
+/// A model as the client names it: 1 to 128 printable ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelName(Arc<str>);
+
+fn is_alias(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+}
+
+fn is_provider(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_model(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+macro_rules! name {
+    ($name:ident, $fits:ident, $error:path) => {
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl TryFrom<&str> for $name {
+            type Error = BadIdent;
+            fn try_from(text: &str) -> Result<Self, BadIdent> {
+                if $fits(text) { Ok(Self(text.into())) } else { Err($error(text.chars().take(80).collect())) }
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = BadIdent;
+            fn try_from(text: String) -> Result<Self, BadIdent> {
+                Self::try_from(text.as_str())
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = BadIdent;
+            fn from_str(text: &str) -> Result<Self, BadIdent> {
+                Self::try_from(text)
+            }
+        }
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0.as_ref().to_owned()
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+name!(Alias, is_alias, BadIdent::Alias);
+name!(ProviderId, is_provider, BadIdent::Provider);
+name!(ModelName, is_model, BadIdent::Model);

@@ -1,0 +1,98 @@
+use super::Time;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How much of one quota window is left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitWindow {
+    /// The preset's word for it: `5h`, `weekly`, `requests`, `tokens`.
+    pub name: Arc<str>,
+    /// Left, in percent: 0 to 100.
+    pub remaining: f64,
+    /// When it fills up again, if the provider said.
+    pub resets: Option<Time>,
+}
+
+/// What an observation is worth and where it came from (LIM-6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LimitSource {
+    /// Headers of a reply that completed.
+    Headers {
+        /// The model that was asked for, if known.
+        model: Option<String>,
+    },
+    /// A usage endpoint's complete answer.
+    Usage,
+}
+
+/// One complete observation, kept in the history (LIM-4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitSample {
+    /// When it was made.
+    pub at: Time,
+    /// Where it came from.
+    pub source: LimitSource,
+    /// All windows it told of.
+    pub windows: Vec<LimitWindow>,
+}
+
+/// How the last attempt to learn the limits went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitStatus {
+    /// The last probe failed; what is shown is older.
+    Error,
+    /// Nothing is under way.
+    #[default]
+    Idle,
+    /// The last observation succeeded.
+    Success,
+}
+
+impl LimitStatus {
+    /// The wire string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Idle => "idle",
+            Self::Success => "success",
+        }
+    }
+}
+
+/// What is known of an account's quota. Values change by an authoritative observation only (LIM-1); a failed probe
+/// touches `status`, `error` and `failed` (LIM-2).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// The newest complete observation; none is *unknown*, never 0 %.
+    pub latest: Option<LimitSample>,
+    /// Older ones, oldest first; at most [`Limits::HISTORY`].
+    pub history: VecDeque<LimitSample>,
+    /// How the last attempt went.
+    pub status: LimitStatus,
+    /// What the last failed attempt said.
+    pub error: Option<String>,
+    /// When an attempt last failed.
+    pub failed: Option<Time>,
+}
+
+impl Limits {
+    /// Observations kept per account (LIM-4).
+    pub const HISTORY: usize = 100;
+
+    /// The least that is left of any window whose reset has not passed; none while unknown.
+    pub fn remaining(&self, now: Time) -> Option<f64> {
+        let windows = self.latest.iter().flat_map(|sample| &sample.windows);
+        windows
+            .filter(|window| window.resets.is_none_or(|resets| resets > now))
+            .map(|window| window.remaining)
+            .min_by(f64::total_cmp)
+    }
+
+    /// When the next window fills up, for `reset-first`.
+    pub fn next_reset(&self, now: Time) -> Option<Time> {
+        let windows = self.latest.iter().flat_map(|sample| &sample.windows);
+        windows.filter_map(|window| window.resets).filter(|resets| *resets > now).min()
+    }
+}

@@ -1,0 +1,34 @@
+//! Nouns: what an account, a provider, a limit, a setting is. Plain values that the engine decides on; no I/O,
+//! no clock, no lock, no logging, and nothing here knows how a value is stored or shown.
+mod account;
+mod breaker;
+mod credential;
+mod fault;
+mod health;
+mod ident;
+mod limits;
+mod provider;
+mod rule;
+mod secret;
+mod session;
+mod settings;
+mod snapshot;
+mod time;
+
+pub use account::{Account, Actor, Switch, Weight};
+pub use breaker::{Breaker, BreakerState};
+pub use credential::{Credential, CredentialKind, CredentialState, Identity, Renewal};
+pub use fault::{FaultClass, Reason, Scope};
+pub use health::{Cooling, CoolingSource, Health};
+pub use ident::{AccountId, Alias, BadIdent, ModelName, ProviderId};
+pub use limits::{LimitSample, LimitSource, LimitStatus, LimitWindow, Limits};
+pub use provider::{
+    Dialect, HeaderField, HeaderTemplate, Injection, LimitHeaders, Measure, Origin, PathMap, Provider,
+    ResetFormat, Route, TokenEndpoint, TokenFormat,
+};
+pub use rule::{Clamp, CooldownSource, HeaderMatch, HeaderTest, PrefixMatch, Rule, StatusSet};
+pub use secret::Secret;
+pub use session::SessionKey;
+pub use settings::{Affinity, Force, Settings, Strategy, Thresholds};
+pub use snapshot::{NO_BREAKER, Snapshot};
+pub use time::Time;

@@ -1,0 +1,38 @@
+use http::HeaderName;
+use std::{fmt, sync::Arc};
+
+/// One client conversation, as the client names it: the header it came in and its value, so that equal values of
+/// different kinds never meet. At most [`SessionKey::LONGEST`] bytes of value.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    kind: HeaderName,
+    value: Arc<str>,
+}
+
+impl SessionKey {
+    /// Longer values are no session key: the map that holds them is bounded.
+    pub const LONGEST: usize = 256;
+
+    /// The key `value` of `kind`, the header it came in; none if it is empty, longer than
+    /// [`LONGEST`](Self::LONGEST) or not printable ASCII.
+    pub fn new(kind: HeaderName, value: &str) -> Option<Self> {
+        let fits = (1..=Self::LONGEST).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| Self { kind, value: value.into() })
+    }
+
+    /// What named the session: `x-rota-session`, `session-id`, …
+    pub fn kind(&self) -> &str {
+        self.kind.as_str()
+    }
+
+    /// The client's own id.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.kind, self.value)
+    }
+}

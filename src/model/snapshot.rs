@@ -1,0 +1,80 @@
+use super::{Account, AccountId, Alias, Breaker, Force, Provider, ProviderId, Settings, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a provider that never failed has.
+pub const NO_BREAKER: Breaker = Breaker { state: super::BreakerState::Closed, failures: 0, opened: 0 };
+
+/// Everything a routing decision needs, at one moment. Never changed: `engine::apply` makes the next one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Raised by every change.
+    pub generation: u64,
+    /// In the order they were added, ascending by id; at most [`Snapshot::ACCOUNTS`].
+    pub accounts: Vec<Arc<Account>>,
+    /// The id the next account gets; ids are never reused.
+    pub next_account: AccountId,
+    /// The pin, if any.
+    pub force: Option<Force>,
+    /// What the user wants.
+    pub settings: Arc<Settings>,
+    /// The presets.
+    pub providers: Arc<[Arc<Provider>]>,
+    /// Circuit breakers of providers that failed lately (FLO-10); the others have none.
+    pub breakers: BTreeMap<ProviderId, Breaker>,
+    /// When accounts of a subscription provider were last found dead, newest last; at most two each (FLO-5).
+    pub deaths: BTreeMap<ProviderId, Vec<Time>>,
+}
+
+impl Snapshot {
+    /// Accounts at most. Selection is linear in one provider's accounts; this bounds it.
+    pub const ACCOUNTS: usize = 10_000;
+
+    /// A world without accounts.
+    pub fn empty(settings: Settings, providers: Vec<Provider>) -> Self {
+        Self {
+            generation: 0,
+            accounts: Vec::new(),
+            next_account: AccountId(1),
+            force: None,
+            settings: Arc::new(settings),
+            providers: providers.into_iter().map(Arc::new).collect(),
+            breakers: BTreeMap::new(),
+            deaths: BTreeMap::new(),
+        }
+    }
+
+    /// The account with this number.
+    pub fn account(&self, id: AccountId) -> Option<&Arc<Account>> {
+        let at = self.accounts.binary_search_by_key(&id, |account| account.id).ok()?;
+        self.accounts.get(at)
+    }
+
+    /// The account with this name.
+    pub fn by_alias(&self, alias: &Alias) -> Option<&Arc<Account>> {
+        self.accounts.iter().find(|account| account.alias == *alias)
+    }
+
+    /// The preset with this name.
+    pub fn provider(&self, id: &ProviderId) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| provider.id == *id)
+    }
+
+    /// The accounts of one provider, in order.
+    pub fn accounts_of<'a>(
+        &'a self,
+        provider: &'a ProviderId,
+    ) -> impl Iterator<Item = &'a Arc<Account>> + Clone {
+        self.accounts.iter().filter(move |account| account.provider == *provider)
+    }
+
+    /// The pinned account, while the pin lasts.
+    pub fn forced(&self, now: Time) -> Option<AccountId> {
+        self.force.as_ref().filter(|force| now < force.until).map(|force| force.account)
+    }
+
+    /// The circuit breaker of `provider`.
+    pub fn breaker(&self, provider: &ProviderId) -> &Breaker {
+        self.breakers.get(provider).unwrap_or(&NO_BREAKER)
+    }
+}
