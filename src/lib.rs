@@ -4,4 +4,5 @@
 //! writer, `store` keeps bytes through crashes, `upstream` and `proxy` move requests, `auth` renews tokens, `admin`
 //! and `cli` show and change, `app` wires them.
 pub mod clock;
+pub mod engine;
 pub mod model;

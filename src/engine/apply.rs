@@ -1,0 +1,242 @@
+mod accounts;
+mod credentials;
+mod faults;
+mod force;
+mod limits;
+
+use super::classify::Fault;
+use crate::model::{
+    Account, AccountId, Actor, Alias, Credential, LimitSample, ModelName, Provider, ProviderId, Settings,
+    Snapshot, Switch, Time, Weight,
+};
+use std::sync::Arc;
+
+pub(super) use faults::{Touches, touches};
+pub(super) use force::has_fallen;
+
+/// Everything that can happen to the state. There is no other way to change it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// A human adds an account.
+    AccountAdded(Box<NewAccount>),
+    /// A human removes one.
+    AccountRemoved {
+        /// Which.
+        alias: Alias,
+        /// May it be the last enabled one of its provider?
+        last: LastEnabled,
+    },
+    /// An attempt on an account (or, by scope, beyond it) failed.
+    Faulted {
+        /// The account it was sent to.
+        account: AccountId,
+        /// The credential version it was sent with.
+        version: u64,
+        /// The model asked for, if known.
+        model: Option<ModelName>,
+        /// What went wrong and who is to blame.
+        fault: Fault,
+    },
+    /// A human pins an account for 24 h (FRC-1).
+    Forced {
+        /// Which.
+        alias: Alias,
+        /// Who asked.
+        by: Actor,
+    },
+    /// A human takes the pin back.
+    ForceCleared,
+    /// A successful reply told the limits.
+    LimitsSeen {
+        /// Whose.
+        account: AccountId,
+        /// What it told.
+        sample: LimitSample,
+    },
+    /// The configuration was read again.
+    Reconfigured {
+        /// The new settings.
+        settings: Settings,
+        /// The new presets.
+        providers: Vec<Arc<Provider>>,
+    },
+    /// A token was renewed, and the new one is durable already.
+    Refreshed {
+        /// Whose.
+        account: AccountId,
+        /// The version it replaces.
+        version: u64,
+        /// The new one; its version is higher.
+        credential: Credential,
+    },
+    /// A renewal failed.
+    RenewalFailed {
+        /// Whose.
+        account: AccountId,
+        /// The version that was to be replaced.
+        version: u64,
+        /// How.
+        failure: RenewalFailure,
+    },
+    /// A reply passed on an account that something was held against, or through a breaker's probe.
+    Served {
+        /// Which.
+        account: AccountId,
+    },
+    /// A human flips the Enabled switch.
+    Switched {
+        /// Which.
+        alias: Alias,
+        /// To what.
+        to: Switch,
+        /// May it be the last enabled one of its provider?
+        last: LastEnabled,
+    },
+    /// Time passed: a force that ran out goes.
+    TimePassed,
+}
+
+/// What a new account is made of. It starts enabled, with credential version 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewAccount {
+    /// Its name; must be free.
+    pub alias: Alias,
+    /// Its preset; must exist and inject this kind of credential.
+    pub provider: ProviderId,
+    /// Its token material.
+    pub credential: Credential,
+    /// Its share.
+    pub weight: Weight,
+    /// Its quota group.
+    pub quota_group: Option<Arc<str>>,
+    /// Its labels.
+    pub tags: Vec<String>,
+    /// Its notes.
+    pub notes: String,
+}
+
+/// How a renewal failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RenewalFailure {
+    /// The authority refused the refresh token for good; the detail is its code.
+    Permanent {
+        /// The code, bounded, no secret.
+        detail: String,
+    },
+    /// It may work later.
+    Transient {
+        /// What happened, bounded, no secret.
+        detail: String,
+    },
+}
+
+/// Whether the last enabled account of a provider may go (ADM-2 LAST_ENABLED).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastEnabled {
+    /// It must stay.
+    Keep,
+    /// The human said so.
+    Override,
+}
+
+/// When a change must be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// Nothing to store.
+    None,
+    /// Soon: it may be lost in a crash within five seconds (STO-7).
+    Debounced,
+    /// Before it is acknowledged.
+    Required,
+}
+
+/// The next snapshot and what it asks of the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The next state.
+    pub snapshot: Snapshot,
+    /// When it must be on disk.
+    pub durability: Durability,
+}
+
+/// Why a command was turned down; nothing changed. The admin API's error codes, one to one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// A disabled account cannot be forced.
+    #[error("account \"{0}\" is disabled")]
+    AccountDisabled(Alias),
+    /// Its credential is dead, or its quota or money is spent: a force on it would end at once.
+    #[error("account \"{0}\" cannot serve now: it needs a sign-in, or its quota is spent")]
+    AccountUnable(Alias),
+    /// The name is taken.
+    #[error("there is an account \"{0}\" already")]
+    AliasTaken(Alias),
+    /// It is so already.
+    #[error("account \"{0}\" is in that state already")]
+    AlreadyInState(Alias),
+    /// The preset does not inject this kind of credential.
+    #[error("provider \"{0}\" takes no credential of this kind")]
+    KindNotAccepted(ProviderId),
+    /// It is the last enabled account of its provider.
+    #[error("account \"{0}\" is the last enabled one of its provider")]
+    LastEnabled(Alias),
+    /// No force is active.
+    #[error("no force is active")]
+    NoForceActive,
+    /// The report is about a credential that was replaced since.
+    #[error("the report is about an older credential")]
+    Outdated,
+    /// No more accounts.
+    #[error("there are {} accounts already, the most there can be", Snapshot::ACCOUNTS)]
+    TooManyAccounts,
+    /// There is no such account.
+    #[error("there is no such account")]
+    UnknownAccount,
+    /// There is no such provider.
+    #[error("there is no provider \"{0}\"")]
+    UnknownProvider(ProviderId),
+}
+
+/// The next snapshot, or why there is none. The last step heals it: in every published snapshot a force has not run
+/// out and names an account that can serve (I9).
+pub fn apply(world: &Snapshot, command: Command, now: Time) -> Result<Applied, Rejection> {
+    let mut next = world.clone();
+    let changed = change(&mut next, command, now)?;
+    force::heal(&mut next, now);
+    let durability = if next.force == world.force { changed } else { Durability::Required };
+    next.generation += 1;
+    Ok(Applied { snapshot: next, durability })
+}
+
+fn change(next: &mut Snapshot, command: Command, now: Time) -> Result<Durability, Rejection> {
+    match command {
+        Command::AccountAdded(new) => accounts::added(next, *new),
+        Command::AccountRemoved { alias, last } => accounts::removed(next, &alias, last),
+        Command::Faulted { account, version, model, fault } => {
+            faults::faulted(next, (account, version), model, &fault, now)
+        }
+        Command::ForceCleared => force::cleared(next, now),
+        Command::Forced { alias, by } => force::forced(next, alias, by, now),
+        Command::LimitsSeen { account, sample } => limits::seen(find(next, account)?, sample),
+        Command::Reconfigured { settings, providers } => accounts::reconfigured(next, settings, providers),
+        Command::Refreshed { account, version, credential } => {
+            credentials::refreshed(find(next, account)?, version, credential, now)
+        }
+        Command::RenewalFailed { account, version, failure } => {
+            credentials::renewal_failed(next, account, version, failure, now)
+        }
+        Command::Served { account } => faults::served(next, account, now),
+        Command::Switched { alias, to, last } => accounts::switched(next, &alias, to, last),
+        Command::TimePassed => Ok(Durability::None),
+    }
+}
+
+/// The account to change; the others stay shared with the snapshot before, byte for byte (ADM-4).
+fn find(next: &mut Snapshot, id: AccountId) -> Result<&mut Account, Rejection> {
+    let at = next.accounts.binary_search_by_key(&id, |account| account.id);
+    let account = at.ok().and_then(|at| next.accounts.get_mut(at));
+    account.map(Arc::make_mut).ok_or(Rejection::UnknownAccount)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+use super::{Durability, Rejection};
+use crate::model::{Account, LimitSample, LimitStatus, Limits};
+
+/// A newer observation takes the place of the newest, which moves into the history. An older one, of a reply that took
+/// long, changes nothing.
+pub(super) fn seen(account: &mut Account, sample: LimitSample) -> Result<Durability, Rejection> {
+    let limits = &mut account.limits;
+    if limits.latest.as_ref().is_some_and(|latest| latest.at > sample.at) {
+        return Ok(Durability::None);
+    }
+    if let Some(older) = limits.latest.replace(sample) {
+        limits.history.push_back(older);
+    }
+    while limits.history.len() > Limits::HISTORY {
+        limits.history.pop_front();
+    }
+    limits.status = LimitStatus::Success;
+    limits.error = None;
+    Ok(Durability::Debounced)
+}

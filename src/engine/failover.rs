@@ -1,0 +1,269 @@
+mod course;
+mod refusal;
+mod ruling;
+
+use super::apply::Command;
+use super::classify::Verdict;
+use super::eligibility::{Eligibility, eligibility, is_inference};
+use super::select::{Admission, BUSY_WAIT, Decision, Live, RoutingRequest, Selection, Why, select, takeable};
+use crate::model::{AccountId, Alias, Settings, Snapshot, Time};
+use std::mem;
+
+pub use refusal::{Refusal, RefusalCode, WhyNot};
+
+/// Whether the request's body is still whole in our hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It is: the request can be sent again.
+    Whole,
+    /// It was larger than the cap, or is still arriving: single attempt.
+    Gone,
+}
+
+/// One attempt, as the decision log and the metrics tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Whom it was sent to, and why.
+    pub decision: Decision,
+    /// The account's name at that time.
+    pub alias: Alias,
+    /// When it was decided.
+    pub started: Time,
+    /// When the outcome was known.
+    pub ended: Time,
+    /// The upstream's status, if there was a head.
+    pub status: Option<u16>,
+    /// What the outcome meant.
+    pub verdict: Verdict,
+}
+
+/// What the shell must do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Replace this version of the credential, unless it was replaced already; then ask again.
+    Refresh {
+        /// Whose.
+        account: AccountId,
+        /// Which version is to be replaced.
+        version: u64,
+    },
+    /// Answer so.
+    Refuse(Refusal),
+    /// Take a lease under the decision's admission, send, and report.
+    Send(Decision),
+    /// Wait, headers withheld, then ask again.
+    Wait(Time),
+}
+
+/// What an outcome means for the request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// What the state should learn.
+    pub command: Option<Command>,
+    /// Hand the reply to the client, or drop it and ask for the next step.
+    pub after: After,
+}
+
+/// See [`Ruling::after`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Drop the reply, ask [`Failover::next`].
+    Again,
+    /// The reply is the client's.
+    Pass,
+}
+
+/// What the next step is before anybody is selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leg {
+    /// The token was refused: renew it and send once more.
+    Renew(Decision),
+    /// A renewal was asked for; send if it came to something. `why` is the decision's own where nothing was sent yet.
+    Renewed(Decision),
+    /// Send the same again: nothing of it was processed.
+    Resend(Decision),
+    /// Whoever is selected.
+    Select,
+}
+
+/// One request's way through the accounts: a bounded loop turned inside out. The shell asks [`next`](Self::next), does
+/// what it says and reports to [`on_outcome`](Self::on_outcome) until a ruling passes or a step refuses. An account is
+/// taken at most once and sent to at most twice, the second time only with a newer credential or after proof that the
+/// first was not processed (I5).
+#[derive(Debug)]
+pub struct Failover {
+    request: RoutingRequest,
+    deadline: Time,
+    /// Accounts that may still be taken.
+    left: usize,
+    taken: Vec<AccountId>,
+    /// Accounts whose last place went to somebody else a moment ago.
+    busy: Vec<AccountId>,
+    /// Accounts whose token was renewed for this request; once each.
+    renewed: Vec<AccountId>,
+    leg: Leg,
+    /// The send that has not been reported yet.
+    flying: Option<(Alias, Time)>,
+    /// Dead credentials met on the way.
+    deaths: usize,
+    /// A connection failed once: the one other attempt is spent.
+    reconnected: bool,
+    /// Another request holds the half-open breaker's probe.
+    probe_taken: bool,
+    trail: Vec<Attempt>,
+}
+
+impl Failover {
+    /// A request's way begins.
+    pub fn open(request: RoutingRequest, world: &Snapshot, now: Time) -> Self {
+        let most = usize::from(world.settings.max_attempts.min(Settings::MOST_ATTEMPTS));
+        let left = most.min(takeable(world, &request, now)).max(1);
+        Self {
+            request,
+            deadline: now.after(world.settings.patience),
+            left,
+            taken: Vec::new(),
+            busy: Vec::new(),
+            renewed: Vec::new(),
+            leg: Leg::Select,
+            flying: None,
+            deaths: 0,
+            reconnected: false,
+            probe_taken: false,
+            trail: Vec::new(),
+        }
+    }
+
+    /// What to do now.
+    pub fn next(&mut self, world: &Snapshot, live: &mut impl Live, now: Time) -> Step {
+        if now > self.deadline || self.probe_taken {
+            return Step::Refuse(self.refusal(world, live, now));
+        }
+        if let Some(step) = self.resume(world, now) {
+            return step;
+        }
+        if self.left == 0 {
+            return Step::Refuse(self.refusal(world, live, now));
+        }
+        match select(world, &self.request, &self.passed_over(), live, now) {
+            Selection::Take(decision) => self.take(decision, world, now),
+            Selection::Wait { until, .. } => self.wait(until, world, live, now),
+            Selection::Nobody { .. } if !self.busy.is_empty() => {
+                self.wait(now.after(BUSY_WAIT), world, live, now)
+            }
+            Selection::Nobody { .. } => Step::Refuse(self.refusal(world, live, now)),
+        }
+    }
+
+    /// The decision's lease could not be had: somebody else took the last place. The account is not tried and no
+    /// attempt is spent. Where it was the provider's one probe, the request is refused: whoever holds the probe finds
+    /// out for all.
+    pub fn on_busy(&mut self, decision: Decision) {
+        self.flying = None;
+        match decision.admission {
+            Admission::ProviderProbe => self.probe_taken = true,
+            Admission::Cap(_) | Admission::Free => self.busy.push(decision.account),
+        }
+        if self.sends(decision.account) == 0 {
+            self.taken.retain(|id| *id != decision.account);
+            self.left += 1;
+        }
+    }
+
+    /// All attempts so far, in order.
+    pub fn trail(&self) -> &[Attempt] {
+        &self.trail
+    }
+
+    /// What the request needed.
+    pub fn request(&self) -> &RoutingRequest {
+        &self.request
+    }
+
+    fn resume(&mut self, world: &Snapshot, now: Time) -> Option<Step> {
+        match mem::replace(&mut self.leg, Leg::Select) {
+            Leg::Select => None,
+            Leg::Resend(decision) => {
+                may_send(decision.account, world, &self.request, now).then(|| self.send(decision, world, now))
+            }
+            Leg::Renew(decision) => match self.newer(decision, world, now) {
+                Some(decision) => Some(self.send(decision, world, now)),
+                None => Some(self.refresh(decision, decision.version)),
+            },
+            Leg::Renewed(decision) => {
+                let decision = self.newer(decision, world, now)?;
+                Some(self.send(decision, world, now))
+            }
+        }
+    }
+
+    /// The decision with the credential that has replaced its own, if one has and the account may still be sent to.
+    fn newer(&self, decision: Decision, world: &Snapshot, now: Time) -> Option<Decision> {
+        let credential = world.account(decision.account)?.credential.usable()?;
+        let newer = credential.version > decision.version && !credential.lapsed(now);
+        let sent = self.sends(decision.account) > 0;
+        (newer && may_send(decision.account, world, &self.request, now)).then(|| Decision {
+            version: credential.version,
+            why: if sent { Why::Refreshed } else { decision.why },
+            ..decision
+        })
+    }
+
+    fn take(&mut self, decision: Decision, world: &Snapshot, now: Time) -> Step {
+        self.taken.push(decision.account);
+        self.left -= 1;
+        let lapsed = world
+            .account(decision.account)
+            .and_then(|account| account.credential.usable())
+            .is_some_and(|credential| credential.lapsed(now));
+        if lapsed {
+            self.renewed.push(decision.account);
+            return self.refresh(decision, decision.version);
+        }
+        self.send(decision, world, now)
+    }
+
+    fn refresh(&mut self, decision: Decision, version: u64) -> Step {
+        self.leg = Leg::Renewed(decision);
+        Step::Refresh { account: decision.account, version }
+    }
+
+    fn send(&mut self, decision: Decision, world: &Snapshot, now: Time) -> Step {
+        self.flying = world.account(decision.account).map(|account| (account.alias.clone(), now));
+        Step::Send(decision)
+    }
+
+    fn wait(&mut self, until: Time, world: &Snapshot, live: &impl Live, now: Time) -> Step {
+        if until > self.deadline {
+            return Step::Refuse(self.refusal(world, live, now));
+        }
+        self.busy.clear();
+        Step::Wait(until)
+    }
+
+    fn passed_over(&self) -> Vec<AccountId> {
+        self.taken.iter().chain(&self.busy).copied().collect()
+    }
+
+    fn sends(&self, account: AccountId) -> usize {
+        let sent = |attempt: &&Attempt| attempt.decision.account == account;
+        self.trail.iter().filter(sent).count()
+    }
+}
+
+/// May a second send still go to this account? Not if it was switched off, found dead or told to rest meanwhile.
+fn may_send(account: AccountId, world: &Snapshot, request: &RoutingRequest, now: Time) -> bool {
+    let Some(account) = world.account(account) else {
+        return false;
+    };
+    match eligibility(account, request.model.as_ref(), &world.settings, now) {
+        Eligibility::Cooling(rest) | Eligibility::ModelRefused(rest) => is_inference(&rest),
+        Eligibility::Disabled | Eligibility::NeedsReauth => false,
+        Eligibility::Critical | Eligibility::Draining | Eligibility::Eligible | Eligibility::Probation => {
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

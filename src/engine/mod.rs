@@ -1,0 +1,27 @@
+//! Verbs: who may serve, who serves, what a reply means, what happens next. Every function is pure: a snapshot, an
+//! event and `now` in, a value out. No async, no I/O, no clock, no randomness, no logging, no metrics, no lock.
+mod apply;
+mod backoff;
+pub mod breaker;
+mod classify;
+mod confidence;
+mod due;
+mod eligibility;
+mod failover;
+mod observe;
+mod select;
+mod strategy;
+
+pub use apply::{Applied, Command, Durability, LastEnabled, NewAccount, Rejection, RenewalFailure, apply};
+pub use classify::{Fault, Outcome, Phase, Verdict, classify};
+pub use confidence::{Confidence, confidence};
+pub use due::{Due, due};
+pub use eligibility::{Eligibility, eligibility};
+pub use failover::{After, Attempt, Failover, Held, Refusal, RefusalCode, Ruling, Step, WhyNot};
+pub use observe::{observe, worth_keeping};
+pub use select::{Admission, Decision, Live, RoutingRequest, Selection, Turn, Why, select};
+
+/// Small worlds for tests; the simulator builds the same ones.
+#[cfg(test)]
+#[path = "../../tests/sim/world.rs"]
+mod world;

@@ -1,0 +1,111 @@
+use super::field::Field;
+use super::{Live, RoutingRequest};
+use crate::engine::eligibility::Eligibility;
+use crate::engine::failover::WhyNot;
+use crate::model::{Account, AccountId, Alias, Cooling, CredentialState, FaultClass, Reason, Snapshot, Time};
+use std::collections::BTreeMap;
+
+/// Every account of the provider, and why not it. Where the request is bound to one account (by state it holds, or by a
+/// force), the others do not come back to it, whatever they wait for.
+pub(in crate::engine) fn reasons(
+    world: &Snapshot,
+    request: &RoutingRequest,
+    tried: &[AccountId],
+    live: &impl Live,
+    now: Time,
+) -> BTreeMap<Alias, WhyNot> {
+    let field = Field::new(world, request, tried, now);
+    let bound = field.bound_to().map(|(id, _)| id);
+    let accounts = world.accounts_of(&request.provider).map(|account| {
+        let why = field.why_not(account, live);
+        let comes_back = bound.is_none_or(|bound| bound == account.id);
+        let until = why.until.filter(|_| comes_back);
+        (account.alias.clone(), WhyNot { until, ..why })
+    });
+    accounts.collect()
+}
+
+/// When the first of them may serve again.
+pub(in crate::engine) fn soonest(reasons: &BTreeMap<Alias, WhyNot>) -> Option<Time> {
+    reasons.values().filter_map(|why| why.until).min()
+}
+
+/// The word for a fault of an account (FLO-7).
+pub(in crate::engine) fn of_class(class: FaultClass) -> Reason {
+    match class {
+        FaultClass::AffinityFault | FaultClass::PolicyBlock | FaultClass::RequestFault => Reason::Skipped,
+        FaultClass::AuthDead => Reason::ReauthFailed,
+        FaultClass::AuthExpired => Reason::ExpiredRefreshFailed,
+        FaultClass::EdgeBlock
+        | FaultClass::ModelCapacity
+        | FaultClass::Unreachable
+        | FaultClass::UpstreamError
+        | FaultClass::UpstreamLost => Reason::Upstream,
+        FaultClass::Forbidden => Reason::Forbidden,
+        FaultClass::ModelUnentitled => Reason::ModelUnsupported,
+        FaultClass::Payment => Reason::PaymentRequired,
+        FaultClass::QuotaWindow => Reason::QuotaExhausted,
+        FaultClass::RateBare | FaultClass::RateShort => Reason::RateLimited,
+    }
+}
+
+impl Field<'_> {
+    fn why_not(&self, account: &Account, live: &impl Live) -> WhyNot {
+        let bound = self.bound_to().is_some_and(|(id, _)| id == account.id);
+        match self.eligibility(account) {
+            Eligibility::Cooling(rest) | Eligibility::ModelRefused(rest) => resting(&rest),
+            Eligibility::Critical if !bound => {
+                WhyNot { reason: Reason::Critical, until: account.limits.next_reset(self.now) }
+            }
+            Eligibility::Disabled => for_good(Reason::Disabled),
+            Eligibility::NeedsReauth => for_good(match account.credential {
+                CredentialState::Usable(_) => Reason::ExpiredRefreshFailed,
+                CredentialState::NeedsReauth { .. } => Reason::ReauthFailed,
+                CredentialState::Missing { .. } => Reason::NoToken,
+            }),
+            state @ (Eligibility::Critical
+            | Eligibility::Draining
+            | Eligibility::Eligible
+            | Eligibility::Probation) => self.passed_over(account, state, live),
+        }
+    }
+
+    /// Why an account that could serve by its own state does not.
+    fn passed_over(&self, account: &Account, state: Eligibility, live: &impl Live) -> WhyNot {
+        if let Some(until) = self.cut_off() {
+            return WhyNot { reason: Reason::Upstream, until: Some(until) };
+        }
+        if !self.untried(account.id) {
+            return for_good(Reason::Skipped);
+        }
+        if self.place(account, state, live).is_none() {
+            return for_good(Reason::Busy);
+        }
+        WhyNot { reason: Reason::Skipped, until: Some(self.now) }
+    }
+}
+
+fn resting(rest: &Cooling) -> WhyNot {
+    let reason = match of_class(rest.class) {
+        Reason::Skipped | Reason::Upstream => Reason::Cooling,
+        reason @ (Reason::Busy
+        | Reason::Cooling
+        | Reason::Critical
+        | Reason::Disabled
+        | Reason::ExpiredRefreshFailed
+        | Reason::Forbidden
+        | Reason::MalformedToken
+        | Reason::ModelUnsupported
+        | Reason::NoToken
+        | Reason::PaymentRequired
+        | Reason::QuotaExhausted
+        | Reason::RateLimited
+        | Reason::ReauthFailed
+        | Reason::ReauthTimeout) => reason,
+    };
+    WhyNot { reason, until: Some(rest.until) }
+}
+
+fn for_good(reason: Reason) -> WhyNot {
+    WhyNot { reason, until: None }
+}
