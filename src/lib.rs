@@ -4,5 +4,6 @@
 //! writer, `store` keeps bytes through crashes, `upstream` and `proxy` move requests, `auth` renews tokens, `admin`
 //! and `cli` show and change, `app` wires them.
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod model;

@@ -1,0 +1,216 @@
+//! The configuration: defaults, the settings that the store keeps, a TOML file and the environment, in that order, read
+//! into one typed value. Every value knows where it came from, and everything that is wrong is said at once, with its
+//! place. Nothing here changes a file, and no other room reads the environment.
+mod check;
+mod env;
+mod explain;
+mod file;
+mod layers;
+mod listen;
+pub mod presets;
+mod private;
+mod problem;
+mod providers;
+mod reference;
+mod setting;
+mod sources;
+mod table;
+mod types;
+mod value;
+
+pub use explain::{Explanation, Row, UnknownSetting};
+pub use listen::{Listen, Loopback, Surroundings};
+pub use private::read_private;
+pub use problem::{Code, ConfigError, Excerpt, Place, Problem, Severity};
+pub use reference::{reference, table_of_settings, template};
+pub use sources::{Paths, Sources};
+pub use types::{Bounds, LogConfig, LogFormat, ProxyEnv, Timeouts, TlsRoots};
+
+use crate::model::{Provider, Secret, Settings, Thresholds};
+use layers::Layers;
+use std::path::PathBuf;
+
+/// Everything rota is told. What the engine decides by is in `settings`; the rest is for the process around it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where clients connect: at least one.
+    pub listen: Vec<Listen>,
+    /// Where the admin API answers.
+    pub admin_listen: Loopback,
+    /// Keys of which clients must send one; none, and no key is asked for.
+    pub client_keys: Vec<Secret>,
+    /// Host names accepted besides the loopback ones, in lower case.
+    pub allowed_hosts: Vec<String>,
+    /// Origins of web pages that may call, in lower case.
+    pub allowed_origins: Vec<String>,
+    /// Users that may connect besides rota's own.
+    pub allowed_uids: Vec<u32>,
+    /// What the engine decides by.
+    pub settings: Settings,
+    /// The providers, each with an id of its own.
+    pub providers: Vec<Provider>,
+    /// How long rota waits.
+    pub timeouts: Timeouts,
+    /// How much it holds.
+    pub limits: Bounds,
+    /// Where accounts are kept.
+    pub state_dir: PathBuf,
+    /// Where the configuration is, or would be.
+    pub config_file: PathBuf,
+    /// Which certificate authorities are trusted.
+    pub tls_roots: TlsRoots,
+    /// `SSL_CERT_FILE`: certificates in place of the system's (PRX-8).
+    pub ssl_cert_file: Option<PathBuf>,
+    /// `SSL_CERT_DIR`: directories of certificates in place of the system's, separated by colons (PRX-8).
+    pub ssl_cert_dir: Option<String>,
+    /// Proxies towards upstreams.
+    pub proxy_env: ProxyEnv,
+    /// What goes to standard error.
+    pub log: LogConfig,
+    /// Whether replies carry `x-rota-*` headers that tell of the decision.
+    pub decision_headers: bool,
+}
+
+/// A configuration that can be used, with what it was made of.
+pub struct Loaded {
+    /// The typed values.
+    pub config: Config,
+    /// What is odd but no reason to stop.
+    pub warnings: Vec<Problem>,
+    layers: Layers,
+}
+
+impl Config {
+    /// Reads everything. The error holds all that is wrong, not just the first.
+    pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+        let mut problems = Vec::new();
+        let layers = Layers::read(sources, &mut problems);
+        problems.extend(table::ALL.iter().filter_map(|setting| layers.check(*setting)));
+        let providers = providers::presets(&sources.providers_dir(), &mut problems)
+            .map(|presets| providers::adjust(presets, &layers, &mut problems))
+            .unwrap_or_default();
+        let config = match assemble(sources, &layers, providers) {
+            Ok(config) => {
+                check::check(&config, &layers, &mut problems);
+                Some(config)
+            }
+            Err(error) => {
+                let mut more = error.into_problems();
+                more.retain(|problem| !problems.contains(problem));
+                problems.append(&mut more);
+                None
+            }
+        };
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            problems.into_iter().partition(|problem| problem.severity == Severity::Error);
+        match config {
+            Some(config) if errors.is_empty() => Ok(Loaded { config, warnings, layers }),
+            Some(_) | None => Err(ConfigError::new(errors)),
+        }
+    }
+
+    /// All that is wrong or odd, for `rota config check`.
+    pub fn check(sources: &Sources) -> Vec<Problem> {
+        match Self::load(sources) {
+            Ok(loaded) => loaded.warnings,
+            Err(error) => error.problems().to_vec(),
+        }
+    }
+}
+
+impl Loaded {
+    /// Where things are.
+    pub fn paths(&self, sources: &Sources) -> Paths {
+        Paths {
+            config_file: self.config.config_file.clone(),
+            providers_dir: sources.providers_dir(),
+            state_dir: self.config.state_dir.clone(),
+        }
+    }
+}
+
+fn assemble(sources: &Sources, layers: &Layers, providers: Vec<Provider>) -> Result<Config, ConfigError> {
+    let client_keys = layers.get(&table::CLIENT_KEYS)?;
+    Ok(Config {
+        listen: listens(sources, layers, &client_keys)?,
+        admin_listen: layers.get(&table::ADMIN_LISTEN)?,
+        client_keys,
+        allowed_hosts: layers.get(&table::ALLOWED_HOSTS)?,
+        allowed_origins: layers.get(&table::ALLOWED_ORIGINS)?,
+        allowed_uids: layers.get(&table::ALLOWED_UIDS)?,
+        settings: settings(layers)?,
+        providers,
+        timeouts: timeouts(layers)?,
+        limits: limits(layers)?,
+        state_dir: layers.get(&table::STATE_DIR)?.unwrap_or_else(|| sources.state_dir()),
+        config_file: sources.config_file(),
+        tls_roots: layers.get(&table::ROOTS)?,
+        ssl_cert_file: sources.variable("SSL_CERT_FILE").map(PathBuf::from),
+        ssl_cert_dir: sources.variable("SSL_CERT_DIR").map(str::to_owned),
+        proxy_env: ProxyEnv::of(sources),
+        log: LogConfig { filter: layers.get(&table::LEVEL)?, format: layers.get(&table::FORMAT)? },
+        decision_headers: layers.get(&table::DECISION)?,
+    })
+}
+
+fn listens(sources: &Sources, layers: &Layers, client_keys: &[Secret]) -> Result<Vec<Listen>, ConfigError> {
+    let Some(address) = layers.get(&table::CONTAINER_BIND)? else {
+        return layers.get(&table::LISTEN);
+    };
+    let key = table::CONTAINER_BIND.about.key;
+    listen::container(address, sources.surroundings, sources.consent(), client_keys)
+        .map(|listen| vec![listen])
+        .map_err(|bad| ConfigError::from(layers.error(key, bad)))
+}
+
+fn settings(layers: &Layers) -> Result<Settings, ConfigError> {
+    let (critical, low) = (layers.get(&table::CRITICAL)?, layers.get(&table::LOW)?);
+    let thresholds = Thresholds::new(critical, low).ok_or_else(|| {
+        let [critical_key, low_key] = [&table::CRITICAL, &table::LOW].map(|s| s.about.key);
+        let key = match layers.in_force(critical_key) {
+            Some(_) => critical_key,
+            None => low_key,
+        };
+        let bad = value::Bad::new(
+            format!("`critical` is {critical} and `low` is {low}"),
+            "`critical` must be below `low`",
+        );
+        ConfigError::from(layers.error(key, bad))
+    })?;
+    Ok(Settings {
+        strategy: layers.get(&table::STRATEGY)?,
+        affinity: layers.get(&table::AFFINITY)?,
+        thresholds,
+        max_attempts: layers.get(&table::MAX_ATTEMPTS)?,
+        patience: layers.get(&table::PATIENCE)?,
+        in_flight_cap: layers.get(&table::IN_FLIGHT_CAP)?,
+    })
+}
+
+fn timeouts(layers: &Layers) -> Result<Timeouts, ConfigError> {
+    Ok(Timeouts {
+        connect: layers.get(&table::CONNECT)?,
+        first_byte: layers.get(&table::FIRST_BYTE)?,
+        stream_idle: layers.get(&table::STREAM_IDLE)?,
+        header_read: layers.get(&table::HEADER_READ)?,
+        body_idle: layers.get(&table::BODY_IDLE)?,
+        token: layers.get(&table::TOKEN)?,
+        drain: layers.get(&table::DRAIN)?,
+        affinity_idle: layers.get(&table::AFFINITY_IDLE)?,
+        affinity_lifetime: layers.get(&table::AFFINITY_LIFETIME)?,
+    })
+}
+
+fn limits(layers: &Layers) -> Result<Bounds, ConfigError> {
+    Ok(Bounds {
+        head_bytes: layers.get(&table::HEAD_BYTES)?,
+        replay_bytes: layers.get(&table::REPLAY_BYTES)?,
+        replay_total: layers.get(&table::REPLAY_TOTAL)?,
+        connections: layers.get(&table::CONNECTIONS)?,
+        sessions: layers.get(&table::SESSIONS)?,
+        decisions: layers.get(&table::DECISIONS)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;
