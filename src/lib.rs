@@ -6,4 +6,7 @@
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod lease;
 pub mod model;
+pub mod state;
+pub mod store;

@@ -1,0 +1,175 @@
+//! The one writer. Readers load a snapshot; writers queue for microseconds; the disk is waited for elsewhere.
+use crate::clock::Clock;
+use crate::engine::{Applied, Command, Durability, Live, Rejection, Turn, apply};
+use crate::lease::Leases;
+use crate::model::{AccountId, ProviderId, Snapshot, Time};
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long an acknowledged change may take to become durable before the admin call fails (503).
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The snapshot in force, and the only way to replace it (I3).
+pub struct SharedState {
+    now: ArcSwap<Snapshot>,
+    writing: Mutex<Marks>,
+    turns: ArcSwap<BTreeMap<ProviderId, AtomicU64>>,
+    leases: Leases,
+    marks: watch::Sender<Marks>,
+    durable: watch::Receiver<u64>,
+    clock: Clock,
+}
+
+/// Which generations the store should know of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The newest generation.
+    pub newest: u64,
+    /// The newest generation that somebody waits to see durable.
+    pub required: u64,
+    /// The newest generation that is to be stored at all.
+    pub debounced: u64,
+}
+
+/// Why a change was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// It is in force, but the store has not confirmed it in time; it may be lost in a crash.
+    #[error("the change is in force but could not be made durable within {} s", PATIENCE.as_secs())]
+    NotDurable,
+    /// It was turned down; nothing changed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+}
+
+impl SharedState {
+    /// Starts from `first`. `durable` tells the newest generation the store has confirmed.
+    pub fn new(first: Snapshot, clock: Clock, durable: watch::Receiver<u64>) -> Self {
+        let marks =
+            Marks { newest: first.generation, required: first.generation, debounced: first.generation };
+        let turns = cursors(&first, &BTreeMap::new());
+        Self {
+            now: ArcSwap::from_pointee(first),
+            writing: Mutex::new(marks),
+            turns: ArcSwap::from_pointee(turns),
+            leases: Leases::default(),
+            marks: watch::Sender::new(marks),
+            durable,
+            clock,
+        }
+    }
+
+    /// The state now: one atomic load.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.now.load_full()
+    }
+
+    /// Applies and publishes. In force at once, durable soon.
+    pub fn apply(&self, command: Command) -> Result<Arc<Snapshot>, Rejection> {
+        let mut marks = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = self.now.load_full();
+        let Applied { snapshot, durability } = apply(&world, command, self.clock.now())?;
+        let next = Arc::new(snapshot);
+        if !Arc::ptr_eq(&world.providers, &next.providers) {
+            self.turns.store(Arc::new(cursors(&next, &self.turns.load())));
+        }
+        self.now.store(next.clone());
+        marks.newest = next.generation;
+        match durability {
+            Durability::None => {}
+            Durability::Debounced => marks.debounced = next.generation,
+            Durability::Required => {
+                marks.debounced = next.generation;
+                marks.required = next.generation;
+            }
+        }
+        self.marks.send_replace(*marks);
+        Ok(next)
+    }
+
+    /// Applies, publishes, and returns when the change would survive a power cut (STO-7).
+    pub async fn commit(&self, command: Command) -> Result<Arc<Snapshot>, CommitError> {
+        let next = self.apply(command)?;
+        let mut durable = self.durable.clone();
+        let confirmed = durable.wait_for(|generation| *generation >= next.generation);
+        match tokio::time::timeout(PATIENCE, confirmed).await {
+            Ok(Ok(_)) => Ok(next),
+            Ok(Err(_)) | Err(_) => Err(CommitError::NotDurable),
+        }
+    }
+
+    /// Tells of every published generation, and which of them the store must have.
+    pub fn marks(&self) -> watch::Receiver<Marks> {
+        self.marks.subscribe()
+    }
+
+    /// The newest generation that is durable.
+    pub fn durable(&self) -> u64 {
+        *self.durable.borrow()
+    }
+
+    /// Requests under way, by account.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// What decisions need beyond the snapshot.
+    pub fn live(&self) -> LiveState<'_> {
+        LiveState { state: self }
+    }
+
+    /// The same without drawing a turn: for dry runs (SEL-12).
+    pub fn dry(&self) -> DryState<'_> {
+        DryState { state: self }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn turn(&self, provider: &ProviderId, step: u64) -> Turn {
+        Turn(self.turns.load().get(provider).map_or(0, |turn| turn.fetch_add(step, Ordering::Relaxed)))
+    }
+}
+
+fn cursors(world: &Snapshot, known: &BTreeMap<ProviderId, AtomicU64>) -> BTreeMap<ProviderId, AtomicU64> {
+    let ids = world.providers.iter().map(|provider| provider.id.clone());
+    ids.map(|id| {
+        let at = known.get(&id).map_or(0, |turn| turn.load(Ordering::Relaxed));
+        (id, AtomicU64::new(at))
+    })
+    .collect()
+}
+
+/// See [`SharedState::live`].
+pub struct LiveState<'a> {
+    state: &'a SharedState,
+}
+
+impl Live for LiveState<'_> {
+    fn turn(&mut self, provider: &ProviderId) -> Turn {
+        self.state.turn(provider, 1)
+    }
+    fn in_flight(&self, account: AccountId) -> u32 {
+        self.state.leases.on_account(account)
+    }
+}
+
+/// See [`SharedState::dry`].
+pub struct DryState<'a> {
+    state: &'a SharedState,
+}
+
+impl Live for DryState<'_> {
+    fn turn(&mut self, provider: &ProviderId) -> Turn {
+        self.state.turn(provider, 0)
+    }
+    fn in_flight(&self, account: AccountId) -> u32 {
+        self.state.leases.on_account(account)
+    }
+}

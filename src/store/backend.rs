@@ -1,0 +1,133 @@
+//! Where records live, as a contract. It asks for no more than a directory of files and a PostgreSQL table can both
+//! give: one row (or file) a record with a version column; `put` is `UPDATE … WHERE version = $expected`; `lock` is a
+//! session advisory lock on the account's number; `own` is exclusive for a directory and shared for a database that
+//! many machines use. Nothing here needs a transaction across records, a lease with a time-out (a paused holder would
+//! lose it and a refresh token would be spent twice), or an order of records beyond "this call returned before that
+//! one began".
+use super::error::StoreError;
+use crate::model::AccountId;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The name of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Accounts, switches, force, settings: changed by humans, atomic together.
+    State,
+    /// One account's token material; written by the refresher and by re-auth only.
+    Credential(AccountId),
+    /// One account's limits, history and health; debounced.
+    Runtime(AccountId),
+}
+
+impl Key {
+    /// Whose record it is; none for the state, which is everybody's.
+    pub fn account(self) -> Option<AccountId> {
+        match self {
+            Self::State => None,
+            Self::Credential(id) | Self::Runtime(id) => Some(id),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State => f.write_str("state"),
+            Self::Credential(id) => write!(f, "credential/{id}"),
+            Self::Runtime(id) => write!(f, "runtime/{id}"),
+        }
+    }
+}
+
+/// Where records live. Calls block until done; async callers use `spawn_blocking`. Bodies are JSON texts.
+pub trait Backend: Send + Sync {
+    /// Every record there is, each as it was last made durable, with what was found damaged. Changes nothing.
+    fn load(&self) -> Result<BTreeMap<Key, Found>, StoreError>;
+
+    /// One record, fresh from where it lives. Changes nothing.
+    fn read(&self, key: Key) -> Result<Found, StoreError>;
+
+    /// Replaces a record that is at version `expected` (0: there is none) and returns its new version, once it would
+    /// survive a power cut. A record at another version is left as it is: [`StoreError::Conflict`]. After any other
+    /// error the record is the old one; after [`StoreError::Unsure`] it is the old or the new one, whole.
+    fn put(&self, key: Key, expected: u64, body: &[u8]) -> Result<u64, StoreError>;
+
+    /// Removes a record that is at version `expected` or damaged, with every copy of it, durably. One that is not
+    /// there is removed already.
+    fn remove(&self, key: Key, expected: u64) -> Result<(), StoreError>;
+
+    /// Becomes the store's owner until the guard is dropped, or says who is: [`StoreError::Locked`]. Clears away what
+    /// an owner that was killed left half-written.
+    fn own(&self) -> Result<Box<dyn Guard>, StoreError>;
+
+    /// Waits for the account's lock, across threads and processes. A paused holder keeps it, a dead one loses it.
+    /// Dropping the guard gives it back.
+    fn lock(&self, account: AccountId) -> Result<Box<dyn Guard>, StoreError>;
+
+    /// Proves that a record could be made durable now, before something is done that must be recorded.
+    fn preflight(&self, account: AccountId) -> Result<(), StoreError>;
+
+    /// A single-document store of an earlier version that lies where the records go, if there is one.
+    fn legacy(&self) -> Result<Option<Legacy>, StoreError>;
+
+    /// Puts that document aside, so that it is not taken in again. It is kept.
+    fn retire(&self, legacy: &Legacy) -> Result<(), StoreError>;
+}
+
+/// A held lock.
+pub trait Guard: Send + Sync {
+    /// Tells those who find the lock taken where its holder listens: one address a line.
+    fn announce(&self, addresses: &str) -> Result<(), StoreError>;
+}
+
+/// A record and its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Raised by every write; never 0.
+    pub version: u64,
+    /// The schema it was written in; [`SCHEMA`](super::SCHEMA) or older.
+    pub schema: u32,
+    /// What was written: a JSON text.
+    pub body: Vec<u8>,
+}
+
+/// What lies under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, not even a copy.
+    Absent,
+    /// Something, but neither it nor its copy can be read. Corrupt is never empty.
+    Damaged {
+        /// What is wrong, for the user.
+        problem: String,
+    },
+    /// A whole record.
+    Good(Record),
+    /// The record is damaged or gone; this is its last-known-good copy.
+    Restored {
+        /// The copy.
+        record: Record,
+        /// What is wrong with the record itself.
+        problem: String,
+    },
+}
+
+impl Found {
+    /// The record, from wherever it could be read.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Good(record) | Self::Restored { record, .. } => Some(record),
+            Self::Absent | Self::Damaged { .. } => None,
+        }
+    }
+}
+
+/// A single-document store of an earlier version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Legacy {
+    /// Its file's name.
+    pub name: String,
+    /// Its text.
+    pub bytes: Vec<u8>,
+}

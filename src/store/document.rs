@@ -1,0 +1,303 @@
+//! The whole store as one document, version 2, with the names of STO-2 and STO-3: `rota store export` writes it,
+//! `rota store import` reads it, and a document of an earlier version that lies in the state directory is taken in.
+use super::backend::{Backend, Found, Key, Legacy};
+use super::digest::Fingerprint;
+use super::error::StoreError;
+use super::migrate;
+use super::schema::credential::{self, SECRETS};
+use super::schema::fields::{self, BadField, Fields, Object};
+use super::schema::runtime::Runtime;
+use super::schema::state::{self, Listed, Quarantined, State};
+use crate::model::{AccountId, Alias, Credential};
+use serde_json::{Map, Value};
+
+/// Where the state record notes which document it was made of.
+const ORIGIN: &str = "migratedFrom";
+
+/// Whether an export holds token material.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// It does: whoever has the text can use the accounts.
+    Include,
+    /// It does not.
+    Omit,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Accounts that are there now.
+    pub added: Vec<Alias>,
+    /// Accounts that were left out because their alias is taken.
+    pub skipped: Vec<Alias>,
+    /// Accounts that were taken in with something missing: their name and what is wrong.
+    pub flawed: Vec<(String, String)>,
+}
+
+/// The whole store as one document. Unknown fields are in it as they are stored, save those beside omitted secrets.
+pub fn export(backend: &dyn Backend, secrets: Secrets) -> Result<Value, StoreError> {
+    let found = backend.load()?;
+    let body = state_body(found.get(&Key::State))?;
+    let mut fields = Fields::parse(body).map_err(broken)?;
+    let listed: Vec<Value> = fields.need("accounts").map_err(broken)?;
+    let mut settings: Map<String, Value> = fields.get("settings").map_err(broken)?.unwrap_or_default();
+    let strategy = settings.get("rotation").and_then(|rotation| rotation.get("strategy"));
+    if let Some(strategy) = strategy.cloned() {
+        settings.insert("rotationStrategy".to_owned(), strategy);
+    }
+    let mut accounts = Map::new();
+    for account in listed {
+        let Value::Object(mut account) = account else {
+            continue;
+        };
+        let id = account.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+        for key in id.map(AccountId).into_iter().flat_map(|id| [Key::Credential(id), Key::Runtime(id)]) {
+            let record = found.get(&key).and_then(Found::record);
+            let body = record.and_then(|record| Fields::parse(&record.body).ok());
+            account.extend(shown(key, body.map(Fields::rest).unwrap_or_default(), secrets));
+        }
+        let alias = account.get("alias").and_then(Value::as_str).map(str::to_owned);
+        let mut name = alias.unwrap_or_else(|| "account".to_owned());
+        while accounts.contains_key(&name) {
+            name.push('+');
+        }
+        accounts.insert(name, account.into());
+    }
+    let rest = fields.rest();
+    let force =
+        rest.iter().filter(|(name, _)| name.starts_with("forced") || *name == "previousRotationStrategy");
+    let force: Map<String, Value> = force.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let force = if force.is_empty() { Value::Null } else { force.into() };
+    Ok(Object::over(&rest)
+        .set("version", super::SCHEMA)
+        .set("generator", migrate::GENERATOR)
+        .set("accounts", accounts)
+        .set("settings", settings)
+        .set("force", force)
+        .into())
+}
+
+fn shown(key: Key, body: Map<String, Value>, secrets: Secrets) -> Map<String, Value> {
+    if !matches!(key, Key::Credential(_)) || secrets == Secrets::Include {
+        return body;
+    }
+    // Only what is known to be harmless: an unknown field beside a token may be one.
+    const HARMLESS: [&str; 8] =
+        ["credentialVersion", "kind", "accountId", "userId", "planType", "email", "issuedAt", "expiresAt"];
+    let harmless = |(name, _): &(String, Value)| HARMLESS.contains(&name.as_str());
+    body.into_iter().filter(harmless).collect()
+}
+
+/// Adds the accounts of `document` (version 1 or 2) to the store, whose owner the caller must be. Nothing that is there
+/// is changed. Settings and the force are taken only by a store that has no accounts yet.
+pub fn import(backend: &dyn Backend, document: &[u8]) -> Result<ImportReport, StoreError> {
+    let bad = |bad: BadField| StoreError::BadDocument(bad.to_string());
+    let document = fields::parse(document).and_then(migrate::upgrade).map_err(bad)?;
+    let found = backend.load()?;
+    let mut there = match found.get(&Key::State) {
+        Some(Found::Absent) | None if found.values().all(|found| *found == Found::Absent) => State::default(),
+        state => state::parse(state_body(state)?, |_| true).map_err(broken)?,
+    };
+    let records = found.iter().filter(|(_, found)| **found != Found::Absent);
+    let ids = records.filter_map(|(key, _)| key.account());
+    let next = next_account(&there, ids);
+    let last = AccountId(next.0.saturating_sub(1));
+    let plan = Plan::of(document, next).map_err(bad)?;
+    let mut report = ImportReport::default();
+    let fresh = there.accounts.is_empty() && there.carried.quarantined.is_empty();
+    for listed in plan.state.accounts {
+        if there.accounts.iter().any(|other| other.alias == listed.alias) {
+            report.skipped.push(listed.alias);
+            continue;
+        }
+        plan.parts.iter().filter(|part| part.id == listed.id).try_for_each(|part| part.write(backend))?;
+        report.added.push(listed.alias.clone());
+        if let Some(extra) = plan.state.carried.accounts.get(&listed.id) {
+            there.carried.accounts.insert(listed.id, extra.clone());
+        }
+        there.accounts.push(listed);
+    }
+    for one in plan.state.carried.quarantined {
+        let parts = plan.parts.iter().filter(|part| Some(part.id) == one.id());
+        parts.into_iter().try_for_each(|part| part.write(backend))?;
+        there.carried.quarantined.push(one);
+    }
+    report.flawed = plan.flaws;
+    there.next_account = Some(next_account(&there, std::iter::once(last)));
+    if fresh {
+        there.force = plan.state.force;
+        there.carried.settings = plan.state.carried.settings;
+        there.carried.extra.extend(plan.state.carried.extra);
+    }
+    overwrite(backend, Key::State, &there.text())?;
+    Ok(report)
+}
+
+/// Makes records of a document that lies where the records go, then puts it aside. The state record comes last: cut
+/// off before it, all of this happens again and comes to the same; cut off after it, only the putting aside is left.
+pub(super) fn take_in(backend: &dyn Backend, legacy: &Legacy) -> Result<usize, StoreError> {
+    let bad = |bad: BadField| StoreError::BadDocument(format!("{}: {bad}", legacy.name));
+    let document = fields::parse(&legacy.bytes).and_then(migrate::upgrade).map_err(bad)?;
+    let mut plan = Plan::of(document, AccountId(1)).map_err(bad)?;
+    plan.parts.iter().try_for_each(|part| part.write(backend))?;
+    let origin = origin(legacy);
+    plan.state.carried.extra.insert(ORIGIN.to_owned(), origin.into());
+    overwrite(backend, Key::State, &plan.state.text())?;
+    backend.retire(legacy)?;
+    Ok(plan.state.accounts.len() + plan.state.carried.quarantined.len())
+}
+
+/// True if the state record was made of this document.
+pub(super) fn came_from(state: Option<&Found>, legacy: &Legacy) -> bool {
+    let record = state.and_then(Found::record);
+    let fields = record.and_then(|record| Fields::parse(&record.body).ok());
+    let noted = fields.and_then(|mut fields| fields.get::<String>(ORIGIN).ok().flatten());
+    noted.is_some_and(|noted| noted == origin(legacy))
+}
+
+fn origin(legacy: &Legacy) -> String {
+    format!("{} {}", legacy.name, Fingerprint::of(&legacy.bytes))
+}
+
+/// A document as records.
+struct Plan {
+    state: State,
+    parts: Vec<Part>,
+    flaws: Vec<(String, String)>,
+}
+
+/// What goes with one account.
+struct Part {
+    id: AccountId,
+    credential: Option<Credential>,
+    runtime: Runtime,
+}
+
+impl Plan {
+    /// Of a document in version 2. Accounts are numbered from `first` on, in the order of their old numbers and names.
+    fn of(document: Value, first: AccountId) -> Result<Self, BadField> {
+        let mut fields = Fields::of(document)?;
+        let accounts: Map<String, Value> = fields.need("accounts")?;
+        let force: Map<String, Value> = fields.get("force")?.unwrap_or_default();
+        let settings = fields.get("settings")?.unwrap_or_default();
+        for known in ["version", "generator", "nextAccountId", ORIGIN] {
+            let _: Option<Value> = fields.get(known)?;
+        }
+        let mut plan = Self { state: State::default(), parts: Vec::new(), flaws: Vec::new() };
+        plan.state.force = state::take_force(&mut Fields::of(force.into())?)?;
+        plan.state.carried.settings = settings;
+        plan.state.carried.extra = fields.rest();
+        let mut accounts: Vec<(String, Value)> = accounts.into_iter().collect();
+        accounts.sort_by_key(|(_, account)| account.get("id").and_then(Value::as_u64));
+        let mut next = first;
+        for (name, account) in accounts {
+            plan.add(name, account, next);
+            next = AccountId(next.0.saturating_add(1));
+        }
+        plan.state.next_account = Some(next);
+        Ok(plan)
+    }
+
+    fn add(&mut self, name: String, account: Value, id: AccountId) {
+        let Value::Object(mut account) = account else {
+            let problem = "must be an object".to_owned();
+            self.flaws.push((name.clone(), problem.clone()));
+            let value = Object::default().set("id", id.0).set("alias", name).set("value", account).into();
+            self.state.carried.quarantined.push(Quarantined { value, problem });
+            return;
+        };
+        account.insert("id".to_owned(), id.0.into());
+        let mut part = Part { id, credential: None, runtime: Runtime::default() };
+        let mut fields = Fields::of(account.into()).unwrap_or_default();
+        match fields.all(credential::take) {
+            Ok(credential) => part.credential = Some(credential),
+            Err(bad) => self.flaws.push((name.clone(), bad.to_string())),
+        }
+        match fields.all(Runtime::take) {
+            Ok(runtime) => part.runtime = runtime,
+            Err(bad) => self.flaws.push((name.clone(), bad.to_string())),
+        }
+        self.parts.push(part);
+        let listed = fields.all(state::take);
+        let mut rest = fields.rest();
+        rest.retain(|name, _| !SECRETS.contains(&name.as_str()));
+        match listed {
+            Ok(listed) => self.list(listed, rest),
+            Err(bad) => {
+                let problem = bad.to_string();
+                self.flaws.push((name, problem.clone()));
+                let value = rest.into();
+                self.state.carried.quarantined.push(Quarantined { value, problem });
+            }
+        }
+    }
+
+    fn list(&mut self, listed: Listed, extra: Map<String, Value>) {
+        if !extra.is_empty() {
+            self.state.carried.accounts.insert(listed.id, extra);
+        }
+        self.state.accounts.push(listed);
+    }
+}
+
+impl Part {
+    fn write(&self, backend: &dyn Backend) -> Result<(), StoreError> {
+        if let Some(credential) = &self.credential {
+            let body = credential::give(credential, &Map::new()).text();
+            overwrite(backend, Key::Credential(self.id), &body)?;
+        }
+        overwrite(backend, Key::Runtime(self.id), &self.runtime.give(&Map::new()).text())
+    }
+}
+
+/// Puts `body` over whatever is there, unless it is there already.
+pub(super) fn overwrite(backend: &dyn Backend, key: Key, body: &[u8]) -> Result<(), StoreError> {
+    let found = backend.read(key)?;
+    match &found {
+        Found::Good(record) if record.body == body => return Ok(()),
+        Found::Absent | Found::Damaged { .. } | Found::Good(_) | Found::Restored { .. } => {}
+    }
+    let version = found.record().map_or(0, |record| record.version);
+    backend.put(key, version, body).map(|_| ())
+}
+
+/// The first id above every one that `state` or a record bears.
+pub(super) fn next_account(state: &State, records: impl Iterator<Item = AccountId>) -> AccountId {
+    let listed = state.accounts.iter().map(|account| account.id);
+    let quarantined = state.carried.quarantined.iter().filter_map(Quarantined::id);
+    let highest = listed.chain(quarantined).chain(records).max();
+    let above = highest.map_or(AccountId(1), |id| AccountId(id.0.saturating_add(1)));
+    state.next_account.map_or(above, |next| next.max(above))
+}
+
+/// Settings as TOML. JSON's null has no counterpart: a setting that is null is not set.
+pub(super) fn to_toml(settings: &Map<String, Value>) -> toml::Table {
+    let entry = |(name, value): (&String, &Value)| {
+        let value = serde_json::from_value(value.clone()).ok()?;
+        Some((name.clone(), value))
+    };
+    settings.iter().filter_map(entry).collect()
+}
+
+/// Settings as JSON.
+pub(super) fn from_toml(settings: &toml::Table) -> Map<String, Value> {
+    let entry = |(name, value): (&String, &toml::Value)| {
+        let value = serde_json::to_value(value).ok()?;
+        Some((name.clone(), value))
+    };
+    settings.iter().filter_map(entry).collect()
+}
+
+pub(super) fn state_body(state: Option<&Found>) -> Result<&[u8], StoreError> {
+    match state {
+        Some(Found::Good(record) | Found::Restored { record, .. }) => Ok(&record.body),
+        Some(Found::Damaged { problem }) => {
+            Err(StoreError::Unrecoverable(format!("the state record: {problem}")))
+        }
+        Some(Found::Absent) | None => Err(StoreError::Unrecoverable("the state record is gone".to_owned())),
+    }
+}
+
+pub(super) fn broken(bad: BadField) -> StoreError {
+    StoreError::Unrecoverable(format!("the state record: {bad}"))
+}

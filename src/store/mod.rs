@@ -1,0 +1,31 @@
+//! Bytes that survive: records, how they are written so that no crash loses one, how they are read so that damage is
+//! never taken for emptiness, and the writer that keeps them up with the state. No decision about accounts is made
+//! here, and nothing outside this room knows what a record looks like.
+mod backend;
+mod digest;
+mod document;
+mod error;
+mod file;
+#[cfg(test)]
+mod fixture;
+mod fs;
+mod handle;
+mod migrate;
+mod open;
+mod rescue;
+mod schema;
+#[cfg(test)]
+mod tests;
+pub mod writer;
+
+pub use backend::{Backend, Found, Guard, Key, Legacy, Record};
+pub use document::{ImportReport, Secrets, export, import};
+pub use error::StoreError;
+pub use file::FileBackend;
+pub use fs::{Kind, LockFile, Meta, NewFile, OsFs, Patience, StoreFs};
+pub use handle::{Store, StoreHealth};
+pub use open::{Finding, Opened};
+pub use rescue::{BackupReport, Report, ReportLine, RestoreReport, backup, restore, verify};
+
+/// The schema of the records that this rota writes (STO-1). 1 was a single document.
+pub const SCHEMA: u32 = 2;

@@ -1,0 +1,341 @@
+//! Opening a store: every record read and judged, what is damaged restored from its copy or named, nothing dropped.
+use super::backend::{Backend, Found, Key, Record};
+use super::digest::Fingerprint;
+use super::document;
+use super::error::StoreError;
+use super::handle::{Known, Store};
+use super::schema::credential;
+use super::schema::fields::Fields;
+use super::schema::runtime::Runtime;
+use super::schema::state::{self, State};
+use crate::model::{Account, AccountId, Alias, Credential, CredentialState, Force, ProviderId, Time};
+use serde_json::Map;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// An opened store and what was in it.
+pub struct Opened {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The accounts, ascending by id.
+    pub accounts: Vec<Account>,
+    /// The id the next account gets: above that of every record there is, also of damaged and orphaned ones.
+    pub next_account: AccountId,
+    /// The pin, if it has not run out.
+    pub force: Option<Force>,
+    /// Settings that a human changed while rota ran.
+    pub settings: toml::Table,
+    /// What was not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that was not as it should be and did not keep the store from opening. Shown until it is put right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The credential of an account cannot be used; the account is shown without one.
+    CredentialLost {
+        /// Whose.
+        alias: Alias,
+        /// Why.
+        problem: String,
+    },
+    /// A force names an account that is not there; it was ended.
+    ForceEnded {
+        /// Whom it named.
+        alias: Alias,
+    },
+    /// A single document lies beside records; it was not taken in.
+    LegacyIgnored {
+        /// Its file's name.
+        name: String,
+    },
+    /// A single document of an earlier version was taken in and kept under another name.
+    Migrated {
+        /// Its file's name.
+        name: String,
+        /// Accounts taken in.
+        accounts: usize,
+    },
+    /// A credential record belongs to no account.
+    Orphaned {
+        /// Which.
+        key: Key,
+    },
+    /// An account of the state record cannot be used; it is kept as it is.
+    Quarantined {
+        /// What stands where its alias should.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// A record was damaged and its last-known-good copy took its place; the damaged file is kept beside it.
+    Restored {
+        /// Which.
+        key: Key,
+        /// What was wrong.
+        problem: String,
+    },
+    /// What was known of an account's limits and health cannot be read; it starts as unknown.
+    RuntimeLost {
+        /// Whose.
+        alias: Alias,
+        /// Why.
+        problem: String,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CredentialLost { alias, problem } => {
+                write!(f, "account \"{alias}\" has no usable credential: {problem}; sign in again")
+            }
+            Self::ForceEnded { alias } => {
+                write!(f, "the force named account \"{alias}\", which is not there; it was ended")
+            }
+            Self::LegacyIgnored { name } => write!(
+                f,
+                "{name} lies in the state directory and was not read; take it in with `rota store import`, or move it away"
+            ),
+            Self::Migrated { name, accounts } => {
+                write!(f, "{accounts} accounts were taken in from {name}, which is now {name}.migrated")
+            }
+            Self::Orphaned { key } => {
+                write!(f, "record {key} belongs to no account; if the account is missed, restore a backup")
+            }
+            Self::Quarantined { name, problem } => {
+                write!(f, "account \"{name}\" is kept but cannot be used: {problem}")
+            }
+            Self::Restored { key, problem } => write!(
+                f,
+                "record {key} was damaged ({problem}); its last-known-good copy is in force, and changes after that copy are lost"
+            ),
+            Self::RuntimeLost { alias, problem } => write!(
+                f,
+                "limits and health of account \"{alias}\" cannot be read ({problem}); they start as unknown"
+            ),
+        }
+    }
+}
+
+/// A store that is being opened.
+struct Opening<'a> {
+    backend: &'a dyn Backend,
+    found: BTreeMap<Key, Found>,
+    findings: Vec<Finding>,
+    known: Known,
+}
+
+impl Store {
+    /// Opens the store behind `backend`, whose owner the caller must be. An account of a provider that is not among
+    /// `providers` is quarantined. Damaged records are replaced by their copies; an empty store is initialised.
+    pub fn open(
+        backend: Arc<dyn Backend>,
+        providers: &BTreeSet<ProviderId>,
+        now: Time,
+    ) -> Result<Opened, StoreError> {
+        let mut opening = Opening {
+            found: backend.load()?,
+            backend: backend.as_ref(),
+            findings: Vec::new(),
+            known: Known::default(),
+        };
+        opening.initialise()?;
+        opening.restore_copies()?;
+        let state = opening.state(providers)?;
+        let accounts: Vec<Account> = state.accounts.iter().map(|listed| opening.account(listed)).collect();
+        opening.report_orphans(&state);
+        let force = opening.force(&state, now);
+        let next_account = opening.next_account(&state);
+        let settings = document::to_toml(&state.carried.settings);
+        let Opening { findings, mut known, .. } = opening;
+        known.live = accounts.iter().map(|account| account.id).collect();
+        known.carried = Arc::new(state.carried);
+        Ok(Opened {
+            store: Arc::new(Store::new(backend, known, findings.clone())),
+            accounts,
+            next_account,
+            force,
+            settings,
+            findings,
+        })
+    }
+}
+
+impl Opening<'_> {
+    /// Makes sure that there is a state record, unless one should be there.
+    fn initialise(&mut self) -> Result<(), StoreError> {
+        let is_there = |found: &Found| *found != Found::Absent;
+        let state = self.found.get(&Key::State).is_some_and(is_there);
+        let others = self.found.iter().any(|(key, found)| *key != Key::State && is_there(found));
+        let legacy = self.backend.legacy()?;
+        match (state, legacy) {
+            (true, None) => return Ok(()),
+            (true, Some(legacy)) => {
+                // A migration that was cut off after its last record left the document; any other one is a stranger.
+                match document::came_from(self.found.get(&Key::State), &legacy) {
+                    true => self.backend.retire(&legacy)?,
+                    false => self.findings.push(Finding::LegacyIgnored { name: legacy.name }),
+                }
+                return Ok(());
+            }
+            (false, Some(legacy)) => {
+                let accounts = document::take_in(self.backend, &legacy)?;
+                let name = legacy.name;
+                self.findings.push(Finding::Migrated { name, accounts });
+            }
+            (false, None) if others => {
+                return Err(StoreError::Unrecoverable(
+                    "there are records of accounts, but the state record is gone".to_owned(),
+                ));
+            }
+            (false, None) => {
+                self.backend.put(Key::State, 0, &State::default().text())?;
+            }
+        }
+        self.found = self.backend.load()?;
+        Ok(())
+    }
+
+    /// Makes the copies of damaged records whole records again, and says so.
+    fn restore_copies(&mut self) -> Result<(), StoreError> {
+        let restored = |(key, found): (&Key, &Found)| match found {
+            Found::Restored { record, problem } => Some((*key, record.clone(), problem.clone())),
+            Found::Absent | Found::Damaged { .. } | Found::Good(_) => None,
+        };
+        let restored: Vec<(Key, Record, String)> = self.found.iter().filter_map(restored).collect();
+        for (key, record, problem) in restored {
+            let version = self.backend.put(key, record.version, &record.body)?;
+            self.found.insert(key, Found::Good(Record { version, ..record }));
+            self.findings.push(Finding::Restored { key, problem });
+            self.known.restores += 1;
+        }
+        Ok(())
+    }
+
+    fn state(&mut self, providers: &BTreeSet<ProviderId>) -> Result<State, StoreError> {
+        let record = match self.found.get(&Key::State) {
+            Some(Found::Good(record) | Found::Restored { record, .. }) => record,
+            Some(Found::Damaged { problem }) => {
+                return Err(StoreError::Unrecoverable(format!("the state record: {problem}")));
+            }
+            Some(Found::Absent) | None => {
+                return Err(StoreError::Unrecoverable("the state record is gone".to_owned()));
+            }
+        };
+        let state = state::parse(&record.body, |provider| providers.contains(provider))
+            .map_err(|bad| StoreError::Unrecoverable(format!("the state record: {bad}")))?;
+        self.known.state = (record.version, Some(Fingerprint::of(&record.body)));
+        let quarantined = state.carried.quarantined.iter();
+        self.findings.extend(
+            quarantined.map(|one| Finding::Quarantined { name: one.name(), problem: one.problem.clone() }),
+        );
+        Ok(state)
+    }
+
+    fn account(&mut self, listed: &state::Listed) -> Account {
+        let runtime = self.runtime(listed);
+        let credential = match self.credential(listed.id) {
+            Ok(credential) => held(credential, &runtime),
+            Err(problem) => {
+                self.findings
+                    .push(Finding::CredentialLost { alias: listed.alias.clone(), problem: problem.clone() });
+                CredentialState::Missing { detail: problem }
+            }
+        };
+        Account {
+            id: listed.id,
+            alias: listed.alias.clone(),
+            provider: listed.provider.clone(),
+            tags: listed.tags.clone(),
+            notes: listed.notes.clone(),
+            switch: listed.switch.clone(),
+            weight: listed.weight,
+            quota_group: listed.quota_group.clone(),
+            credential,
+            renewal: runtime.renewal,
+            limits: runtime.limits,
+            health: runtime.health,
+        }
+    }
+
+    fn credential(&mut self, id: AccountId) -> Result<Credential, String> {
+        let key = Key::Credential(id);
+        let record = match self.found.get(&key) {
+            Some(Found::Good(record) | Found::Restored { record, .. }) => record,
+            Some(Found::Damaged { problem }) => return Err(format!("record {key}: {problem}")),
+            Some(Found::Absent) | None => return Err("none is stored".to_owned()),
+        };
+        let credential = Fields::parse(&record.body)
+            .and_then(|mut fields| credential::take(&mut fields))
+            .map_err(|bad| format!("record {key}: {bad}"))?;
+        self.known.credentials.insert(id, credential.version);
+        Ok(credential)
+    }
+
+    fn runtime(&mut self, listed: &state::Listed) -> Runtime {
+        let key = Key::Runtime(listed.id);
+        let (body, problem) = match self.found.get(&key) {
+            Some(Found::Good(record) | Found::Restored { record, .. }) => (&record.body, None),
+            Some(Found::Damaged { problem }) => (&Vec::new(), Some(problem.clone())),
+            Some(Found::Absent) | None => return Runtime::default(),
+        };
+        let problem = match (problem, Fields::parse(body).and_then(|mut fields| Runtime::take(&mut fields))) {
+            (None, Ok(runtime)) => {
+                let known = Fingerprint::of(&runtime.give(&Map::new()).text());
+                self.known.runtime.insert(listed.id, known);
+                return runtime;
+            }
+            (Some(problem), _) => problem,
+            (None, Err(bad)) => bad.to_string(),
+        };
+        self.findings.push(Finding::RuntimeLost {
+            alias: listed.alias.clone(),
+            problem: format!("record {key}: {problem}"),
+        });
+        Runtime::default()
+    }
+
+    fn report_orphans(&mut self, state: &State) {
+        let accounts = state.accounts.iter().map(|account| account.id);
+        let quarantined = state.carried.quarantined.iter().filter_map(state::Quarantined::id);
+        let owners: BTreeSet<AccountId> = accounts.chain(quarantined).collect();
+        let orphans = self.found.iter().filter_map(|(key, found)| match key {
+            Key::Credential(id) if !owners.contains(id) && *found != Found::Absent => Some(*key),
+            Key::Credential(_) | Key::Runtime(_) | Key::State => None,
+        });
+        self.findings.extend(orphans.map(|key| Finding::Orphaned { key }));
+    }
+
+    fn force(&mut self, state: &State, now: Time) -> Option<Force> {
+        let pinned = state.force.as_ref().filter(|pinned| now < pinned.until)?;
+        let account = state.accounts.iter().find(|account| account.alias == pinned.alias);
+        let Some(account) = account else {
+            let alias = pinned.alias.clone();
+            self.findings.push(Finding::ForceEnded { alias });
+            return None;
+        };
+        Some(Force { account: account.id, since: pinned.since, until: pinned.until, by: pinned.by })
+    }
+
+    fn next_account(&self, state: &State) -> AccountId {
+        let records = self.found.keys().filter_map(|key| match key {
+            Key::Credential(id) | Key::Runtime(id) => Some(*id),
+            Key::State => None,
+        });
+        document::next_account(state, records)
+    }
+}
+
+/// Dead or alive: what the provider said of exactly this credential.
+fn held(credential: Credential, runtime: &Runtime) -> CredentialState {
+    match &runtime.refused {
+        Some(refused) if refused.version == credential.version => CredentialState::NeedsReauth {
+            since: refused.since,
+            detail: refused.detail.clone(),
+            refused: Arc::new(credential),
+        },
+        Some(_) | None => CredentialState::Usable(Arc::new(credential)),
+    }
+}

@@ -1,0 +1,274 @@
+//! What is done to a store while it is being killed, and what must hold afterwards. The test binary runs itself under
+//! `strace` with `ROTA_CRASH_DRIVER=<scenario>:<directory>`; everything then happens on one thread.
+use rota::model::{
+    AccountId, Credential, CredentialKind, CredentialState, Identity, ProviderId, Secret, Time,
+};
+use rota::store::{Backend, FileBackend, Found, Key, Store, StoreError, backup, import, restore};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+pub(crate) const BEGIN: &str = "/rota-crash-begin";
+pub(crate) const END: &str = "/rota-crash-end";
+const DOCUMENT: &str = include_str!("../fixtures/store/v1.json");
+const NOW: Time = Time::from_secs(1_800_000_000);
+const WRITES: u64 = 3;
+
+/// One thing that can be interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scenario {
+    /// Records written in place: the control, which must not survive.
+    Careless,
+    /// Records put one after the other.
+    Commit,
+    /// Accounts taken in from a document, beside one that is there.
+    Import,
+    /// A document of version 1 in the state directory becomes records.
+    Migrate,
+    /// Settings, a renewed credential, a removed one.
+    Store,
+    /// A backup brought back.
+    Restore,
+}
+
+impl Scenario {
+    /// Those that must survive.
+    pub(crate) const ALL: [Self; 5] = [Self::Commit, Self::Import, Self::Migrate, Self::Store, Self::Restore];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Careless => "careless",
+            Self::Commit => "commit",
+            Self::Import => "import",
+            Self::Migrate => "migrate",
+            Self::Store => "store",
+            Self::Restore => "restore",
+        }
+    }
+
+    /// Makes the directory as it is before.
+    pub(crate) fn prepare(self, dir: &Path) {
+        let backend = FileBackend::create(dir).unwrap();
+        match self {
+            Self::Careless | Self::Commit => {
+                backend.put(Key::State, 0, b"{\"n\":0}").unwrap();
+            }
+            Self::Import | Self::Store | Self::Restore => {
+                import(&backend, one("first").as_bytes()).unwrap();
+            }
+            Self::Migrate => {
+                let path = dir.join("accounts.json");
+                fs::write(&path, DOCUMENT).unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+        }
+        if self == Self::Restore {
+            backup(&backend, &dir.join("../backup")).unwrap();
+            import(&backend, one("second").as_bytes()).unwrap();
+        }
+        if self == Self::Store {
+            backend.put(Key::Credential(AccountId(9)), 0, b"{}").unwrap();
+        }
+    }
+
+    /// Does it, telling every step. An error is told and the next step taken.
+    pub(crate) fn act(self, dir: &Path, tell: &mut dyn FnMut(String)) -> Result<(), StoreError> {
+        let backend = Arc::new(FileBackend::create(dir)?);
+        let mut step = |name: String, done: Result<(), StoreError>| {
+            tell(match &done {
+                Ok(()) => format!("done {name}"),
+                Err(error) => format!("failed {name} {}", error.code()),
+            });
+            done
+        };
+        match self {
+            Self::Careless => {
+                let record = fs::read(dir.join("state.json")).unwrap();
+                fs::write(dir.join("state.json"), record).unwrap();
+                step("0".to_owned(), Ok(()))
+            }
+            Self::Commit => (1..=WRITES).try_for_each(|n| {
+                let put = backend.read(Key::State).and_then(|found| {
+                    let version = found.record().map_or(0, |record| record.version);
+                    backend.put(Key::State, version, format!("{{\"n\":{n}}}").as_bytes())
+                });
+                // The next write follows also after an error.
+                let _ = step(n.to_string(), put.map(|_| ()));
+                Ok(())
+            }),
+            Self::Import => step(String::new(), import(backend.as_ref(), DOCUMENT.as_bytes()).map(|_| ())),
+            Self::Migrate => step(String::new(), open(dir).map(|_| ())),
+            Self::Restore => {
+                step(String::new(), restore(backend.as_ref(), &dir.join("../backup")).map(|_| ()))
+            }
+            Self::Store => {
+                let store = open(dir)?;
+                let settings = "[rotation]\nlow = 40".parse().unwrap();
+                let done = [
+                    step("settings".to_owned(), store.set_settings(&settings)),
+                    step("credential".to_owned(), store.save_credential(AccountId(1), &renewed())),
+                    step("removal".to_owned(), store.remove_credential(AccountId(9))),
+                ];
+                done.into_iter().collect()
+            }
+        }
+    }
+
+    /// What is wrong with the store after `told` was all that came.
+    pub(crate) fn judge(self, dir: &Path, told: &[String]) -> Vec<String> {
+        let done = |name: &str| told.iter().any(|line| *line == format!("done {name}"));
+        let mut wrong = Vec::new();
+        let mut must = |holds: bool, what: String| {
+            if !holds {
+                wrong.push(what);
+            }
+        };
+        if matches!(self, Self::Careless | Self::Commit) {
+            let found = FileBackend::create(dir).and_then(|backend| backend.read(Key::State));
+            let Ok(Found::Good(record)) = &found else {
+                return vec![format!("the record is not whole: {found:?}")];
+            };
+            let n = (0..=WRITES).find(|n| record.body == format!("{{\"n\":{n}}}").as_bytes());
+            let acknowledged = (1..=WRITES).rev().find(|n| done(&n.to_string())).unwrap_or(0);
+            let refused: Vec<u64> = (1..=WRITES)
+                .filter(|n| {
+                    told.iter()
+                        .any(|line| line.starts_with(&format!("failed {n} ")) && !line.ends_with("UNSURE"))
+                })
+                .collect();
+            let holds =
+                n.is_some_and(|n| n >= acknowledged && n <= told.len() as u64 + 1 && !refused.contains(&n));
+            must(holds, format!("{n:?} is there; {acknowledged} was acknowledged, {refused:?} refused"));
+            return wrong;
+        }
+        let providers = providers();
+        let opened = match FileBackend::create(dir)
+            .and_then(|backend| Store::open(Arc::new(backend), &providers, NOW))
+        {
+            Ok(opened) => opened,
+            Err(error) => return vec![format!("the store does not open: {error}")],
+        };
+        let aliases: Vec<&str> = opened.accounts.iter().map(|account| account.alias.as_str()).collect();
+        let missing =
+            |account: &&rota::model::Account| matches!(account.credential, CredentialState::Missing { .. });
+        let missing: Vec<_> = opened.accounts.iter().filter(missing).map(|account| &account.alias).collect();
+        must(missing.is_empty(), format!("{missing:?} have no credential"));
+        let taken_in = ["dead", "work-example.com", "work-example.com-2"];
+        match self {
+            Self::Careless | Self::Commit => {}
+            Self::Import => {
+                let all = [&["first"], &taken_in[..]].concat();
+                must(aliases == all || (aliases == ["first"] && !done("")), format!("{aliases:?}"));
+            }
+            Self::Migrate => must(aliases == taken_in, format!("{aliases:?}")),
+            Self::Restore => must(aliases == ["first", "second"], format!("{aliases:?}")),
+            Self::Store => {
+                must(aliases == ["first"], format!("{aliases:?}"));
+                must(
+                    !done("settings") || opened.settings.contains_key("rotation"),
+                    "settings are lost".to_owned(),
+                );
+                let version = opened.store.credential(AccountId(1)).ok().flatten().map(|there| there.version);
+                let renewed = version == Some(2) || (version == Some(1) && !done("credential"));
+                must(renewed, format!("the credential is at {version:?}"));
+                let there =
+                    FileBackend::create(dir).and_then(|backend| backend.read(Key::Credential(AccountId(9))));
+                must(!done("removal") || there == Ok(Found::Absent), format!("removed, but {there:?}"));
+            }
+        }
+        wrong
+    }
+}
+
+/// The scenarios do what they are named for, on a healthy disk; under `strace` this is what is killed.
+#[test]
+fn every_scenario_comes_to_its_end_on_a_healthy_disk() {
+    if let Some((name, dir)) = orders() {
+        if name == "own" {
+            return own(Path::new(&dir));
+        }
+        let mut known = Scenario::ALL.into_iter().chain([Scenario::Careless]);
+        let scenario = known.find(|scenario| scenario.name() == name).unwrap();
+        warm_up();
+        let _ = fs::metadata(BEGIN);
+        let done = scenario.act(Path::new(&dir), &mut |line| println!("\n@{line}"));
+        let _ = fs::metadata(END);
+        println!("\n@end {}", done.err().map_or("ok", |error| error.code()));
+        return;
+    }
+    for scenario in Scenario::ALL {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("rota");
+        scenario.prepare(&dir);
+        let mut told = Vec::new();
+        assert_eq!(scenario.act(&dir, &mut |line| told.push(line)), Ok(()), "{scenario:?}");
+        assert_eq!(scenario.judge(&dir, &told), Vec::<String>::new(), "{scenario:?}");
+        assert!(told.iter().all(|line| line.starts_with("done")), "{told:?}");
+        let nothing: Vec<_> = scenario.judge(&dir, &["done 2".to_owned(), "done 3".to_owned()]);
+        assert_eq!(nothing, Vec::<String>::new(), "{scenario:?}");
+    }
+}
+
+/// Becomes the store's owner, starts a child, and holds on until its input ends.
+fn own(dir: &Path) {
+    let backend = FileBackend::create(dir).unwrap();
+    match backend.own() {
+        Ok(owner) => {
+            owner.announce("http://127.0.0.1:7682").unwrap();
+            let child = Command::new("sleep").arg("600").stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+            println!("\n@owner {}", child.unwrap().id());
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        }
+        Err(StoreError::Locked { pid, detail, .. }) => println!("\n@locked {pid:?} {detail}"),
+        Err(error) => println!("\n@failed {error}"),
+    }
+}
+
+/// Makes more of each common call than the rest of the process does before and after: `strace` counts calls by thread, and
+/// the nth of this thread must not be the nth of another one as well.
+fn warm_up() {
+    for _ in 0..24 {
+        let mut null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+        let _ = null.read(&mut [0]);
+        let _ = null.write(&[0]);
+        let _ = fs::metadata("/dev/null");
+    }
+}
+
+/// Scenario and directory, if this process is a driver.
+#[expect(clippy::disallowed_methods, reason = "orders of the harness to its own child")]
+pub(crate) fn orders() -> Option<(String, String)> {
+    let orders = std::env::var("ROTA_CRASH_DRIVER").ok()?;
+    let (name, dir) = orders.split_once(':')?;
+    Some((name.to_owned(), dir.to_owned()))
+}
+
+fn open(dir: &Path) -> Result<Arc<Store>, StoreError> {
+    let backend = FileBackend::create(dir)?;
+    Ok(Store::open(Arc::new(backend), &providers(), NOW)?.store)
+}
+
+fn providers() -> BTreeSet<ProviderId> {
+    ["codex".try_into().unwrap()].into()
+}
+
+fn one(alias: &str) -> String {
+    format!(r#"{{"accounts":{{"{alias}":{{"accessToken":"t","refreshToken":"r","expiresAt":1}}}}}}"#)
+}
+
+fn renewed() -> Credential {
+    Credential {
+        version: 2,
+        kind: CredentialKind::ApiKey,
+        access: Secret::new("renewed"),
+        refresh: None,
+        id_token: None,
+        identity: Identity::default(),
+        issued: NOW,
+        expires: None,
+    }
+}

@@ -1,0 +1,14 @@
+//! What the store promises when the machine does not play along: power cuts on a simulated file system, SIGKILL and
+//! every error number at every system call of a real one, several processes at once. A short form runs with
+//! `cargo test`; `ROTA_CRASH=full` runs all of it.
+mod cuts;
+mod driver;
+mod processes;
+mod sim;
+mod syscalls;
+
+/// True for the long form.
+#[expect(clippy::disallowed_methods, reason = "a switch of the harness, not of the program")]
+fn full() -> bool {
+    std::env::var("ROTA_CRASH").is_ok_and(|form| form == "full")
+}
