@@ -10,3 +10,4 @@ pub mod lease;
 pub mod model;
 pub mod state;
 pub mod store;
+pub mod upstream;

@@ -1,0 +1,230 @@
+//! The wire to providers: connections, TLS, the credential put into a request, the reply as it comes back. It sends
+//! what it is told where the preset says and reports how far that got; whom to send to, and whether to send again,
+//! is decided elsewhere.
+mod connect;
+mod decode;
+mod fault;
+mod inject;
+mod outbound;
+mod proxies;
+mod reply;
+mod resolve;
+mod stall;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use inject::{InjectError, inject};
+pub use outbound::{OutboundBody, OutboundRequest};
+pub use proxies::ProxyValues;
+pub use reply::{Reply, ReplyBody, ReplyError};
+pub use tls::{Roots, Trust};
+
+pub(crate) use connect::Connector;
+pub(crate) use fault::{Failure, failure};
+pub(crate) use proxies::Proxies;
+
+use crate::engine::Phase;
+use crate::model::{Credential, Origin, Provider};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, Request, header};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use outbound::{Stage, Upload};
+use stall::Stall;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+/// A reply's head at most, over HTTP/1.1 and HTTP/2; also the most that is read from a connection at a time.
+const HEAD_BYTES: u32 = 64 * 1024;
+/// An idle connection is closed after this, before the servers we know of close it: a request that meets a closing
+/// connection is lost for good.
+const IDLE: Duration = Duration::from_secs(20);
+/// Idle connections kept to one origin.
+const IDLE_CONNECTIONS: usize = 256;
+/// A busy HTTP/2 connection is asked this often whether it is alive.
+const PING: Duration = Duration::from_secs(30);
+/// How long it may take to say so.
+const PONG: Duration = Duration::from_secs(10);
+
+/// What the wire to providers needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// For each of: looking up the name, connecting, the TLS handshake.
+    pub connect: Duration,
+    /// From the last byte of the request that moved to the reply's head.
+    pub first_byte: Duration,
+    /// Between two pieces of a reply's body.
+    pub stream_idle: Duration,
+    /// Whom to believe.
+    pub trust: Trust,
+    /// The user's own proxies.
+    pub proxies: ProxyValues,
+}
+
+/// Why the wire cannot be set up. Its `Display` is a sentence for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The value is not shown: it may hold a password.
+    #[error("{name} is not a proxy rota can use; it takes http://host:port, socks5:// or socks5h://")]
+    BadProxy {
+        /// The variable or setting.
+        name: &'static str,
+    },
+    /// Nobody could ever be believed.
+    #[error(
+        "no root certificate could be read from {}; give a PEM file, or use the bundled ones",
+        from.as_deref().map_or("the system's store".into(), |path| path.to_string_lossy())
+    )]
+    NoRoots {
+        /// The file or directory; none for the system's own store.
+        from: Option<PathBuf>,
+    },
+    /// The crypto library was built without TLS 1.2 and 1.3.
+    #[error("the crypto library offers no TLS version that rota accepts")]
+    TlsVersions,
+}
+
+/// What came of sending. Texts are short and hold no secret.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are replies; a box would be an allocation each")]
+#[expect(clippy::enum_variant_names, reason = "the engine's own word for it")]
+pub enum Sent {
+    /// The request's own body ended in an error: the client's doing, nobody else's.
+    BodyBroke,
+    /// Something was written and no complete head came: it may have been processed.
+    Lost(Phase, String),
+    /// Nothing of the request was written.
+    NotSent(Phase, String),
+    /// A complete head, and the body to come.
+    Replied(Reply),
+    /// HTTP/2 proved that the request was not processed (RFC 9113 §6.8, §8.7).
+    Unprocessed(String),
+}
+
+/// The way to all providers, with the connections kept open to them. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    client: Client<Connector, OutboundBody>,
+    first_byte: Duration,
+    stream_idle: Duration,
+}
+
+impl Upstream {
+    /// Reads the root certificates; connects to nobody yet.
+    pub fn new(config: &UpstreamConfig) -> Result<Self, BuildError> {
+        let proxies = Proxies::new(&config.proxies)?;
+        let connector = Connector::new(&config.trust, proxies, config.connect)?;
+        let client = Client::builder(TokioExecutor::new())
+            // By default the client sends again by itself, and the count of attempts would be wrong.
+            .retry_canceled_requests(false)
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http1_max_buf_size(HEAD_BYTES as usize)
+            .timer(TokioTimer::new())
+            .http2_max_header_list_size(HEAD_BYTES)
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PONG)
+            .build(connector);
+        Ok(Self { client, first_byte: config.first_byte, stream_idle: config.stream_idle })
+    }
+
+    /// Puts the credential in, sends the request to the provider's origin, and waits for the reply's head. Never sends
+    /// twice, never follows a redirect. Dropping the future cancels the request at once.
+    pub async fn send(&self, provider: &Provider, credential: &Credential, request: OutboundRequest) -> Sent {
+        let upload = request.body.upload();
+        let request = match dress(provider, credential, request) {
+            Ok(request) => request,
+            Err(why) => return Sent::NotSent(Phase::Connect, why),
+        };
+        let mut stall = Stall::new(self.first_byte);
+        let mut pending = pin!(self.client.request(request));
+        let answered = poll_fn(|cx| {
+            if let Poll::Ready(answered) = pending.as_mut().poll(cx) {
+                return Poll::Ready(Some(answered));
+            }
+            stall.poll(cx, || upload.take_moved()).map(|()| None)
+        });
+        let response = match answered.await {
+            None => {
+                return Sent::Lost(phase(&upload), "no reply within the first-byte time-out".into());
+            }
+            Some(Err(error)) => return explain(&error, &upload),
+            Some(Ok(response)) => response,
+        };
+        let (head, body) = response.into_parts();
+        if let Some(why) = unclean(&head.headers) {
+            return Sent::Lost(Phase::Head, why.to_owned());
+        }
+        if head.status.is_client_error() || head.status.is_server_error() {
+            upload.pause();
+        }
+        stall.restart(self.stream_idle);
+        Sent::Replied(Reply::new(head, ReplyBody::new(body, stall, upload)))
+    }
+}
+
+fn dress(
+    provider: &Provider,
+    credential: &Credential,
+    request: OutboundRequest,
+) -> Result<Request<OutboundBody>, String> {
+    let mut dressed = Request::new(request.body);
+    *dressed.method_mut() = request.method;
+    *dressed.uri_mut() = target(&provider.origin, request.path_and_query)?;
+    *dressed.headers_mut() = request.headers;
+    let headers = dressed.headers_mut();
+    // Written anew, from the origin and from the body's size.
+    for name in [header::CONTENT_LENGTH, header::HOST, header::TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    inject(provider, credential, headers).map_err(|error| error.to_string())?;
+    Ok(dressed)
+}
+
+/// The origin is the provider's, whatever the client named.
+pub(crate) fn target(origin: &Origin, path_and_query: PathAndQuery) -> Result<Uri, String> {
+    let authority =
+        Authority::from_maybe_shared(origin.authority()).map_err(|_| format!("{origin} is not an origin"))?;
+    let scheme = if origin.tls() { Scheme::HTTPS } else { Scheme::HTTP };
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(path_and_query);
+    Uri::from_parts(parts).map_err(|_| "the path is not one that can be requested".to_owned())
+}
+
+/// What the parser lets pass and we do not: a head above the bound, of which it holds one read more, and a reply of
+/// which two parties read two lengths, where smuggling begins (RFC 9112 §6.3).
+fn unclean(headers: &HeaderMap) -> Option<&'static str> {
+    let lines = headers.iter();
+    let bytes: usize = lines.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > HEAD_BYTES as usize {
+        return Some("the reply's head is too large");
+    }
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    (lengths + usize::from(chunked) > 1).then_some("the reply names two lengths of its body")
+}
+
+fn phase(upload: &Upload) -> Phase {
+    match upload.stage() {
+        Stage::Sending | Stage::Broken => Phase::Request,
+        Stage::Sent => Phase::Head,
+    }
+}
+
+fn explain(error: &hyper_util::client::legacy::Error, upload: &Upload) -> Sent {
+    if upload.stage() == Stage::Broken {
+        return Sent::BodyBroke;
+    }
+    match failure(error) {
+        Failure::Lost(why) => Sent::Lost(phase(upload), why),
+        Failure::NotSent(phase, why) => Sent::NotSent(phase, why),
+        Failure::Unprocessed(why) => Sent::Unprocessed(why),
+    }
+}

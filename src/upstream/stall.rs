@@ -1,0 +1,64 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// Parts a patience is cut into: it ends at most one part late, and a byte that moves costs no timer.
+const PARTS: u32 = 16;
+
+/// Runs out once nothing has moved for as long as it was told.
+pub(super) struct Stall {
+    part: Duration,
+    quiet: u32,
+    tick: Pin<Box<Sleep>>,
+}
+
+impl Stall {
+    pub(super) fn new(patience: Duration) -> Self {
+        let part = patience / PARTS;
+        Self { part, quiet: 0, tick: Box::pin(tokio::time::sleep(part)) }
+    }
+
+    /// Starts over with another patience.
+    pub(super) fn restart(&mut self, patience: Duration) {
+        self.part = patience / PARTS;
+        self.quiet = 0;
+        self.tick.set(tokio::time::sleep(self.part));
+    }
+
+    /// Ready when it has run out. `moved` tells whether anything moved since it was last asked.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut moved: impl FnMut() -> bool) -> Poll<()> {
+        loop {
+            ready!(self.tick.as_mut().poll(cx));
+            self.quiet = if moved() { 0 } else { self.quiet + 1 };
+            if self.quiet >= PARTS {
+                return Poll::Ready(());
+            }
+            self.tick.set(tokio::time::sleep(self.part));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::future::poll_fn;
+
+    /// PRX-5
+    #[tokio::test(start_paused = true)]
+    async fn patience_runs_out_only_where_nothing_moves() {
+        let left = Cell::new(40);
+        let asked = Cell::new(0);
+        let mut stall = Stall::new(Duration::from_secs(16));
+        poll_fn(|cx| {
+            stall.poll(cx, || {
+                asked.set(asked.get() + 1);
+                left.set(i32::max(left.get() - 1, 0));
+                left.get() > 0
+            })
+        })
+        .await;
+        assert_eq!(asked.get(), 39 + 16, "39 parts in which something moved, then 16 quiet ones");
+    }
+}
