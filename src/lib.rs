@@ -3,6 +3,7 @@
 //! The map is `docs/ARCHITECTURE.md`. In short: `model` holds nouns, `engine` decides (pure), `state` is the one
 //! writer, `store` keeps bytes through crashes, `upstream` and `proxy` move requests, `auth` renews tokens, `admin`
 //! and `cli` show and change, `app` wires them.
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod engine;

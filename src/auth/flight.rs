@@ -1,0 +1,233 @@
+use super::attempts::Attempts;
+use super::endpoint::Endpoints;
+use super::renewed::renewed;
+use super::token::{TokenClient, known};
+use crate::clock::Clock;
+use crate::engine::{Command, RenewalFailure};
+use crate::model::{AccountId, Credential, TokenEndpoint};
+use crate::state::SharedState;
+use crate::store::{Guard, Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long another process may hold the account's lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+/// The wait before what was granted is stored again; it doubles.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The longest of them.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What a renewal works with.
+pub(super) struct Tools {
+    pub(super) state: Arc<SharedState>,
+    pub(super) store: Arc<Store>,
+    pub(super) tokens: TokenClient,
+    /// Of one exchange. A short one makes unclear ends out of slow ones.
+    pub(super) deadline: Duration,
+    pub(super) clock: Clock,
+    pub(super) endpoints: Endpoints,
+}
+
+/// What is left to do after the waiters were let go.
+#[must_use]
+pub(super) enum Landed {
+    /// Nothing.
+    Done,
+    /// The new credential serves, but the store did not take it.
+    Unsaved(Unsaved),
+}
+
+/// A granted credential that is not durable. The account's lock is kept until it is: whoever took the old record for
+/// the newest would spend a dead token.
+pub(super) struct Unsaved {
+    account: AccountId,
+    credential: Credential,
+    _lock: Box<dyn Guard>,
+}
+
+/// One renewal of `version`, or of whatever the record says when its lock is ours. Nothing is sent that could not be
+/// recorded.
+pub(super) async fn fly(tools: &Tools, account: AccountId, version: u64) -> Landed {
+    match renew(tools, account, version).await {
+        Ok(landed) => landed,
+        Err(failure) => {
+            fail(tools, account, version, failure);
+            Landed::Done
+        }
+    }
+}
+
+async fn renew(tools: &Tools, account: AccountId, version: u64) -> Result<Landed, RenewalFailure> {
+    let Some((credential, endpoint)) = plan(tools, account, version)? else {
+        return Ok(Landed::Done);
+    };
+    let Some(refresh) = credential.refresh.clone() else {
+        return Err(later("there is no refresh token"));
+    };
+    let entrance = tools.endpoints.of(&endpoint.origin);
+    let Some(leave) = entrance.enter(|| tools.clock.now()).await else {
+        return Err(later("the token endpoint has failed too often and is left alone for now"));
+    };
+    let lock = tokio::time::timeout(LOCK_PATIENCE, blocking(tools, move |store| store.lock(account)))
+        .await
+        .map_err(|_| later("another process holds the account's lock"))?
+        .map_err(|error| later(&error.to_string()))?;
+    if adopt(tools, account, version).await? || current(tools, account) != Some(version) {
+        return Ok(Landed::Done);
+    }
+    let ready = blocking(tools, move |store| store.preflight(account)).await;
+    ready.map_err(|error| later(&format!("nothing was sent, for it could not be stored: {error}")))?;
+    let attempts = Attempts { tools, leave: &leave, endpoint: &endpoint, refresh: &refresh };
+    let grant = match attempts.run(account, version).await? {
+        Some(grant) => grant,
+        None => return Ok(Landed::Done),
+    };
+    let new = renewed(&credential, &known(&credential), grant, tools.clock.now())
+        .map_err(|other| RenewalFailure::Permanent { detail: other.to_string() })?;
+    Ok(keep(tools, account, version, new, lock).await)
+}
+
+/// The credential to renew and where; none where it was replaced meanwhile.
+fn plan(
+    tools: &Tools,
+    account: AccountId,
+    version: u64,
+) -> Result<Option<(Arc<Credential>, TokenEndpoint)>, RenewalFailure> {
+    let world = tools.state.snapshot();
+    let Some(known) = world.account(account) else {
+        return Ok(None);
+    };
+    let Some(credential) = known.credential.usable().filter(|held| held.version == version) else {
+        return Ok(None);
+    };
+    let endpoint = world.provider(&known.provider).and_then(|preset| preset.token.clone());
+    let endpoint = endpoint.ok_or_else(|| later("the provider's preset names no token endpoint"))?;
+    Ok(Some((credential.clone(), endpoint)))
+}
+
+fn current(tools: &Tools, account: AccountId) -> Option<u64> {
+    let world = tools.state.snapshot();
+    let credential = world.account(account)?.credential.usable()?;
+    Some(credential.version)
+}
+
+/// Takes over what another process or a re-auth wrote since. True where there was something.
+pub(super) async fn adopt(tools: &Tools, account: AccountId, version: u64) -> Result<bool, RenewalFailure> {
+    let record = blocking(tools, move |store| store.credential(account)).await;
+    let record = record.map_err(|error| later(&format!("the record cannot be read: {error}")))?;
+    let Some(newer) = record.filter(|record| record.version > version) else {
+        return Ok(false);
+    };
+    tracing::info!(account = account.0, version = newer.version, "adopted a newer credential");
+    publish(tools, account, version, newer);
+    Ok(true)
+}
+
+/// Durable first, then in force (REN-2). Where the store fails now, the old refresh token is spent already and nothing
+/// is won by waiting: the new credential serves from memory until the store takes it.
+async fn keep(
+    tools: &Tools,
+    account: AccountId,
+    version: u64,
+    new: Credential,
+    lock: Box<dyn Guard>,
+) -> Landed {
+    let saved = save(tools, account, &new).await;
+    match saved {
+        Ok(()) => {
+            tracing::info!(account = account.0, version = new.version, "renewed the credential");
+            publish(tools, account, version, new);
+            Landed::Done
+        }
+        Err(error) if error.is_outdated() => {
+            tracing::warn!(account = account.0, "the record was replaced during a renewal");
+            if !matches!(adopt(tools, account, version).await, Ok(true)) {
+                publish(tools, account, version, new);
+            }
+            Landed::Done
+        }
+        Err(error) => {
+            tracing::error!(account = account.0, %error, "a renewed credential is in memory only");
+            publish(tools, account, version, new.clone());
+            Landed::Unsaved(Unsaved { account, credential: new, _lock: lock })
+        }
+    }
+}
+
+impl Unsaved {
+    /// Tries until the store takes it, somebody else has replaced it, or the account is gone.
+    pub(super) async fn settle(self, tools: &Tools) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            tools.clock.sleep_until(tools.clock.now().after(wait)).await;
+            if current(tools, self.account) != Some(self.credential.version) {
+                return;
+            }
+            match save(tools, self.account, &self.credential).await {
+                Ok(()) => {
+                    tracing::info!(account = self.account.0, "the renewed credential is stored");
+                    return;
+                }
+                Err(error) if error.is_outdated() => return,
+                Err(_) => wait = (wait * 2).min(LONGEST_WAIT),
+            }
+        }
+    }
+}
+
+async fn save(tools: &Tools, account: AccountId, new: &Credential) -> Result<(), Unkept> {
+    let new = new.clone();
+    blocking(tools, move |store| store.save_credential(account, &new)).await
+}
+
+fn publish(tools: &Tools, account: AccountId, version: u64, credential: Credential) {
+    let refreshed = Command::Refreshed { account, version, credential };
+    if let Err(rejection) = tools.state.apply(refreshed) {
+        tracing::debug!(account = account.0, %rejection, "a renewal came too late");
+    }
+}
+
+fn fail(tools: &Tools, account: AccountId, version: u64, failure: RenewalFailure) {
+    match &failure {
+        RenewalFailure::Permanent { detail } => {
+            tracing::warn!(account = account.0, version, detail, "the account must sign in again");
+        }
+        RenewalFailure::Transient { detail } => {
+            tracing::warn!(account = account.0, version, detail, "a renewal failed");
+        }
+    }
+    let failed = Command::RenewalFailed { account, version, failure };
+    if let Err(rejection) = tools.state.apply(failed) {
+        tracing::debug!(account = account.0, %rejection, "a failed renewal came too late");
+    }
+}
+
+/// Runs `work` where blocking is allowed. A thread that failed did not do it.
+async fn blocking<T: Send + 'static>(
+    tools: &Tools,
+    work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Unkept> {
+    let store = tools.store.clone();
+    let done = tokio::task::spawn_blocking(move || work(&store)).await;
+    Ok(done.map_err(|_| Unkept::Died)??)
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+enum Unkept {
+    #[error("the store's thread failed")]
+    Died,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Unkept {
+    /// True where a record is as new as what was to be written, and says something else.
+    fn is_outdated(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Conflict { .. }))
+    }
+}
+
+pub(super) fn later(detail: &str) -> RenewalFailure {
+    RenewalFailure::Transient { detail: detail.to_owned() }
+}
