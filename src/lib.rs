@@ -11,4 +11,5 @@ pub mod lease;
 pub mod model;
 pub mod state;
 pub mod store;
+pub mod telemetry;
 pub mod upstream;

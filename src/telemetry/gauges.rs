@@ -1,0 +1,98 @@
+use super::catalogue as names;
+use crate::engine::{Confidence, Eligibility, confidence, eligibility};
+use crate::model::{Account, AccountId, Breaker, BreakerState, ProviderId, Snapshot, Time};
+use metrics::gauge;
+use std::collections::BTreeMap;
+
+/// What the page needs that is not in the snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Scrape {
+    /// Requests under way, by account.
+    pub in_flight: BTreeMap<AccountId, u32>,
+    /// Sessions that have an account, by provider.
+    pub pins: BTreeMap<ProviderId, usize>,
+    /// The store's own figures.
+    pub store: StoreFigures,
+}
+
+/// How saving goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreFigures {
+    /// Writes since the start.
+    pub saves: u64,
+    /// Failed ones.
+    pub failures: u64,
+    /// Records restored from their last-known-good copy at the start.
+    pub restores: u64,
+    /// Since when an acknowledged change has not been on disk.
+    pub unsaved_since: Option<Time>,
+}
+
+/// Sets every gauge in the recorder in force.
+pub(super) fn set(world: &Snapshot, scrape: &Scrape, log_dropped: u64, now: Time) {
+    gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(names::LOG_DROPPED).set(log_dropped as f64);
+    gauge!(names::STORE_SAVES).set(scrape.store.saves as f64);
+    gauge!(names::STORE_FAILURES).set(scrape.store.failures as f64);
+    gauge!(names::STORE_RESTORES).set(scrape.store.restores as f64);
+    let unsaved = scrape.store.unsaved_since.map_or(0.0, |since| since.until(now).as_secs_f64());
+    gauge!(names::STORE_UNSAVED).set(unsaved);
+    for account in &world.accounts {
+        of_account(account, world, now);
+    }
+    for provider in world.providers.iter() {
+        let id = provider.id.to_string();
+        let mut under_way = 0;
+        for account in world.accounts_of(&provider.id) {
+            under_way += scrape.in_flight.get(&account.id).copied().unwrap_or(0);
+        }
+        gauge!(names::IN_FLIGHT, "provider" => id.clone()).set(f64::from(under_way));
+        let pins = scrape.pins.get(&provider.id).copied().unwrap_or(0);
+        gauge!(names::PINS, "provider" => id.clone()).set(pins as f64);
+        let open = is_open(world.breaker(&provider.id), now);
+        gauge!(names::BREAKER_OPEN, "provider" => id).set(f64::from(u8::from(open)));
+    }
+    if let Some(force) = &world.force
+        && let Some(account) = world.account(force.account)
+    {
+        gauge!(names::FORCE_UNTIL, "account" => account.alias.to_string()).set(secs(force.until));
+    }
+}
+
+fn of_account(account: &Account, world: &Snapshot, now: Time) {
+    let alias = account.alias.to_string();
+    let state = eligibility(account, None, &world.settings, now);
+    let may = matches!(state, Eligibility::Eligible | Eligibility::Draining | Eligibility::Probation);
+    gauge!(names::ACCOUNT_ELIGIBLE, "account" => alias.clone()).set(f64::from(u8::from(may)));
+    gauge!(names::ACCOUNT_STATE, "account" => alias.clone(), "state" => state.as_str()).set(1.0);
+    if let Some(until) = account.health.cools_until(now) {
+        gauge!(names::COOLDOWN_UNTIL, "account" => alias.clone()).set(secs(until));
+    }
+    if let Some(expires) = account.credential.usable().and_then(|credential| credential.expires) {
+        gauge!(names::CREDENTIAL_EXPIRY, "account" => alias.clone()).set(secs(expires));
+    }
+    let trust = confidence(&account.limits, now);
+    gauge!(names::LIMIT_CONFIDENCE, "account" => alias.clone(), "confidence" => trust.as_str()).set(1.0);
+    let Some(sample) = account.limits.latest.as_ref().filter(|_| trust != Confidence::Unknown) else {
+        return;
+    };
+    gauge!(names::LIMIT_SEEN, "account" => alias.clone()).set(secs(sample.at));
+    for window in &sample.windows {
+        let labels = [("account", alias.clone()), ("window", window.name.to_string())];
+        gauge!(names::LIMIT_REMAINING, &labels).set(window.remaining / 100.0);
+        if let Some(resets) = window.resets {
+            gauge!(names::LIMIT_RESET, &labels).set(secs(resets));
+        }
+    }
+}
+
+fn is_open(breaker: &Breaker, now: Time) -> bool {
+    match breaker.state {
+        BreakerState::Closed => false,
+        BreakerState::Open { until } => now < until,
+    }
+}
+
+fn secs(at: Time) -> f64 {
+    at.as_millis() as f64 / 1e3
+}

@@ -1,0 +1,181 @@
+use super::{DecisionRecord, Outcome};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that may wait for a slow reader; more are dropped and counted, so that a full pipe never holds a request up.
+const QUEUE: usize = 4096;
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// One sentence a line, for people.
+    Text,
+}
+
+/// Where log lines go: a queue in front of one writing thread. Clones write to the same place.
+#[derive(Clone)]
+pub struct LogSink {
+    format: LogFormat,
+    lines: SyncSender<Line>,
+    dropped: Arc<AtomicU64>,
+}
+
+enum Line {
+    Flush(SyncSender<()>),
+    Text(Vec<u8>),
+}
+
+impl LogSink {
+    /// Starts the writing thread; it ends when the last clone is gone.
+    pub fn start(format: LogFormat, out: impl Write + Send + 'static) -> io::Result<Self> {
+        let (lines, queue) = sync_channel(QUEUE);
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&queue, out))?;
+        Ok(Self { format, lines, dropped: Arc::default() })
+    }
+
+    /// How lines are written.
+    pub fn format(&self) -> LogFormat {
+        self.format
+    }
+
+    /// Lines dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Returns once every line sent before has been written: the last act before the process ends.
+    pub fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.lines.send(Line::Flush(done)).is_ok() {
+            let _ = wait.recv();
+        }
+    }
+
+    pub(super) fn decision(&self, record: &DecisionRecord) {
+        let mut line = match self.format {
+            LogFormat::Json => json(record),
+            LogFormat::Text => text(record).into_bytes(),
+        };
+        line.push(b'\n');
+        self.send(line);
+    }
+
+    fn send(&self, line: Vec<u8>) {
+        match self.lines.try_send(Line::Text(line)) {
+            Ok(()) => {}
+            Err(TrySendError::Disconnected(_) | TrySendError::Full(_)) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// The record with the two fields that every JSON log line begins with.
+fn json(record: &DecisionRecord) -> Vec<u8> {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        level: &'static str,
+        target: &'static str,
+        #[serde(flatten)]
+        record: &'a DecisionRecord,
+    }
+    serde_json::to_vec(&Line { level: "INFO", target: "rota::decision", record }).unwrap_or_default()
+}
+
+fn text(record: &DecisionRecord) -> String {
+    let who = record.selected_alias.as_ref().map_or("nobody", |alias| alias.as_str());
+    let status = record.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+    let ended = match record.outcome {
+        Outcome::Abandoned => "abandoned by the client, on",
+        Outcome::Passed => "passed on from",
+        Outcome::Refused => "refused, last tried",
+        Outcome::Served => "served by",
+    };
+    let attempts: Vec<String> = record
+        .attempts
+        .iter()
+        .map(|attempt| {
+            format!("{} {}", attempt.alias, attempt.reason.map_or("ok", crate::model::Reason::as_str))
+        })
+        .collect();
+    format!(
+        "{} {} {} {ended} {who}, {status}, {:.0} ms [{}]",
+        record.request_id,
+        record.method,
+        one_line(&record.path),
+        record.duration_ms,
+        attempts.join("; "),
+    )
+}
+
+/// A path may hold anything that is not a control character by the time it gets here, but a log line is one line
+/// whatever happens.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn write_all(queue: &Receiver<Line>, mut out: impl Write) {
+    while let Ok(line) = queue.recv() {
+        match line {
+            Line::Text(text) => {
+                let _ = out.write_all(&text);
+            }
+            Line::Flush(done) => {
+                let _ = out.flush();
+                let _ = done.send(());
+            }
+        }
+    }
+    let _ = out.flush();
+}
+
+/// One event of the subscriber: gathered, then queued as one line.
+pub struct LogLine {
+    sink: LogSink,
+    line: Vec<u8>,
+}
+
+impl Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            self.sink.send(std::mem::take(&mut self.line));
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogSink {
+    type Writer = LogLine;
+    fn make_writer(&'a self) -> LogLine {
+        LogLine { sink: self.clone(), line: Vec::new() }
+    }
+}
+
+/// Sends this process's own events to `sink`, those that `filter` lets through: a level, or `target=level` pairs
+/// separated by commas. The first call holds; a program has one subscriber.
+pub fn subscribe(sink: &LogSink, filter: &str) {
+    use tracing_subscriber::prelude::*;
+    let targets =
+        filter.parse::<Targets>().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let events = tracing_subscriber::fmt::layer().with_writer(sink.clone()).with_ansi(false);
+    let registry = tracing_subscriber::registry().with(targets);
+    let _ = match sink.format {
+        LogFormat::Json => registry.with(events.json().flatten_event(true)).try_init(),
+        LogFormat::Text => registry.with(events.compact()).try_init(),
+    };
+}

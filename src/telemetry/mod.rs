@@ -1,0 +1,268 @@
+//! What happened, told once: a request's decision record becomes the log line, the counters and the entry behind
+//! `rota why`. The data comes from the failover's trail and the snapshot; nothing here decides anything, and nothing
+//! here can hold a secret.
+mod catalogue;
+mod gauges;
+mod log;
+mod process;
+mod record;
+mod ring;
+mod series;
+
+pub use catalogue::{CATALOGUE, Metric, MetricKind};
+pub use gauges::{Scrape, StoreFigures};
+pub use log::{LogFormat, LogSink, subscribe};
+pub use record::{AttemptRecord, DecisionRecord, Outcome};
+pub use ring::Ring;
+
+use crate::model::{Alias, Snapshot, Time};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use series::Series;
+use std::sync::Arc;
+
+/// The three sinks of decision records, and the metrics page.
+pub struct Telemetry {
+    log: LogSink,
+    ring: Ring,
+    series: Series,
+    page: PrometheusHandle,
+}
+
+/// How a renewal went, for `rota_renewals_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RenewalOutcome {
+    /// The authority refused for good.
+    Permanent,
+    /// A new token is in force.
+    Renewed,
+    /// It may work later.
+    Transient,
+}
+
+impl Telemetry {
+    /// `decisions` records are kept for `rota why`; lines go to `log`.
+    pub fn new(decisions: usize, log: LogSink) -> Result<Self, BuildError> {
+        let recorder = recorder()?;
+        let page = recorder.handle();
+        Ok(Self { log, ring: Ring::new(decisions), series: Series::new(recorder), page })
+    }
+
+    /// Takes a finished request's record: once per request, at its end.
+    pub fn record(&self, record: DecisionRecord) {
+        self.series.count(&record);
+        let record = Arc::new(record);
+        self.log.decision(&record);
+        self.ring.push(record);
+    }
+
+    /// Counts a renewal.
+    pub fn renewal(&self, account: &Alias, outcome: RenewalOutcome) {
+        self.series.renewal(account, outcome);
+    }
+
+    /// The latest decisions.
+    pub fn decisions(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The page that Prometheus reads: counters and histograms as they grew, gauges as the snapshot is now. What is
+    /// unknown is absent, never 0 (OBS-2).
+    pub fn page(&self, world: &Snapshot, scrape: &Scrape, now: Time) -> Result<String, BuildError> {
+        let moment = recorder()?;
+        let gauges = moment.handle();
+        metrics::with_local_recorder(&moment, || {
+            catalogue::describe(MetricKind::Gauge);
+            gauges::set(world, scrape, self.log.dropped(), now);
+            process::set();
+        });
+        Ok(self.page.render() + &gauges.render())
+    }
+}
+
+fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let mut builder = PrometheusBuilder::new();
+    for metric in CATALOGUE.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
+        builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)?;
+    }
+    Ok(builder.build_recorder())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AccountId, FaultClass, ProviderId, Reason, Settings, Strategy};
+    use std::collections::BTreeSet;
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    /// OBS-2
+    #[test]
+    fn every_series_on_the_page_is_in_the_catalogue_with_a_help_text() {
+        let (telemetry, _) = telemetry(LogFormat::Json);
+        telemetry.record(failed_over());
+        let page = telemetry.page(&world(), &Scrape::default(), Time::from_secs(9)).expect("a page");
+        let known: BTreeSet<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
+        for line in page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let series = line.split(['{', ' ']).next().unwrap_or_default();
+            let name = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| series.strip_suffix(end))
+                .unwrap_or(series);
+            assert!(known.contains(name), "{name} is not in the catalogue");
+            assert!(page.contains(&format!("# HELP {name} ")), "{name} has no help text");
+            assert!(page.contains(&format!("# TYPE {name} ")), "{name} has no type");
+        }
+    }
+
+    /// OBS-1
+    #[test]
+    fn a_failover_counts_both_attempts_and_the_move() {
+        let (telemetry, _) = telemetry(LogFormat::Json);
+        telemetry.record(failed_over());
+        let page = telemetry.page(&world(), &Scrape::default(), Time::from_secs(9)).expect("a page");
+        for series in [
+            r#"rota_requests_total{provider="p",outcome="served"} 1"#,
+            r#"rota_attempts_total{provider="p",account="a",reason="quota-exhausted"} 1"#,
+            r#"rota_attempts_total{provider="p",account="b",reason="none"} 1"#,
+            r#"rota_failovers_total{provider="p",reason="quota-exhausted"} 1"#,
+            r#"rota_decisions_total{provider="p",account="b",why="rotated"} 1"#,
+        ] {
+            assert!(page.contains(series), "{series} is missing in\n{page}");
+        }
+    }
+
+    /// OBS-1
+    #[test]
+    fn the_log_line_is_the_record_itself() {
+        let (telemetry, lines) = telemetry(LogFormat::Json);
+        telemetry.record(failed_over());
+        telemetry.log.flush();
+        let line = lines.text();
+        let mut value: serde_json::Value = serde_json::from_str(&line).expect("one JSON object");
+        let fields = value.as_object_mut().expect("an object");
+        assert_eq!(fields.remove("target"), Some("rota::decision".into()));
+        fields.remove("level");
+        assert_eq!(value, serde_json::to_value(failed_over()).expect("JSON"));
+        assert_eq!(telemetry.decisions().find("00ff").as_deref(), Some(&failed_over()));
+    }
+
+    /// C9 of the reliability catalogue: one event, one line.
+    #[test]
+    fn a_hostile_path_cannot_forge_a_second_line() {
+        let (telemetry, lines) = telemetry(LogFormat::Text);
+        telemetry.record(DecisionRecord { path: "/a\nINFO forged\u{1b}[2J".to_owned(), ..failed_over() });
+        telemetry.log.flush();
+        let text = lines.text();
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_ring_keeps_the_newest() {
+        let ring = Ring::new(2);
+        for id in ["1", "2", "3"] {
+            ring.push(Arc::new(DecisionRecord { request_id: id.to_owned(), ..failed_over() }));
+        }
+        let ids: Vec<String> = ring.latest(9).iter().map(|record| record.request_id.clone()).collect();
+        assert_eq!(ids, ["3", "2"]);
+        assert!(ring.find("1").is_none());
+    }
+
+    #[test]
+    fn a_reader_that_stops_reading_costs_lines_and_nothing_else() {
+        let stuck = Stuck::default();
+        let held = stuck.0.lock().expect("the lock");
+        let sink = LogSink::start(LogFormat::Text, stuck.clone()).expect("a thread");
+        let ring = Telemetry::new(1, sink).expect("telemetry");
+        for _ in 0..6000 {
+            ring.record(failed_over());
+        }
+        assert!(ring.log.dropped() >= 6000 - 4096 - 1, "{} dropped", ring.log.dropped());
+        drop(held);
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("the lock").clone()).expect("text")
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("the lock").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Stuck(Arc<Mutex<()>>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            drop(self.0.lock().expect("the lock"));
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn telemetry(format: LogFormat) -> (Telemetry, Lines) {
+        let lines = Lines::default();
+        let sink = LogSink::start(format, lines.clone()).expect("a thread");
+        (Telemetry::new(10, sink).expect("telemetry"), lines)
+    }
+
+    fn world() -> Snapshot {
+        Snapshot { next_account: AccountId(1), ..Snapshot::empty(Settings::default(), Vec::new()) }
+    }
+
+    fn alias(text: &str) -> Alias {
+        Alias::try_from(text).expect("an alias")
+    }
+
+    fn failed_over() -> DecisionRecord {
+        let attempt = |name: &str, reason: Option<Reason>| AttemptRecord {
+            alias: alias(name),
+            why: crate::engine::Why::Rotated,
+            verdict: reason.map_or("pass", |_| FaultClass::QuotaWindow.as_str()),
+            scope: reason.map(|_| "account"),
+            rule: reason.map(|_| "usage-limit".to_owned()),
+            reason,
+            status: Some(if reason.is_some() { 429 } else { 200 }),
+            ms: 12,
+        };
+        DecisionRecord {
+            request_id: "00ff00ff00ff00ff".to_owned(),
+            at: Time::from_secs(1_700_000_000),
+            method: "POST".to_owned(),
+            path: "/v1/responses".to_owned(),
+            provider: ProviderId::try_from("p").ok(),
+            model: None,
+            strategy: Strategy::RoundRobin,
+            session: None,
+            selected_alias: Some(alias("b")),
+            why: Some(crate::engine::Why::Rotated),
+            fallback_reason: Some(Reason::QuotaExhausted),
+            force_state: None,
+            enabled_state: (2, 2),
+            attempts: vec![attempt("a", Some(Reason::QuotaExhausted)), attempt("b", None)],
+            outcome: Outcome::Served,
+            status: Some(200),
+            refusal: None,
+            first_byte_ms: Some(30.0),
+            duration_ms: 40.0,
+            overhead_ms: 0.2,
+            bytes_in: 10,
+            bytes_out: 20,
+        }
+    }
+}

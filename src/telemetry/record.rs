@@ -1,0 +1,185 @@
+use crate::engine::{Attempt, RefusalCode, Verdict, Why};
+use crate::model::{Alias, FaultClass, ModelName, ProviderId, Reason, Strategy, Time};
+use serde::{Serialize, Serializer};
+
+/// One request's whole story (OBS-1): the JSON log line, the `/api/decisions` entry and the words of `rota why`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionRecord {
+    /// 16 hex digits, also in the `x-rota-request-id` header.
+    pub request_id: String,
+    /// When it came.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: Time,
+    /// Its method.
+    pub method: String,
+    /// Its path, without the query (which may hold a key).
+    pub path: String,
+    /// The provider its path means; none where no route fits.
+    pub provider: Option<ProviderId>,
+    /// The model, where it is known.
+    pub model: Option<ModelName>,
+    /// The strategy in force.
+    #[serde(serialize_with = "strategy")]
+    pub strategy: Strategy,
+    /// The kind of session key it had.
+    pub session: Option<String>,
+    /// Who served it, or failed last.
+    pub selected_alias: Option<Alias>,
+    /// Why that account.
+    #[serde(serialize_with = "why")]
+    pub why: Option<Why>,
+    /// Why not the first one taken.
+    #[serde(serialize_with = "reason")]
+    pub fallback_reason: Option<Reason>,
+    /// The account a force pins, if one is on.
+    pub force_state: Option<Alias>,
+    /// Accounts of the provider that are switched on, of all it has.
+    pub enabled_state: (usize, usize),
+    /// Every attempt, in order.
+    pub attempts: Vec<AttemptRecord>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The status the client saw, if it saw one.
+    pub status: Option<u16>,
+    /// The code of the refusal, if it was one.
+    #[serde(serialize_with = "code")]
+    pub refusal: Option<RefusalCode>,
+    /// From the request's arrival to the reply's head, in milliseconds.
+    pub first_byte_ms: Option<f64>,
+    /// From the request's arrival to the end of the reply, in milliseconds.
+    pub duration_ms: f64,
+    /// Spent in rota itself, in milliseconds.
+    pub overhead_ms: f64,
+    /// Body bytes from the client.
+    pub bytes_in: u64,
+    /// Body bytes to the client.
+    pub bytes_out: u64,
+}
+
+/// One attempt of a [`DecisionRecord`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptRecord {
+    /// The account.
+    pub alias: Alias,
+    /// Why it was taken.
+    #[serde(serialize_with = "some_why")]
+    pub why: Why,
+    /// `pass`, or the fault's class.
+    pub verdict: &'static str,
+    /// Who is to blame, for a fault.
+    pub scope: Option<&'static str>,
+    /// The preset's rule that said so.
+    pub rule: Option<String>,
+    /// Why the account did not serve, in the words of FLO-7; none for a success.
+    #[serde(serialize_with = "reason")]
+    pub reason: Option<Reason>,
+    /// The upstream's status, if there was a head.
+    pub status: Option<u16>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+impl From<&Attempt> for AttemptRecord {
+    fn from(attempt: &Attempt) -> Self {
+        let fault = match &attempt.verdict {
+            Verdict::Fault(fault) => Some(fault),
+            Verdict::Pass => None,
+        };
+        Self {
+            alias: attempt.alias.clone(),
+            why: attempt.decision.why,
+            verdict: fault.map_or("pass", |fault| fault.class.as_str()),
+            scope: fault.map(|fault| fault.scope.as_str()),
+            rule: fault.and_then(|fault| fault.rule.as_deref()).map(str::to_owned),
+            reason: fault.map(|fault| Reason::from(fault.class)),
+            status: attempt.status,
+            ms: u64::try_from(attempt.started.until(attempt.ended).as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<FaultClass> for Reason {
+    /// A fault in the words of FLO-7.
+    fn from(class: FaultClass) -> Self {
+        match class {
+            FaultClass::AuthDead => Self::ReauthFailed,
+            FaultClass::AuthExpired => Self::ExpiredRefreshFailed,
+            FaultClass::Forbidden => Self::Forbidden,
+            FaultClass::ModelUnentitled => Self::ModelUnsupported,
+            FaultClass::Payment => Self::PaymentRequired,
+            FaultClass::QuotaWindow => Self::QuotaExhausted,
+            FaultClass::RateBare | FaultClass::RateShort => Self::RateLimited,
+            FaultClass::AffinityFault | FaultClass::PolicyBlock | FaultClass::RequestFault => Self::Skipped,
+            FaultClass::EdgeBlock
+            | FaultClass::ModelCapacity
+            | FaultClass::Unreachable
+            | FaultClass::UpstreamError
+            | FaultClass::UpstreamLost => Self::Upstream,
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The client went away first.
+    Abandoned,
+    /// An upstream's own error was handed on.
+    Passed,
+    /// Nobody could serve it, or rota would not.
+    Refused,
+    /// An account's success.
+    Served,
+}
+
+impl Outcome {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Abandoned => "abandoned",
+            Self::Passed => "passed",
+            Self::Refused => "refused",
+            Self::Served => "served",
+        }
+    }
+}
+
+fn rfc3339<S: Serializer>(at: &Time, to: S) -> Result<S::Ok, S::Error> {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    match jiff::Timestamp::from_millisecond(millis) {
+        Ok(stamp) => to.collect_str(&stamp),
+        Err(_) => to.serialize_none(),
+    }
+}
+
+fn strategy<S: Serializer>(strategy: &Strategy, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(strategy.as_str())
+}
+
+fn why<S: Serializer>(why: &Option<Why>, to: S) -> Result<S::Ok, S::Error> {
+    match why {
+        Some(why) => some_why(why, to),
+        None => to.serialize_none(),
+    }
+}
+
+fn some_why<S: Serializer>(why: &Why, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(why.as_str())
+}
+
+fn reason<S: Serializer>(reason: &Option<Reason>, to: S) -> Result<S::Ok, S::Error> {
+    match reason {
+        Some(reason) => to.serialize_str(reason.as_str()),
+        None => to.serialize_none(),
+    }
+}
+
+fn code<S: Serializer>(code: &Option<RefusalCode>, to: S) -> Result<S::Ok, S::Error> {
+    match code {
+        Some(code) => to.serialize_str(code.as_str()),
+        None => to.serialize_none(),
+    }
+}
