@@ -3,12 +3,18 @@
 //! The map is `docs/ARCHITECTURE.md`. In short: `model` holds nouns, `engine` decides (pure), `state` is the one
 //! writer, `store` keeps bytes through crashes, `upstream` and `proxy` move requests, `auth` renews tokens, `admin`
 //! and `cli` show and change, `app` wires them.
+pub mod admin;
+pub mod affinity;
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod lease;
 pub mod model;
+pub mod proxy;
+pub mod scheduler;
 pub mod state;
 pub mod store;
 pub mod telemetry;

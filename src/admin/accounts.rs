@@ -1,0 +1,190 @@
+use super::ApiError;
+use super::credential::GivenCredential;
+use super::view::{AccountView, AccountsView};
+use crate::app::App;
+use crate::engine::{Command, LastEnabled, NewAccount, Rejection};
+use crate::model::{Actor, Alias, CredentialKind, ProviderId, Snapshot, Switch, Weight};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Labels per account, and bytes of notes: room for people, not for data.
+const MOST_TAGS: usize = 16;
+const LONGEST_NOTE: usize = 1024;
+
+/// `GET /api/accounts`
+pub(super) async fn list(State(app): State<Arc<App>>) -> Json<AccountsView> {
+    let world = app.state.snapshot();
+    Json(AccountsView::of(&world, app.state.leases(), app.clock.now()))
+}
+
+#[derive(Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "an object with alias, provider, and either secret or credential"
+)]
+pub(super) struct AddAccount {
+    alias: String,
+    provider: String,
+    /// A key or bearer; `kind` says which.
+    secret: Option<String>,
+    kind: Option<CredentialKind>,
+    credential: Option<GivenCredential>,
+    weight: Option<f64>,
+    quota_group: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    notes: String,
+}
+
+/// `POST /api/accounts`: 201 with the account, once it is durable.
+pub(super) async fn add(
+    State(app): State<Arc<App>>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<AccountView>), ApiError> {
+    let now = app.clock.now();
+    let new = parse::<AddAccount>(&body)?.into_new(&app.state.snapshot(), now)?;
+    let alias = new.alias.clone();
+    let world = app.state.commit(Command::AccountAdded(Box::new(new))).await?;
+    Ok((StatusCode::CREATED, Json(one(&app, &world, &alias)?)))
+}
+
+impl AddAccount {
+    fn into_new(self, world: &Snapshot, now: crate::model::Time) -> Result<NewAccount, ApiError> {
+        let alias = Alias::try_from(self.alias).map_err(|bad| ApiError::invalid("alias", bad))?;
+        let provider =
+            ProviderId::try_from(self.provider).map_err(|bad| ApiError::invalid("provider", bad))?;
+        let Some(preset) = world.provider(&provider) else {
+            let known: Vec<&str> = world.providers.iter().map(|preset| preset.id.as_str()).collect();
+            let constraint =
+                format!("there is no provider {:?}; there are {}", provider.as_str(), known.join(", "));
+            return Err(ApiError::invalid("provider", constraint));
+        };
+        let given = match (self.secret, self.credential, self.kind) {
+            (Some(secret), None, kind) => {
+                GivenCredential::plain(kind.unwrap_or(CredentialKind::ApiKey), secret)
+            }
+            (None, Some(credential), None) => credential,
+            (None, Some(_), Some(_)) => return Err(ApiError::invalid("kind", "belongs inside credential")),
+            (Some(_), Some(_), _) => {
+                return Err(ApiError::invalid("secret", "give secret or credential, not both"));
+            }
+            (None, None, _) => {
+                return Err(ApiError::invalid("secret", "give secret (a key or bearer) or credential"));
+            }
+        };
+        let credential = given.into_credential(now)?;
+        if !preset.inject.contains_key(&credential.kind) {
+            let kinds: Vec<&str> = preset.inject.keys().map(|kind| kind.as_str()).collect();
+            let constraint = format!("provider {provider} takes {}", kinds.join(" or "));
+            return Err(ApiError::invalid("kind", constraint));
+        }
+        let weight = match self.weight {
+            None => Weight::FULL,
+            Some(share) => {
+                Weight::new(share).ok_or_else(|| ApiError::invalid("weight", "must be above 0, at most 1"))?
+            }
+        };
+        if self.tags.len() > MOST_TAGS || self.tags.iter().any(|tag| tag.is_empty() || tag.len() > 64) {
+            return Err(ApiError::invalid("tags", format!("at most {MOST_TAGS}, each of 1 to 64 bytes")));
+        }
+        if self.notes.len() > LONGEST_NOTE {
+            return Err(ApiError::invalid("notes", format!("at most {LONGEST_NOTE} bytes")));
+        }
+        let quota_group = self.quota_group.map(Arc::from);
+        Ok(NewAccount {
+            alias,
+            provider,
+            credential,
+            weight,
+            quota_group,
+            tags: self.tags,
+            notes: self.notes,
+        })
+    }
+}
+
+/// What a removal or a switch may carry.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object, optionally with force")]
+pub(super) struct Remove {
+    #[serde(default)]
+    force: bool,
+}
+
+impl Remove {
+    fn last(&self) -> LastEnabled {
+        if self.force { LastEnabled::Override } else { LastEnabled::Keep }
+    }
+}
+
+/// `DELETE /api/accounts/{alias}`
+pub(super) async fn remove(
+    State(app): State<Arc<App>>,
+    Path(alias): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, ApiError> {
+    let remove = if body.is_empty() { Remove::default() } else { parse(&body)? };
+    let account = named(&app.state.snapshot(), &alias)?;
+    let command = Command::AccountRemoved { alias: account, last: remove.last() };
+    app.state.commit(command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with enabled, optionally with reason and force")]
+pub(super) struct SetEnabled {
+    enabled: bool,
+    reason: Option<String>,
+    #[serde(default)]
+    force: bool,
+}
+
+impl SetEnabled {
+    fn last(&self) -> LastEnabled {
+        if self.force { LastEnabled::Override } else { LastEnabled::Keep }
+    }
+}
+
+/// `PUT /api/accounts/{alias}/enabled`
+pub(super) async fn set_enabled(
+    State(app): State<Arc<App>>,
+    Path(alias): Path<String>,
+    body: Bytes,
+) -> Result<Json<AccountView>, ApiError> {
+    let set: SetEnabled = parse(&body)?;
+    let account = named(&app.state.snapshot(), &alias)?;
+    if set.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_NOTE) {
+        return Err(ApiError::invalid("reason", format!("at most {LONGEST_NOTE} bytes")));
+    }
+    let last = set.last();
+    let to = match set.enabled {
+        true => Switch::On,
+        false => Switch::Off { at: app.clock.now(), by: Actor::Admin, reason: set.reason },
+    };
+    let command = Command::Switched { alias: account.clone(), to, last };
+    let world = app.state.commit(command).await?;
+    Ok(Json(one(&app, &world, &account)?))
+}
+
+/// The account called `alias`, or an error that names those there are.
+fn named(world: &Snapshot, alias: &str) -> Result<Alias, ApiError> {
+    let known: Vec<&str> = world.accounts.iter().map(|account| account.alias.as_str()).collect();
+    let parsed = Alias::try_from(alias).ok().filter(|alias| world.by_alias(alias).is_some());
+    parsed.ok_or_else(|| ApiError::no_account(alias, &known))
+}
+
+fn one(app: &App, world: &Snapshot, alias: &Alias) -> Result<AccountView, ApiError> {
+    let account = world.by_alias(alias).ok_or(Rejection::UnknownAccount)?;
+    Ok(AccountView::of(account, world, app.state.leases(), app.clock.now()))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::invalid("body", error))
+}

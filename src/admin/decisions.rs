@@ -1,0 +1,112 @@
+use super::ApiError;
+use super::view::Stamp;
+use crate::app::App;
+use crate::engine::{RoutingRequest, Selection, WhyNot, select};
+use crate::model::{Alias, ModelName, ProviderId};
+use crate::telemetry::DecisionRecord;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Decisions in one answer.
+const PAGE: usize = 50;
+const MOST: usize = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Latest {
+    limit: Option<usize>,
+}
+
+/// `GET /api/decisions`
+#[derive(Serialize)]
+pub(super) struct DecisionsView {
+    decisions: Vec<Arc<DecisionRecord>>,
+}
+
+/// `GET /api/decisions?limit=N`: the latest, newest first.
+pub(super) async fn latest(State(app): State<Arc<App>>, Query(query): Query<Latest>) -> Json<DecisionsView> {
+    let most = query.limit.unwrap_or(PAGE).min(MOST);
+    Json(DecisionsView { decisions: app.telemetry.decisions().latest(most) })
+}
+
+/// `GET /api/decisions/{id}`: one, by its id or the beginning of it.
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<Arc<DecisionRecord>>, ApiError> {
+    let found = app.telemetry.decisions().find(&id).filter(|_| id.len() >= 4);
+    found.map(Json).ok_or_else(|| ApiError::no_decision(&id))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Next {
+    provider: String,
+    model: Option<String>,
+}
+
+/// `GET /api/decisions/next`: who would be taken now, by the very function the router asks (SEL-12).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NextView {
+    provider: String,
+    alias: Option<String>,
+    why: Option<&'static str>,
+    wait_until: Option<Stamp>,
+    soonest: Option<Stamp>,
+    reasons: BTreeMap<String, WhyNotView>,
+}
+
+#[derive(Serialize)]
+struct WhyNotView {
+    reason: &'static str,
+    until: Option<Stamp>,
+}
+
+/// See [`NextView`].
+pub(super) async fn next(
+    State(app): State<Arc<App>>,
+    Query(query): Query<Next>,
+) -> Result<Json<NextView>, ApiError> {
+    let provider = ProviderId::try_from(query.provider).map_err(|bad| ApiError::invalid("provider", bad))?;
+    let model =
+        query.model.map(ModelName::try_from).transpose().map_err(|bad| ApiError::invalid("model", bad))?;
+    let world = app.state.snapshot();
+    if world.provider(&provider).is_none() {
+        return Err(ApiError::invalid("provider", format!("there is no provider {:?}", provider.as_str())));
+    }
+    let request =
+        RoutingRequest { provider, model, session: None, pinned: None, owner: None, replay_safe: false };
+    let selection = select(&world, &request, &[], &mut app.state.dry(), app.clock.now());
+    let name = |id| world.account(id).map(|account| account.alias.to_string());
+    let mut view = NextView {
+        provider: request.provider.to_string(),
+        alias: None,
+        why: None,
+        wait_until: None,
+        soonest: None,
+        reasons: BTreeMap::new(),
+    };
+    match selection {
+        Selection::Nobody { soonest, reasons } => {
+            view.soonest = soonest.map(Stamp::from);
+            view.reasons = reasons.into_iter().map(shown).collect();
+        }
+        Selection::Take(decision) => {
+            view.alias = name(decision.account);
+            view.why = Some(decision.why.as_str());
+        }
+        Selection::Wait { account, until } => {
+            view.alias = name(account);
+            view.wait_until = Some(until.into());
+        }
+    }
+    Ok(Json(view))
+}
+
+fn shown((alias, why): (Alias, WhyNot)) -> (String, WhyNotView) {
+    (alias.to_string(), WhyNotView { reason: why.reason.as_str(), until: why.until.map(Stamp::from) })
+}

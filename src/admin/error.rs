@@ -1,0 +1,179 @@
+use crate::engine::Rejection;
+use crate::proxy::Turned;
+use crate::state::CommitError;
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode, Uri};
+use serde_json::{Value, json};
+
+/// What the admin API answers instead of a view: a stable code, a sentence that says what to do, and details for
+/// programs (ADM-2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiError {
+    code: Code,
+    message: String,
+    details: Option<Value>,
+}
+
+/// The stable codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Code {
+    AccountDisabled,
+    AccountNotFound,
+    AccountUnable,
+    AliasTaken,
+    AlreadyInState,
+    DecisionNotFound,
+    InvalidRequest,
+    LastEnabled,
+    MethodNotAllowed,
+    NoForceActive,
+    NotFound,
+    StoreUnavailable,
+    Turned(&'static str, StatusCode),
+    Unauthorized,
+    UnknownProvider,
+}
+
+impl Code {
+    fn wire(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::AccountDisabled => ("ACCOUNT_DISABLED", StatusCode::CONFLICT),
+            Self::AccountNotFound => ("ACCOUNT_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::AccountUnable => ("ACCOUNT_UNABLE", StatusCode::CONFLICT),
+            Self::AliasTaken => ("ALIAS_TAKEN", StatusCode::CONFLICT),
+            Self::AlreadyInState => ("ALREADY_IN_STATE", StatusCode::CONFLICT),
+            Self::DecisionNotFound => ("DECISION_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::InvalidRequest => ("INVALID_REQUEST", StatusCode::BAD_REQUEST),
+            Self::LastEnabled => ("LAST_ENABLED", StatusCode::CONFLICT),
+            Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
+            Self::NoForceActive => ("NO_FORCE_ACTIVE", StatusCode::CONFLICT),
+            Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Turned(code, status) => (code, status),
+            Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
+            Self::UnknownProvider => ("UNKNOWN_PROVIDER", StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
+impl ApiError {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: None }
+    }
+
+    /// A field of the request is not what it must be: names the field and the constraint.
+    pub fn invalid(field: &str, constraint: impl std::fmt::Display) -> Self {
+        let details = json!({"field": field, "constraint": constraint.to_string()});
+        Self { details: Some(details), ..Self::new(Code::InvalidRequest, format!("{field}: {constraint}")) }
+    }
+
+    /// There is no such account; names the ones there are, and the nearest.
+    pub fn no_account(alias: &str, known: &[&str]) -> Self {
+        let near = known.iter().copied().max_by(|a, b| {
+            let score = |name: &str| strsim::jaro_winkler(alias, name);
+            score(a).total_cmp(&score(b))
+        });
+        let near = near.filter(|name| strsim::jaro_winkler(alias, name) > 0.8);
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+        let there = if known.is_empty() {
+            "there are none".to_owned()
+        } else {
+            format!("there are {}", known.join(", "))
+        };
+        Self {
+            details: Some(json!({"alias": alias, "known": known, "didYouMean": near})),
+            ..Self::new(Code::AccountNotFound, format!("there is no account {alias:?}{hint} ({there})"))
+        }
+    }
+
+    /// There is no such decision any more.
+    pub fn no_decision(id: &str) -> Self {
+        Self::new(
+            Code::DecisionNotFound,
+            format!("no decision {id:?} is kept; `rota why` shows the latest, the log has all"),
+        )
+    }
+
+    /// The request did not pass the gate.
+    pub fn gate(turned: &Turned) -> Self {
+        Self::new(Code::Turned(turned.code(), turned.status()), turned.to_string())
+    }
+
+    /// The admin token is missing or wrong.
+    pub fn unauthorized() -> Self {
+        Self::new(
+            Code::Unauthorized,
+            "send the admin token as `Authorization: Bearer …`; it is in the file admin-token of the state directory \
+             (`rota config path` prints where)",
+        )
+    }
+}
+
+impl From<Rejection> for ApiError {
+    fn from(rejection: Rejection) -> Self {
+        let code = match &rejection {
+            Rejection::AccountDisabled(_) => Code::AccountDisabled,
+            Rejection::AccountUnable(_) => Code::AccountUnable,
+            Rejection::AliasTaken(_) => Code::AliasTaken,
+            Rejection::AlreadyInState(_) | Rejection::Outdated => Code::AlreadyInState,
+            Rejection::KindNotAccepted(_) | Rejection::TooManyAccounts => Code::InvalidRequest,
+            Rejection::LastEnabled(_) => Code::LastEnabled,
+            Rejection::NoForceActive => Code::NoForceActive,
+            Rejection::UnknownAccount => Code::AccountNotFound,
+            Rejection::UnknownProvider(_) => Code::UnknownProvider,
+        };
+        let advice = match &rejection {
+            Rejection::AliasTaken(alias) => {
+                format!("; choose another name, or `rota accounts rm {alias}` first")
+            }
+            Rejection::LastEnabled(_) => "; send \"force\": true (`--force`) if you mean it".to_owned(),
+            Rejection::AccountDisabled(alias) => format!("; `rota enable {alias}` first"),
+            Rejection::AccountUnable(_)
+            | Rejection::AlreadyInState(_)
+            | Rejection::KindNotAccepted(_)
+            | Rejection::NoForceActive
+            | Rejection::Outdated
+            | Rejection::TooManyAccounts
+            | Rejection::UnknownAccount
+            | Rejection::UnknownProvider(_) => String::new(),
+        };
+        Self::new(code, format!("{rejection}{advice}"))
+    }
+}
+
+impl From<CommitError> for ApiError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::NotDurable => Self::new(
+                Code::StoreUnavailable,
+                format!("{error}; is the disk full or read-only? `rota status` shows what the store says"),
+            ),
+            CommitError::Rejected(rejection) => rejection.into(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (code, status) = self.code.wire();
+        let mut error = json!({"code": code, "message": self.message});
+        if let Some(details) = self.details {
+            error["details"] = details;
+        }
+        (status, Json(json!({"error": error}))).into_response()
+    }
+}
+
+/// The answer to a path that is no endpoint.
+pub(super) async fn no_endpoint(uri: Uri) -> ApiError {
+    ApiError::new(
+        Code::NotFound,
+        format!("there is no endpoint {}; docs/ADMIN_API.md lists them", uri.path()),
+    )
+}
+
+/// The answer to a method that an endpoint does not have.
+pub(super) async fn no_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(Code::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+}

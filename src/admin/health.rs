@@ -1,0 +1,93 @@
+use super::view::{AccountsView, ForceView, StatusView, StoreView};
+use crate::app::App;
+use crate::engine::{RoutingRequest, Selection, select};
+use crate::model::{BreakerState, ProviderId, Snapshot};
+use crate::telemetry::Scrape;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// `GET /healthz`: the process answers.
+pub(super) async fn alive() -> Json<Value> {
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+}
+
+/// `GET /readyz`: 200 if a request to some provider would be sent now, by the selector's own word (ADM-7).
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+    let world = app.state.snapshot();
+    let with_accounts =
+        world.providers.iter().filter(|preset| world.accounts_of(&preset.id).next().is_some());
+    let providers: BTreeMap<String, bool> =
+        with_accounts.map(|preset| (preset.id.to_string(), would_send(&app, &world, &preset.id))).collect();
+    let ready = providers.values().any(|ready| *ready);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({"ready": ready, "providers": providers}))).into_response()
+}
+
+fn would_send(app: &App, world: &Snapshot, provider: &ProviderId) -> bool {
+    let request = RoutingRequest {
+        provider: provider.clone(),
+        model: None,
+        session: None,
+        pinned: None,
+        owner: None,
+        replay_safe: false,
+    };
+    let selection = select(world, &request, &[], &mut app.state.dry(), app.clock.now());
+    matches!(selection, Selection::Take(_))
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let world = app.state.snapshot();
+    let in_flight =
+        world.accounts.iter().map(|account| (account.id, app.state.leases().on_account(account.id)));
+    let scrape =
+        Scrape { in_flight: in_flight.collect(), pins: app.affinity.counts(), store: app.store_figures() };
+    match app.telemetry.page(&world, &scrape, app.clock.now()) {
+        Ok(page) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics page could not be built");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// `GET /api/status`
+pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusView> {
+    let world = app.state.snapshot();
+    let now = app.clock.now();
+    let force = world.force.as_ref().filter(|force| now < force.until).and_then(|force| {
+        let account = world.account(force.account)?;
+        Some(ForceView { alias: account.alias.to_string(), until: force.until.into(), by: force.by.as_str() })
+    });
+    let open = world.breakers.iter().filter_map(|(provider, breaker)| match breaker.state {
+        BreakerState::Open { until } if now < until => Some((provider.to_string(), until.into())),
+        BreakerState::Closed | BreakerState::Open { .. } => None,
+    });
+    let figures = app.store_figures();
+    let AccountsView { accounts } = AccountsView::of(&world, app.state.leases(), now);
+    Json(StatusView {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: app.started.into(),
+        now: now.into(),
+        proxy: app.addresses().proxy.iter().map(ToString::to_string).collect(),
+        admin: app.addresses().admin.map(|address| address.to_string()),
+        strategy: world.settings.strategy.as_str(),
+        force,
+        store: StoreView {
+            directory: app.config.load().state_dir.display().to_string(),
+            saved: figures.unsaved_since.is_none(),
+            unsaved_since: figures.unsaved_since.map(Into::into),
+            last_error: app.store.health().last_error,
+            findings: app.store.findings().iter().map(ToString::to_string).collect(),
+        },
+        accounts,
+        open_breakers: open.collect(),
+    })
+}

@@ -1,0 +1,75 @@
+//! The admin API: loopback only, JSON in and out, one handler per endpoint. A handler parses, makes one `Command` or
+//! one view, and answers; what may happen is the engine's to say. The command line and the dashboard render these
+//! bodies and have no other way in.
+mod accounts;
+mod auth;
+mod credential;
+mod decisions;
+mod error;
+mod health;
+mod view;
+
+pub use auth::AdminToken;
+pub use error::ApiError;
+pub use view::{AccountView, StatusView};
+
+use crate::app::App;
+use crate::proxy::Gate;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{delete, get, put};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// The largest body an endpoint reads: credentials are a few KiB.
+const BODY: usize = 256 * 1024;
+
+/// Who is asking: a listener's client must pass the gate and show the token; the command line under the store's lock is
+/// the owner already.
+#[derive(Clone, Debug)]
+pub enum Door {
+    /// Requests of this process's own.
+    Inside,
+    /// Requests from a socket bound to this port.
+    Socket {
+        /// What they must show.
+        token: AdminToken,
+        /// The listener's gate.
+        gate: Arc<Gate>,
+    },
+}
+
+/// Answers on `listener` until `stop` turns true; what is being answered then is finished.
+pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+        tracing::error!(%error, "the admin API ended");
+    }
+}
+
+/// Every endpoint there is.
+pub fn router(app: Arc<App>, door: Door) -> Router {
+    let guarded = Router::new()
+        .route("/api/accounts", get(accounts::list).post(accounts::add))
+        .route("/api/accounts/{alias}", delete(accounts::remove))
+        .route("/api/accounts/{alias}/enabled", put(accounts::set_enabled))
+        .route("/api/decisions", get(decisions::latest))
+        .route("/api/decisions/next", get(decisions::next))
+        .route("/api/decisions/{id}", get(decisions::one))
+        .route("/api/status", get(health::status))
+        .route_layer(from_fn_with_state(door.clone(), auth::token));
+    Router::new()
+        .merge(guarded)
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(error::no_endpoint)
+        .method_not_allowed_fallback(error::no_method)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(door, auth::gate))
+        .with_state(app)
+}

@@ -1,0 +1,292 @@
+//! What people and programs may see. No field here can hold a secret.
+use crate::engine::{Eligibility, confidence, eligibility};
+use crate::lease::Leases;
+use crate::model::{Account, Cooling, CredentialState, LimitWindow, Snapshot, Switch, Time};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A time as RFC 3339.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stamp(String);
+
+impl From<Time> for Stamp {
+    fn from(at: Time) -> Self {
+        let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+        let stamp = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+        Self(stamp.to_string())
+    }
+}
+
+/// `GET /api/accounts`
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct AccountsView {
+    pub(super) accounts: Vec<AccountView>,
+}
+
+impl AccountsView {
+    pub(super) fn of(world: &Snapshot, leases: &Leases, now: Time) -> Self {
+        let view = |account: &std::sync::Arc<Account>| AccountView::of(account, world, leases, now);
+        Self { accounts: world.accounts.iter().map(view).collect() }
+    }
+}
+
+/// One account (ADM-3).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountView {
+    alias: String,
+    provider: String,
+    enabled: bool,
+    disabled_at: Option<Stamp>,
+    disabled_by: Option<&'static str>,
+    disable_reason: Option<String>,
+    tags: Vec<String>,
+    notes: String,
+    weight: f64,
+    quota_group: Option<String>,
+    eligibility: EligibilityView,
+    health: HealthView,
+    limits: LimitsView,
+    credential: CredentialView,
+    in_flight: u32,
+    forced: bool,
+}
+
+/// Whether a request could be given to the account now, and if not, why and until when.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EligibilityView {
+    state: &'static str,
+    reason: Option<&'static str>,
+    until: Option<Stamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HealthView {
+    strikes: u32,
+    cooldown: Option<CoolingView>,
+    models: BTreeMap<String, CoolingView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CoolingView {
+    until: Stamp,
+    why: &'static str,
+    source: &'static str,
+    since: Stamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LimitsView {
+    windows: Vec<WindowView>,
+    limits_confidence: &'static str,
+    limit_status: &'static str,
+    limit_error: Option<String>,
+    last_limit_probe_at: Option<Stamp>,
+    last_limit_error_at: Option<Stamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WindowView {
+    window: String,
+    remaining_percent: f64,
+    resets_at: Option<Stamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CredentialView {
+    state: &'static str,
+    detail: Option<String>,
+    kind: Option<&'static str>,
+    version: u64,
+    expires_at: Option<Stamp>,
+    renews_itself: bool,
+    renewal_failures: u32,
+    plan: Option<String>,
+    email: Option<String>,
+}
+
+impl AccountView {
+    /// What may be shown of `account`.
+    pub fn of(account: &Account, world: &Snapshot, leases: &Leases, now: Time) -> Self {
+        let (disabled_at, disabled_by, disable_reason) = match &account.switch {
+            Switch::On => (None, None, None),
+            Switch::Off { at, by, reason } => (Some(Stamp::from(*at)), Some(by.as_str()), reason.clone()),
+        };
+        Self {
+            alias: account.alias.to_string(),
+            provider: account.provider.to_string(),
+            enabled: account.is_on(),
+            disabled_at,
+            disabled_by,
+            disable_reason,
+            tags: account.tags.clone(),
+            notes: account.notes.clone(),
+            weight: account.weight.share(),
+            quota_group: account.quota_group.as_deref().map(str::to_owned),
+            eligibility: eligibility(account, None, &world.settings, now).into(),
+            health: HealthView::of(account, now),
+            limits: LimitsView::of(account, now),
+            credential: CredentialView::of(account),
+            in_flight: leases.on_account(account.id),
+            forced: world.forced(now) == Some(account.id),
+        }
+    }
+
+    /// The account's name.
+    pub fn alias(&self) -> &str {
+        &self.alias
+    }
+}
+
+impl From<Eligibility> for EligibilityView {
+    fn from(eligibility: Eligibility) -> Self {
+        let cooling = match eligibility {
+            Eligibility::Cooling(cooling) | Eligibility::ModelRefused(cooling) => Some(cooling),
+            Eligibility::Critical
+            | Eligibility::Disabled
+            | Eligibility::Draining
+            | Eligibility::Eligible
+            | Eligibility::NeedsReauth
+            | Eligibility::Probation => None,
+        };
+        Self {
+            state: eligibility.as_str(),
+            reason: cooling.map(|cooling| cooling.class.as_str()),
+            until: cooling.map(|cooling| cooling.until.into()),
+        }
+    }
+}
+
+impl HealthView {
+    fn of(account: &Account, now: Time) -> Self {
+        let models = account.health.models.iter().filter(|(_, cooling)| cooling.until > now);
+        Self {
+            strikes: account.health.strikes,
+            cooldown: account
+                .health
+                .cooling
+                .as_ref()
+                .filter(|cooling| cooling.until > now)
+                .map(CoolingView::of),
+            models: models.map(|(model, cooling)| (model.to_string(), CoolingView::of(cooling))).collect(),
+        }
+    }
+}
+
+impl CoolingView {
+    fn of(cooling: &Cooling) -> Self {
+        Self {
+            until: cooling.until.into(),
+            why: cooling.class.as_str(),
+            source: cooling.source.as_str(),
+            since: cooling.since.into(),
+        }
+    }
+}
+
+impl LimitsView {
+    fn of(account: &Account, now: Time) -> Self {
+        let limits = &account.limits;
+        let windows = limits.latest.iter().flat_map(|sample| &sample.windows);
+        Self {
+            windows: windows.map(WindowView::of).collect(),
+            limits_confidence: confidence(limits, now).as_str(),
+            limit_status: limits.status.as_str(),
+            limit_error: limits.error.clone(),
+            last_limit_probe_at: limits.latest.as_ref().map(|sample| sample.at.into()),
+            last_limit_error_at: limits.failed.map(Stamp::from),
+        }
+    }
+}
+
+impl WindowView {
+    fn of(window: &LimitWindow) -> Self {
+        Self {
+            window: window.name.to_string(),
+            remaining_percent: window.remaining,
+            resets_at: window.resets.map(Stamp::from),
+        }
+    }
+}
+
+impl CredentialView {
+    fn of(account: &Account) -> Self {
+        let (state, detail) = match &account.credential {
+            CredentialState::Missing { detail } => ("missing", Some(detail.clone())),
+            CredentialState::NeedsReauth { detail, .. } => ("needs-reauth", Some(detail.clone())),
+            CredentialState::Usable(_) => ("usable", None),
+        };
+        let credential = account.credential.credential();
+        Self {
+            state,
+            detail,
+            kind: credential.map(|credential| credential.kind.as_str()),
+            version: account.credential.version(),
+            expires_at: credential.and_then(|credential| credential.expires).map(Stamp::from),
+            renews_itself: credential.is_some_and(|credential| credential.refresh.is_some()),
+            renewal_failures: account.renewal.failures,
+            plan: credential.and_then(|credential| credential.identity.plan.clone()),
+            email: credential.and_then(|credential| credential.identity.email.clone()),
+        }
+    }
+}
+
+/// `GET /api/status`: everything `rota status` shows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// rota's version.
+    pub version: &'static str,
+    /// When it started.
+    pub started_at: Stamp,
+    /// The server's time, so that a reader can say "in 6 min".
+    pub now: Stamp,
+    /// Where the proxy listens.
+    pub proxy: Vec<String>,
+    /// Where the admin API listens.
+    pub admin: Option<String>,
+    /// The strategy in force.
+    pub strategy: &'static str,
+    /// The pin, if any.
+    pub force: Option<ForceView>,
+    /// How the store is.
+    pub store: StoreView,
+    /// All accounts.
+    pub accounts: Vec<AccountView>,
+    /// Providers whose circuit breaker is open, and until when.
+    pub open_breakers: BTreeMap<String, Stamp>,
+}
+
+/// A pin.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForceView {
+    /// Which account.
+    pub alias: String,
+    /// Until when.
+    pub until: Stamp,
+    /// By whom.
+    pub by: &'static str,
+}
+
+/// How saving goes, and what loading found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreView {
+    /// Where it is.
+    pub directory: String,
+    /// The newest change is on disk.
+    pub saved: bool,
+    /// Since when it is not.
+    pub unsaved_since: Option<Stamp>,
+    /// What the last failed write said.
+    pub last_error: Option<String>,
+    /// What was damaged, restored or kept aside when the store was read.
+    pub findings: Vec<String>,
+}

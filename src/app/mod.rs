@@ -1,0 +1,71 @@
+//! The composition root: what there is once per process, in which order it starts and in which it stops. Handlers take
+//! `&App`; there are no globals.
+mod info;
+mod reload;
+mod running;
+mod serve;
+mod start;
+
+pub use info::{Addresses, ServerInfo, token_file};
+pub use running::Running;
+pub use serve::{ServeOptions, serve};
+pub use start::{StartError, Writer, log_sink};
+
+use crate::affinity::Affinity;
+use crate::auth::Refresher;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::model::Time;
+use crate::proxy::{ReplayBudget, RequestIds};
+use crate::state::SharedState;
+use crate::store::{Guard, Store};
+use crate::telemetry::{StoreFigures, Telemetry};
+use crate::upstream::Upstream;
+use arc_swap::ArcSwap;
+use std::sync::{Arc, OnceLock};
+
+/// Everything there is once per process.
+pub struct App {
+    /// Where time comes from.
+    pub clock: Clock,
+    /// The configuration in force; a reload replaces it.
+    pub config: ArcSwap<Config>,
+    /// The one writer.
+    pub state: Arc<SharedState>,
+    /// Which session is on which account.
+    pub affinity: Affinity,
+    /// Renews tokens.
+    pub refresher: Refresher,
+    /// Sends requests to providers.
+    pub upstream: Upstream,
+    /// Tells what was decided.
+    pub telemetry: Telemetry,
+    /// Bytes of request bodies that are held for replay, in all.
+    pub replay: Arc<ReplayBudget>,
+    /// Numbers for requests.
+    pub ids: RequestIds,
+    /// Where records live.
+    pub store: Arc<Store>,
+    /// When this process started.
+    pub started: Time,
+    addresses: OnceLock<Addresses>,
+    owner: Box<dyn Guard>,
+}
+
+impl App {
+    /// Where it listens; nowhere until [`Running::start`] has bound.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses.get().cloned().unwrap_or_default()
+    }
+
+    /// How saving goes, for the metrics page.
+    pub fn store_figures(&self) -> StoreFigures {
+        let health = self.store.health();
+        StoreFigures {
+            saves: health.saves,
+            failures: health.failures,
+            restores: health.restores,
+            unsaved_since: health.unsaved_since,
+        }
+    }
+}

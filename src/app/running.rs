@@ -1,0 +1,141 @@
+use super::{Addresses, App, ServerInfo, StartError, Writer, token_file};
+use crate::admin::{self, AdminToken, Door};
+use crate::config::{Config, Listen, Sources};
+use crate::proxy::{Entrance, Gate, Users};
+use crate::telemetry::LogSink;
+use crate::{proxy, scheduler};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A rota whose listeners are bound and whose workers run.
+pub struct Running {
+    /// What it runs on.
+    pub app: Arc<App>,
+    writer: Writer,
+    stop: watch::Sender<bool>,
+    proxy: JoinHandle<()>,
+    admin: JoinHandle<()>,
+    scheduler: JoinHandle<()>,
+}
+
+impl Running {
+    /// Opens the store, binds every address or none, and serves: requests on the runtime this is called on, the rest on
+    /// `control`.
+    pub async fn start(sources: &Sources, log: LogSink, control: &Handle) -> Result<Self, StartError> {
+        let (app, writer) = App::open(sources, log, control)?;
+        let config = app.config.load_full();
+        let entrances = bind_proxy(&config).await?;
+        let admin = bind(config.admin_listen.address(), "admin_listen").await?;
+        let token = AdminToken::load_or_make(&token_file(&config.state_dir))
+            .map_err(StartError::io("the admin token cannot be kept in the state directory"))?;
+        let addresses = Addresses {
+            proxy: entrances.iter().filter_map(|entrance| entrance.listener.local_addr().ok()).collect(),
+            admin: admin.local_addr().ok(),
+        };
+        app.owner.announce(&addresses.to_string())?;
+        let gate = Arc::new(Gate::new(addresses.admin.map_or(0, |address| address.port())));
+        let door = Door::Socket { token, gate };
+        // Nobody reads the addresses before the listeners serve, and this is the only place that sets them.
+        let _ = app.addresses.set(addresses);
+        let (stop, stopped) = watch::channel(false);
+        let router = admin::router(Arc::clone(&app), door);
+        Ok(Self {
+            proxy: tokio::spawn(serve_clients(Arc::clone(&app), entrances, stopped.clone())),
+            admin: control.spawn(admin::serve(admin, router, stopped.clone())),
+            scheduler: control.spawn(scheduler::run(Arc::clone(&app), stopped)),
+            stop,
+            writer,
+            app,
+        })
+    }
+
+    /// What scripts and the command line need to reach it.
+    pub fn info(&self) -> Option<ServerInfo> {
+        let Addresses { proxy, admin } = self.app.addresses();
+        Some(ServerInfo { pid: std::process::id(), proxy: *proxy.first()?, admin: admin? })
+    }
+
+    /// Writes [`info`](Self::info) where the command line looks, and to `also`.
+    pub fn announce(&self, also: Option<&Path>) -> io::Result<()> {
+        match self.info() {
+            Some(info) => info.write(&self.app.config.load().state_dir, also),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops in order: no new requests; those under way end within their grace, or as soon as `hurry` is ready; renewals
+    /// in flight end; the store keeps the last snapshot. The error is why it does not.
+    pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), StartError> {
+        let state_dir = self.app.config.load().state_dir.clone();
+        let _ = self.stop.send(true);
+        let cut = self.proxy.abort_handle();
+        tokio::select! {
+            _ = self.proxy => {}
+            () = hurry => cut.abort(),
+        }
+        self.app.refresher.idle().await;
+        let _ = self.scheduler.await;
+        let _ = self.admin.await;
+        ServerInfo::remove(&state_dir);
+        self.writer.stop().await.map_err(StartError::from)
+    }
+}
+
+async fn serve_clients(app: Arc<App>, entrances: Vec<Entrance>, stop: watch::Receiver<bool>) {
+    if let Err(error) = proxy::serve(app, entrances, stop).await {
+        tracing::error!(%error, "the proxy serves nobody");
+    }
+}
+
+/// Every address that is configured, or none.
+async fn bind_proxy(config: &Config) -> Result<Vec<Entrance>, StartError> {
+    let mut entrances = Vec::new();
+    for listen in &config.listen {
+        let users = match listen {
+            Listen::Both(_) | Listen::One(_) => Users::Known(config.allowed_uids.clone()),
+            Listen::Container(_) => Users::Anybody,
+        };
+        for listener in bind_all(*listen).await? {
+            entrances.push(Entrance { listener, users: users.clone() });
+        }
+    }
+    Ok(entrances)
+}
+
+/// Both loopbacks of a port, or the one address that was asked for. Port 0 is any free port, and IPv6 then takes the one
+/// that IPv4 was given.
+async fn bind_all(listen: Listen) -> Result<Vec<TcpListener>, StartError> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    for mut address in listen.addresses() {
+        let given = listeners.first().and_then(|listener| listener.local_addr().ok());
+        if let (0, Some(given)) = (address.port(), given) {
+            address.set_port(given.port());
+        }
+        match bind(address, "listen").await {
+            Ok(listener) => listeners.push(listener),
+            Err(StartError::Io { error, .. })
+                if address.is_ipv6() && given.is_some() && lacks_ipv6(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listeners)
+}
+
+/// A machine without IPv6 has no `[::1]` for anybody to squat.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+}
+
+async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse { address, setting },
+        _ => StartError::Io { what: format!("{address} cannot be listened on (`{setting}`)"), error },
+    })
+}

@@ -1,0 +1,103 @@
+//! `rota serve`: two runtimes, signals, and the order of the end.
+use super::{Running, StartError, reload};
+use crate::config::{Config, Sources};
+use crate::telemetry;
+use std::path::PathBuf;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// What the caller of [`serve`] wants beyond the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// Where to write the process id and the addresses once rota listens.
+    pub server_info: Option<PathBuf>,
+}
+
+/// Runs the proxy until SIGTERM or SIGINT, then drains it: requests under way end within their grace, renewals end, the
+/// store keeps the last snapshot. A second signal ends the grace. SIGHUP reads the configuration again; a bad one
+/// changes nothing (PRX-6).
+///
+/// Requests run on a runtime of their own; the admin API, the scheduler, renewals and the store's writer run on a
+/// thread of theirs, so that neither can starve the other.
+pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError> {
+    let config = Config::load(sources)?.config;
+    let log = super::log_sink(&config)?;
+    telemetry::subscribe(&log, &config.log.filter);
+    let control = Control::start()?;
+    let data = Builder::new_multi_thread().enable_all().thread_name("data").build()?;
+    let served = data.block_on(async {
+        let signals = Signals::listen()?;
+        let running = Running::start(sources, log.clone(), &control.handle).await?;
+        running.announce(options.server_info.as_deref())?;
+        until_told_to_stop(sources, running, signals).await
+    });
+    data.shutdown_background();
+    control.stop();
+    log.flush();
+    served
+}
+
+async fn until_told_to_stop(
+    sources: &Sources,
+    running: Running,
+    mut signals: Signals,
+) -> Result<(), StartError> {
+    loop {
+        tokio::select! {
+            Some(()) = signals.hangup.recv() => reload::reload(&running.app, sources),
+            () = stop(&mut signals.terminate, &mut signals.interrupt) => break,
+        }
+    }
+    tracing::info!("stopping: no new requests; those under way may end");
+    running.stop(async move { stop(&mut signals.terminate, &mut signals.interrupt).await }).await
+}
+
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+}
+
+/// Returns at the next signal that ends a program.
+async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// The control plane's thread and its runtime.
+struct Control {
+    handle: tokio::runtime::Handle,
+    stop: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Control {
+    fn start() -> std::io::Result<Self> {
+        let runtime: Runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { handle, stop, thread })
+    }
+
+    fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}

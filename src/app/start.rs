@@ -1,0 +1,193 @@
+//! From a configuration to an [`App`]: the store's owner first, then the store, then what works on it.
+use super::App;
+use crate::affinity::{Affinity, AffinityBounds};
+use crate::auth::{Refresher, RefresherParts, TokenClient};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, LogFormat as Wanted, Sources, TlsRoots};
+use crate::model::{ProviderId, Snapshot};
+use crate::proxy::{ReplayBudget, RequestIds};
+use crate::state::SharedState;
+use crate::store::{Backend, FileBackend, Opened, Store, StoreError, writer};
+use crate::telemetry::{LogFormat, LogSink, Telemetry};
+use crate::upstream::{ProxyValues, Roots, Trust, Upstream, UpstreamConfig};
+use arc_swap::ArcSwap;
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// Why rota did not start. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken.
+    #[error("{address} is in use by another program; stop it, or choose another address with `{setting}`")]
+    AddressInUse {
+        /// Which.
+        address: SocketAddr,
+        /// The setting that chooses it.
+        setting: &'static str,
+    },
+    /// The configuration was refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The operating system said no.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Its reason.
+        error: io::Error,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The metrics page cannot be set up.
+    #[error("the metrics page cannot be set up: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// TLS or the proxies towards upstreams cannot be set up.
+    #[error(transparent)]
+    Upstream(#[from] crate::upstream::BuildError),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Io { what: "the operating system refused a basic service".to_owned(), error }
+    }
+}
+
+impl StartError {
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |error| Self::Io { what, error }
+    }
+}
+
+/// The store's writing task.
+pub struct Writer {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Writer {
+    /// Ends it once the last snapshot is on disk; the error is why it is not.
+    pub async fn stop(self) -> Result<(), StoreError> {
+        let _ = self.stop.send(());
+        self.task.await.unwrap_or(Ok(()))
+    }
+}
+
+impl App {
+    /// Becomes the store's owner, reads it, and starts the writer on `control`. Listens nowhere yet.
+    pub fn open(
+        sources: &Sources,
+        log: LogSink,
+        control: &Handle,
+    ) -> Result<(Arc<Self>, Writer), StartError> {
+        let first = Config::load(sources)?.config;
+        let clock = Clock::System;
+        let backend: Arc<dyn Backend> = Arc::new(FileBackend::create(&first.state_dir)?);
+        let owner = backend.own()?;
+        let known: BTreeSet<ProviderId> =
+            first.providers.iter().map(|provider| provider.id.clone()).collect();
+        let opened = Store::open(backend, &known, clock.now())?;
+        let config = Config::load(&sources.clone().with_persisted(opened.settings.clone()))?.config;
+        for finding in &opened.findings {
+            tracing::warn!(%finding, "the store");
+        }
+        let Opened { store, .. } = &opened;
+        let store = Arc::clone(store);
+        let (durable, confirmed) = watch::channel(0);
+        let state = Arc::new(SharedState::new(snapshot(opened, &config), clock.clone(), confirmed));
+        let upstream = Upstream::new(&upstream_config(&config))?;
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async move {
+            let _ = stopped.await;
+        };
+        let task = control.spawn(writer::run(
+            Arc::clone(&store),
+            Arc::clone(&state),
+            clock.clone(),
+            durable,
+            stopped,
+        ));
+        let app = Self {
+            affinity: Affinity::new(affinity_bounds(&config)),
+            refresher: Refresher::new(RefresherParts {
+                state: Arc::clone(&state),
+                store: Arc::clone(&store),
+                tokens: TokenClient::new(&upstream_config(&config))?,
+                deadline: config.timeouts.token,
+                clock: clock.clone(),
+                runtime: control.clone(),
+            }),
+            telemetry: Telemetry::new(config.limits.decisions, log)?,
+            replay: Arc::new(ReplayBudget::new(config.limits.replay_total)),
+            ids: RequestIds::new(clock.now()),
+            started: clock.now(),
+            addresses: OnceLock::new(),
+            config: ArcSwap::from_pointee(config),
+            upstream,
+            state,
+            store,
+            clock,
+            owner,
+        };
+        Ok((Arc::new(app), Writer { stop, task }))
+    }
+}
+
+fn snapshot(opened: Opened, config: &Config) -> Snapshot {
+    Snapshot {
+        accounts: opened.accounts.into_iter().map(Arc::new).collect(),
+        next_account: opened.next_account,
+        force: opened.force,
+        ..Snapshot::empty(config.settings.clone(), config.providers.clone())
+    }
+}
+
+fn affinity_bounds(config: &Config) -> AffinityBounds {
+    AffinityBounds {
+        idle: config.timeouts.affinity_idle,
+        lifetime: config.timeouts.affinity_lifetime,
+        sessions: config.limits.sessions,
+    }
+}
+
+fn upstream_config(config: &Config) -> UpstreamConfig {
+    let roots = match &config.tls_roots {
+        TlsRoots::Auto => Roots::Auto,
+        TlsRoots::Bundled => Roots::Bundled,
+        TlsRoots::File(file) => Roots::File(file.clone()),
+        TlsRoots::System => Roots::System,
+    };
+    let proxies = &config.proxy_env;
+    UpstreamConfig {
+        connect: config.timeouts.connect,
+        first_byte: config.timeouts.first_byte,
+        stream_idle: config.timeouts.stream_idle,
+        trust: Trust {
+            roots,
+            cert_file: config.ssl_cert_file.clone(),
+            cert_dir: config.ssl_cert_dir.as_ref().map(PathBuf::from),
+        },
+        proxies: ProxyValues {
+            all: proxies.all.clone(),
+            https: proxies.https.clone(),
+            no: proxies.exempt.clone(),
+        },
+    }
+}
+
+/// Where log lines go: standard error, as JSON unless a person is watching.
+pub fn log_sink(config: &Config) -> io::Result<LogSink> {
+    let format = match config.log.format {
+        Wanted::Auto if io::stderr().is_terminal() => LogFormat::Text,
+        Wanted::Auto | Wanted::Json => LogFormat::Json,
+        Wanted::Text => LogFormat::Text,
+    };
+    LogSink::start(format, io::stderr())
+}

@@ -1,0 +1,100 @@
+//! The command line. One file per command; each renders one answer of the admin API, and `--json` prints that answer as
+//! it is, so that the command line, the API and the dashboard cannot drift apart.
+mod accounts;
+mod api;
+mod config;
+mod confirm;
+mod demo;
+mod error;
+mod fake;
+mod healthcheck;
+mod render;
+mod serve;
+mod status;
+mod store;
+mod switch;
+mod why;
+
+pub use error::{CliError, Exit};
+
+use crate::config::Sources;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// A loopback proxy that owns your provider logins and keys, and moves on to the next one when the first cannot serve.
+#[derive(Parser)]
+#[command(name = "rota", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+struct Global {
+    /// The configuration file [default: $XDG_CONFIG_HOME/rota/rota.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory that holds accounts and state [default: $XDG_STATE_HOME/rota]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Print the admin API's answer as it is
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the accounts, add one, remove one
+    #[command(visible_alias = "ls")]
+    Accounts(accounts::Accounts),
+    /// Show, check and explain the configuration
+    Config(config::Config),
+    /// See a failover with your own eyes: no account and no network needed
+    Demo(demo::Demo),
+    /// Take an account out of rotation
+    Disable(switch::Disable),
+    /// Put an account back into rotation
+    Enable(switch::Enable),
+    /// Run the fake upstream that the demo and the tests use, to try rules against it
+    #[command(hide = true)]
+    FakeUpstream(fake::FakeUpstream),
+    /// Ask a running rota whether it is well: exit code 0 if so
+    Healthcheck(healthcheck::Healthcheck),
+    /// Run the proxy
+    Serve(serve::Serve),
+    /// Show who is in rotation, how much is left, and whether all is well
+    Status,
+    /// Back up, restore, verify, export and import the store
+    Store(store::Store),
+    /// Show why an account was chosen, or which would be next
+    Why(why::Why),
+}
+
+/// Runs one command. Data goes to `out`, everything else to standard error.
+pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let setup =
+        Setup { sources: sources.with(cli.global.config, cli.global.state_dir), json: cli.global.json };
+    match cli.command {
+        Command::Accounts(command) => command.run(&setup, out),
+        Command::Config(command) => command.run(&setup, out),
+        Command::Demo(command) => command.run(out),
+        Command::Disable(command) => command.run(&setup, out),
+        Command::Enable(command) => command.run(&setup, out),
+        Command::FakeUpstream(command) => command.run(out),
+        Command::Healthcheck(command) => command.run(&setup, out),
+        Command::Serve(command) => command.run(&setup),
+        Command::Status => status::run(&setup, out),
+        Command::Store(command) => command.run(&setup, out),
+        Command::Why(command) => command.run(&setup, out),
+    }
+}
+
+/// Where a command finds its configuration, and how it prints.
+struct Setup {
+    sources: Sources,
+    json: bool,
+}

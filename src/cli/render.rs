@@ -1,0 +1,78 @@
+//! Words and columns for people. What is unknown is called so; a time is absolute and relative.
+use jiff::{SignedDuration, Timestamp};
+use std::io::{self, Write};
+
+/// A table with aligned columns; a column is as wide as its widest cell.
+pub(super) fn table(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    for row in std::iter::once(&head).chain(rows) {
+        let mut line = String::from(" ");
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!(" {cell:<width$} "));
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// `in 6 min`, `in 1 h 12 min`, `3 d ago`.
+pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
+    let span = at.duration_since(now);
+    let words = span_words(span.abs());
+    if span.is_negative() { format!("{words} ago") } else { format!("in {words}") }
+}
+
+/// `14:31 (in 22 min)`, with the date where it is not today.
+pub(super) fn moment(text: &str, now: Timestamp) -> String {
+    let Ok(at) = text.parse::<Timestamp>() else {
+        return text.to_owned();
+    };
+    let zone = jiff::tz::TimeZone::system();
+    let (there, here) = (at.to_zoned(zone.clone()), now.to_zoned(zone));
+    let form = if there.date() == here.date() { "%H:%M" } else { "%a %d %b %H:%M" };
+    format!("{} ({})", there.strftime(form), relative(at, now))
+}
+
+fn span_words(span: SignedDuration) -> String {
+    let minutes = span.as_mins();
+    match (span.as_secs(), minutes) {
+        (secs, _) if secs < 60 => format!("{secs} s"),
+        (_, mins) if mins < 60 => format!("{mins} min"),
+        (_, mins) if mins < 24 * 60 => format!("{} h {:02} min", mins / 60, mins % 60),
+        (_, mins) => format!("{} d {} h", mins / (24 * 60), mins / 60 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_told_in_the_units_people_use() {
+        let now = Timestamp::UNIX_EPOCH;
+        for (secs, words) in [
+            (42, "in 42 s"),
+            (6 * 60, "in 6 min"),
+            (72 * 60, "in 1 h 12 min"),
+            (3 * 86_400 + 7_200, "in 3 d 2 h"),
+            (-90, "1 min ago"),
+        ] {
+            let at = now + SignedDuration::from_secs(secs);
+            assert_eq!(relative(at, now), words);
+        }
+    }
+
+    #[test]
+    fn a_column_is_as_wide_as_its_widest_cell() {
+        let mut out = Vec::new();
+        let rows = [vec!["a".to_owned(), "x".to_owned()], vec!["longer".to_owned(), "y".to_owned()]];
+        table(&mut out, &["ALIAS", "STATE"], &rows).expect("written");
+        assert_eq!(String::from_utf8_lossy(&out), "  ALIAS   STATE\n  a       x\n  longer  y\n");
+    }
+}

@@ -1,0 +1,114 @@
+use super::accounts::text;
+use super::api::{call, succeed};
+use super::{CliError, Exit, Setup, render};
+use http::Method;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::io::Write;
+
+/// `rota status`: works with and without a daemon; says which.
+pub(super) fn run(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let body = succeed(call(setup, Method::GET, "/api/status", None)?)?;
+    if setup.json {
+        writeln!(out, "{body}")?;
+        return Ok(Exit::Done);
+    }
+    let now: Timestamp =
+        body["now"].as_str().and_then(|text| text.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+    headline(&body, now, out)?;
+    let accounts = body["accounts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if accounts.is_empty() {
+        writeln!(out, "\nNo accounts yet.  rota accounts add work --provider ID --key-file FILE")?;
+        return Ok(Exit::Done);
+    }
+    writeln!(out)?;
+    let rows: Vec<Vec<String>> = accounts.iter().map(|account| row(account, now)).collect();
+    render::table(out, &["ACCOUNT", "PROVIDER", "STATE", "LEFT", "IN FLIGHT", "TOKEN"], &rows)?;
+    if let Some(breakers) = body["openBreakers"].as_object() {
+        for (provider, until) in breakers {
+            writeln!(out, "\n{provider} is failing; the next try is at {}", moment(until, now))?;
+        }
+    }
+    for finding in body["store"]["findings"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        writeln!(out, "\n! store: {}", text(finding))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn headline(body: &Value, now: Timestamp, out: &mut dyn Write) -> Result<(), CliError> {
+    let proxies = body["proxy"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let place = proxies.first().map_or_else(|| "not running".to_owned(), |at| format!("at {}", text(at)));
+    let store = if body["store"]["saved"] == true {
+        "store intact".to_owned()
+    } else {
+        format!("STORE NOT SAVED: {}", text(&body["store"]["lastError"]))
+    };
+    let version = text(&body["version"]);
+    writeln!(out, "rota {version} {place} · {} · {store}", text(&body["strategy"]))?;
+    if let Some(alias) = body["force"]["alias"].as_str() {
+        writeln!(out, "every request goes to {alias} until {}", moment(&body["force"]["until"], now))?;
+    }
+    Ok(())
+}
+
+fn row(account: &Value, now: Timestamp) -> Vec<String> {
+    vec![
+        text(&account["alias"]),
+        text(&account["provider"]),
+        state(account, now),
+        left(&account["limits"]),
+        account["inFlight"].to_string(),
+        token(&account["credential"], now),
+    ]
+}
+
+fn state(account: &Value, now: Timestamp) -> String {
+    let eligibility = &account["eligibility"];
+    let state = text(&eligibility["state"]);
+    match (state.as_str(), eligibility["reason"].as_str(), eligibility["until"].as_str()) {
+        ("eligible", ..) => "in rotation".to_owned(),
+        ("disabled", ..) => match account["disableReason"].as_str() {
+            Some(reason) => format!("off: {reason}"),
+            None => "off".to_owned(),
+        },
+        (_, Some(reason), Some(until)) => format!("{state}: {reason}, until {}", render::moment(until, now)),
+        _ => state,
+    }
+}
+
+fn left(limits: &Value) -> String {
+    let windows = limits["windows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if windows.is_empty() || limits["limitsConfidence"] == "unknown" {
+        return "unknown".to_owned();
+    }
+    let words: Vec<String> = windows
+        .iter()
+        .map(|window| {
+            format!("{} {:.0} %", text(&window["window"]), window["remainingPercent"].as_f64().unwrap_or(0.0))
+        })
+        .collect();
+    match limits["limitsConfidence"].as_str() {
+        Some("fresh") | None => words.join(", "),
+        Some(other) => format!("{} ({other})", words.join(", ")),
+    }
+}
+
+fn token(credential: &Value, now: Timestamp) -> String {
+    match (credential["state"].as_str(), credential["expiresAt"].as_str()) {
+        (Some("usable"), None) => "key".to_owned(),
+        (Some("usable"), Some(expires)) => {
+            let at = expires.parse::<Timestamp>().unwrap_or(now);
+            if at <= now {
+                format!("expired {}", render::relative(at, now))
+            } else {
+                render::relative(at, now)
+            }
+        }
+        (Some(state), _) => format!("{state}: {}", text(&credential["detail"])),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+fn moment(value: &Value, now: Timestamp) -> String {
+    value.as_str().map_or_else(|| "-".to_owned(), |text| render::moment(text, now))
+}

@@ -1,0 +1,167 @@
+use super::accounts::text;
+use super::api::{ask_daemon, succeed};
+use super::{CliError, Exit, Setup};
+use clap::Args;
+use serde_json::Value;
+use std::io::Write;
+
+#[derive(Args)]
+pub(super) struct Why {
+    /// A request's id (the x-rota-request-id header), or the beginning of it; without one, the latest
+    #[arg(conflicts_with = "next")]
+    id: Option<String>,
+    /// Show the latest N
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, conflicts_with_all = ["id", "next"])]
+    latest: usize,
+    /// Show who would be taken next, without taking anybody
+    #[arg(long, requires = "provider")]
+    next: bool,
+    /// With --next: the provider
+    #[arg(long, value_name = "ID")]
+    provider: Option<String>,
+    /// With --next: the model
+    #[arg(long, requires = "next")]
+    model: Option<String>,
+}
+
+impl Why {
+    pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+        let body = succeed(ask_daemon(setup, &self.path())?)?;
+        if setup.json {
+            writeln!(out, "{body}")?;
+            return Ok(Exit::Done);
+        }
+        if self.next {
+            return next(&body, out);
+        }
+        if self.id.is_some() {
+            told(&body, out)?;
+            return Ok(Exit::Done);
+        }
+        let decisions = body["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if decisions.is_empty() {
+            writeln!(out, "No request has come since rota was started.")?;
+        }
+        for decision in decisions {
+            told(decision, out)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn path(&self) -> String {
+        match (&self.id, &self.provider) {
+            (Some(id), _) => format!("/api/decisions/{}", escaped(id)),
+            (None, Some(provider)) if self.next => {
+                let model = self
+                    .model
+                    .as_deref()
+                    .map_or_else(String::new, |model| format!("&model={}", escaped(model)));
+                format!("/api/decisions/next?provider={}{model}", escaped(provider))
+            }
+            (None, _) => format!("/api/decisions?limit={}", self.latest),
+        }
+    }
+}
+
+/// Percent-encodes all but unreserved characters (RFC 3986 §2.3).
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                safe.push(char::from(byte))
+            }
+            _ => safe.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    safe
+}
+
+/// One decision as a short story.
+pub(super) fn told(decision: &Value, out: &mut dyn Write) -> Result<(), CliError> {
+    let attempts = decision["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let status =
+        decision["status"].as_u64().map_or_else(|| "no status".to_owned(), |status| status.to_string());
+    let count = match attempts.len() {
+        1 => "1 attempt".to_owned(),
+        many => format!("{many} attempts"),
+    };
+    let ended = match (decision["outcome"].as_str(), decision["selectedAlias"].as_str()) {
+        (Some("served"), Some(alias)) => format!("served by {alias}"),
+        (Some("passed"), Some(alias)) => format!("answered by {alias}'s upstream, handed on as it was"),
+        (Some("abandoned"), _) => "the client went away".to_owned(),
+        _ => format!("refused {}", decision["refusal"].as_str().unwrap_or("")).trim_end().to_owned(),
+    };
+    writeln!(
+        out,
+        "{}  {}  {} {}  {ended}, {count}, {status}",
+        text(&decision["requestId"]),
+        text(&decision["at"]),
+        text(&decision["method"]),
+        text(&decision["path"]),
+    )?;
+    for attempt in attempts {
+        writeln!(out, "        {}", attempt_words(attempt))?;
+    }
+    let session = decision["session"]
+        .as_str()
+        .map_or_else(|| "named no session".to_owned(), |kind| format!("named its session by {kind}"));
+    writeln!(
+        out,
+        "        {} strategy, {} of {} accounts enabled; the request {session}",
+        text(&decision["strategy"]),
+        decision["enabledState"][0],
+        decision["enabledState"][1],
+    )?;
+    let first = decision["firstByteMs"]
+        .as_f64()
+        .map_or_else(String::new, |ms| format!("; first byte after {ms:.0} ms"));
+    let added = decision["overheadMs"].as_f64().unwrap_or(0.0);
+    writeln!(out, "        added {added:.2} ms{first}")?;
+    Ok(())
+}
+
+fn attempt_words(attempt: &Value) -> String {
+    let alias = text(&attempt["alias"]);
+    let why = match attempt["why"].as_str() {
+        Some("forced") => "it is forced",
+        Some("owner") => "only it holds the state this conversation needs",
+        Some("refreshed") => "its token was renewed",
+        Some("rotated") => "its turn",
+        Some("session") => "the session is there",
+        _ => "-",
+    };
+    let ms = attempt["ms"].as_u64().unwrap_or(0);
+    let status =
+        attempt["status"].as_u64().map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    match attempt["reason"].as_str() {
+        None => format!("{alias} ({why}): {status} after {ms} ms"),
+        Some(reason) => {
+            let rule = attempt["rule"].as_str().map_or_else(String::new, |rule| format!(", rule {rule}"));
+            let scope = text(&attempt["scope"]);
+            format!(
+                "{alias} ({why}): {status}, {reason} ({}{rule}; blames: {scope}) after {ms} ms",
+                text(&attempt["verdict"])
+            )
+        }
+    }
+}
+
+fn next(body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let provider = text(&body["provider"]);
+    if let Some(alias) = body["alias"].as_str() {
+        match body["waitUntil"].as_str() {
+            Some(until) => writeln!(out, "{provider}: {alias}, at {until}")?,
+            None => writeln!(out, "{provider}: {alias} ({})", text(&body["why"]))?,
+        }
+        return Ok(Exit::Done);
+    }
+    writeln!(out, "{provider}: nobody; the first is back at {}", text(&body["soonest"]))?;
+    if let Some(reasons) = body["reasons"].as_object() {
+        for (alias, why) in reasons {
+            let until = why["until"].as_str().map_or_else(String::new, |until| format!(" until {until}"));
+            writeln!(out, "  {alias}: {}{until}", text(&why["reason"]))?;
+        }
+    }
+    Ok(Exit::NoAccount)
+}

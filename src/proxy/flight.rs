@@ -1,0 +1,212 @@
+//! One request's accounting, from its arrival until the last byte of its reply is gone or the client is. It is a guard:
+//! whatever way a request ends, dropping this gives the lease back and tells the decision record, exactly once.
+use super::ids::RequestId;
+use super::upload::Upload;
+use crate::app::App;
+use crate::clock::Stopwatch;
+use crate::engine::{Attempt, Command, Failover, Refusal, RefusalCode, Verdict, worth_keeping};
+use crate::lease::Lease;
+use crate::model::{AccountId, LimitSample, Reason, Time};
+use crate::telemetry::{AttemptRecord, DecisionRecord, Outcome};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+const X_ROTA_ACCOUNT: HeaderName = HeaderName::from_static("x-rota-account");
+const X_ROTA_ATTEMPTS: HeaderName = HeaderName::from_static("x-rota-attempts");
+const X_ROTA_REQUEST_ID: HeaderName = HeaderName::from_static("x-rota-request-id");
+const X_ROTA_WHY: HeaderName = HeaderName::from_static("x-rota-why");
+
+/// See the module.
+pub(super) struct Flight {
+    pub(super) app: Arc<App>,
+    pub(super) id: RequestId,
+    pub(super) way: Option<Failover>,
+    pub(super) upload: Option<Upload>,
+    pub(super) lease: Option<Lease>,
+    /// Time spent waiting for others: upstreams, renewals, a resting account.
+    pub(super) waited: Duration,
+    /// What the reply's headers told of the account's quota; kept only if the reply completes (LIM-1).
+    pub(super) sample: Option<(AccountId, LimitSample)>,
+    /// When it came.
+    pub(super) came: Time,
+    watch: Stopwatch,
+    method: Method,
+    uri: Uri,
+    status: Option<StatusCode>,
+    first_byte: Option<Duration>,
+    overhead: Option<Duration>,
+    bytes_out: u64,
+    refusal: Option<RefusalCode>,
+    outcome: Outcome,
+}
+
+/// How a reply's body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// All of it went to the client.
+    Complete,
+    /// The upstream broke off.
+    Cut,
+}
+
+impl Flight {
+    /// A request has come.
+    pub(super) fn new<B>(app: Arc<App>, request: &Request<B>) -> Self {
+        Self {
+            id: app.ids.next(),
+            came: app.clock.now(),
+            watch: Stopwatch::start(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            app,
+            way: None,
+            upload: None,
+            lease: None,
+            waited: Duration::ZERO,
+            sample: None,
+            status: None,
+            first_byte: None,
+            overhead: None,
+            bytes_out: 0,
+            refusal: None,
+            outcome: Outcome::Abandoned,
+        }
+    }
+
+    /// Says in the reply's headers who served and why, unless that is switched off.
+    pub(super) fn sign(&self, headers: &mut HeaderMap) {
+        if !self.app.config.load().decision_headers {
+            return;
+        }
+        let trail = self.trail();
+        insert(headers, X_ROTA_REQUEST_ID, &self.id.to_string());
+        headers.insert(X_ROTA_ATTEMPTS, HeaderValue::from(trail.len()));
+        if let Some(last) = trail.last() {
+            insert(headers, X_ROTA_ACCOUNT, last.alias.as_str());
+            let why = HeaderValue::from_static(last.decision.why.as_str());
+            headers.insert(X_ROTA_WHY, why);
+        }
+    }
+
+    /// The reply's head is about to go.
+    pub(super) fn head_sent(&mut self, status: StatusCode) {
+        let elapsed = self.watch.elapsed();
+        self.status = Some(status);
+        self.first_byte = Some(elapsed);
+        self.overhead = Some(elapsed.saturating_sub(self.waited));
+    }
+
+    /// So many bytes of the reply's body went on.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    /// The upstream's reply ended. Only one that completed may teach the limits.
+    pub(super) fn end(&mut self, ending: Ending) {
+        let success = self.status.is_some_and(|status| status.is_success());
+        self.outcome = match (ending, success) {
+            (Ending::Complete, true) => Outcome::Served,
+            (Ending::Complete, false) | (Ending::Cut, _) => Outcome::Passed,
+        };
+        let sample = self.sample.take();
+        if let (Ending::Complete, Some((account, sample))) = (ending, sample) {
+            self.learn(account, sample);
+        }
+    }
+
+    /// rota answered itself.
+    pub(super) fn turned(&mut self) {
+        self.outcome = Outcome::Refused;
+    }
+
+    /// Rotation found nobody.
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        self.outcome = Outcome::Refused;
+        self.refusal = Some(refusal.code);
+    }
+
+    fn learn(&self, account: AccountId, sample: LimitSample) {
+        let world = self.app.state.snapshot();
+        let news = (world.account(account)).is_some_and(|it| worth_keeping(&it.limits, &sample));
+        if news {
+            // The account may be gone by now; then there is nothing to learn.
+            let _ = self.app.state.apply(Command::LimitsSeen { account, sample });
+        }
+    }
+
+    fn trail(&self) -> &[Attempt] {
+        self.way.as_ref().map_or(&[], Failover::trail)
+    }
+
+    fn record(&self) -> DecisionRecord {
+        let world = self.app.state.snapshot();
+        let request = self.way.as_ref().map(Failover::request);
+        let provider = request.map(|request| request.provider.clone());
+        let enabled = provider.as_ref().map_or((0, 0), |provider| {
+            let all = world.accounts_of(provider);
+            all.fold((0, 0), |(on, all), account| (on + usize::from(account.is_on()), all + 1))
+        });
+        let trail = self.trail();
+        let last = trail.last();
+        let elapsed = self.watch.elapsed();
+        let overhead = (self.overhead).unwrap_or_else(|| elapsed.saturating_sub(self.waited));
+        let forced = world.forced(self.app.clock.now());
+        DecisionRecord {
+            request_id: self.id.to_string(),
+            at: self.came,
+            method: self.method.as_str().to_owned(),
+            path: self.uri.path().to_owned(),
+            provider,
+            model: request.and_then(|request| request.model.clone()),
+            strategy: world.settings.strategy,
+            session: request.and_then(|request| Some(request.session.as_ref()?.kind().to_owned())),
+            selected_alias: last.map(|attempt| attempt.alias.clone()),
+            why: last.map(|attempt| attempt.decision.why),
+            fallback_reason: trail.split_last().and_then(|(_, before)| reason(before.first()?)),
+            force_state: forced.and_then(|id| Some(world.account(id)?.alias.clone())),
+            enabled_state: enabled,
+            attempts: trail.iter().map(AttemptRecord::from).collect(),
+            outcome: self.outcome,
+            status: self.status.map(|status| status.as_u16()),
+            refusal: self.refusal,
+            first_byte_ms: self.first_byte.map(millis),
+            duration_ms: millis(elapsed),
+            overhead_ms: millis(overhead),
+            bytes_in: self.upload.as_ref().map_or(0, Upload::received),
+            bytes_out: self.bytes_out,
+        }
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(name, value);
+    }
+}
+
+fn reason(attempt: &Attempt) -> Option<Reason> {
+    match &attempt.verdict {
+        Verdict::Fault(fault) => Some(Reason::from(fault.class)),
+        Verdict::Pass => None,
+    }
+}
+
+fn millis(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.lease = None;
+        self.app.telemetry.record(self.record());
+    }
+}
+
+impl fmt::Debug for Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flight({})", self.id)
+    }
+}

@@ -1,0 +1,211 @@
+//! The life of a request. Everything it decides, it asks `engine::Failover`; everything it does, it does here.
+use super::error::Turned;
+use super::flight::Flight;
+use super::gate::{Extra, Gate};
+use super::intake::Intake;
+use super::refusal;
+use super::reply::{self, ReplyStream};
+use super::route::{self, Routed};
+use super::upload::UploadBounds;
+use crate::app::App;
+use crate::clock::Stopwatch;
+use crate::engine::{After, Decision, Failover, Outcome, Phase, Refusal, RoutingRequest, Step, observe};
+use crate::lease::Lease;
+use crate::model::{AccountId, Credential, LimitSample, Snapshot};
+use crate::upstream::{Reply, Sent};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use std::sync::Arc;
+
+/// Bytes of an error's body that the rules may look at.
+const PEEK: usize = 64 * 1024;
+
+/// Who answers it, if anybody.
+enum Answer {
+    Passed(Reply),
+    Refused(Refusal),
+}
+
+/// Serves one request.
+pub(super) async fn handle(
+    app: Arc<App>,
+    gate: &Gate,
+    framing: Framing,
+    request: Request<Incoming>,
+) -> Response<ReplyStream> {
+    let mut flight = Flight::new(app, &request);
+    let (head, body) = request.into_parts();
+    let admitted = admit(&flight.app, gate, framing, &head);
+    let answer = match admitted {
+        Ok(routed) => serve(&mut flight, routed, head, body).await,
+        Err(why) => Err(why),
+    };
+    match answer {
+        Ok(Answer::Passed(reply)) => reply::pass(reply, flight),
+        Ok(Answer::Refused(refusal)) => refusal::answer(&refusal, flight),
+        Err(why) => reply::turned(&why, flight),
+    }
+}
+
+/// How the request's length was told, as far as hyper does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Clear,
+    TwoLengths,
+}
+
+/// The gate and the route: pure checks, before anything is read of the body.
+fn admit(app: &App, gate: &Gate, framing: Framing, head: &Parts) -> Result<Routed, Turned> {
+    if framing == Framing::TwoLengths {
+        return Err(Turned::AmbiguousLength);
+    }
+    let config = app.config.load();
+    let extra =
+        Extra { hosts: &config.allowed_hosts, origins: &config.allowed_origins, keys: &config.client_keys };
+    let target = gate.admit(head, &extra)?;
+    route::route(&app.state.snapshot(), &target, &head.uri, &head.headers)
+}
+
+/// Ask, do, report, until a ruling passes or a step refuses.
+async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming) -> Result<Answer, Turned> {
+    let app = flight.app.clone();
+    let (intake, session) = Intake::take(head, body, routed, bounds(&app));
+    let world = app.state.snapshot();
+    let request = intake.routing(session, &app.affinity, world.settings.affinity, flight.came);
+    flight.upload = Some(intake.upload.clone());
+    let (waited, lease) = (&mut flight.waited, &mut flight.lease);
+    let way = (flight.way).insert(Failover::open(request, &world, flight.came));
+    loop {
+        let world = app.state.snapshot();
+        let watch = Stopwatch::start();
+        let decision = match way.next(&world, &mut app.state.live(), app.clock.now()) {
+            Step::Send(decision) => decision,
+            Step::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
+            Step::Refresh { account, version } => {
+                app.refresher.refresh(account, version).await;
+                *waited += watch.elapsed();
+                continue;
+            }
+            Step::Wait(until) => {
+                app.clock.sleep_until(until).await;
+                *waited += watch.elapsed();
+                continue;
+            }
+        };
+        let Some((place, credential)) = admission(&app, &world, decision) else {
+            way.on_busy(decision);
+            continue;
+        };
+        *lease = Some(place);
+        drop(world);
+        let watch = Stopwatch::start();
+        let mut sent = app.upstream.send(&intake.provider, &credential, intake.outbound()).await;
+        let peek = look(&intake, &mut sent).await;
+        *waited += watch.elapsed();
+        let outcome = outcome(&sent, &peek, &intake)?;
+        let (world, now) = (app.state.snapshot(), app.clock.now());
+        let ruling = way.on_outcome(decision, &outcome, intake.held(), &world, now);
+        if let Some(command) = ruling.command {
+            // Turned down where the account is gone or renewed since: then it is nobody's fault any more.
+            let _ = app.state.apply(command);
+        }
+        match ruling.after {
+            After::Again => {
+                *lease = None;
+                moved_on(&app, way.request(), decision);
+            }
+            After::Pass => {
+                let reply = passed(sent)?;
+                flight.sample = served(&app, way.request(), decision, &reply, &intake);
+                intake.upload.let_go();
+                return Ok(Answer::Passed(reply));
+            }
+        }
+    }
+}
+
+fn bounds(app: &App) -> UploadBounds {
+    let config = app.config.load();
+    UploadBounds {
+        held: config.limits.replay_bytes,
+        idle: config.timeouts.body_idle,
+        budget: app.replay.clone(),
+    }
+}
+
+/// A place on the account, and the credential the decision means.
+fn admission(app: &App, world: &Snapshot, decision: Decision) -> Option<(Lease, Arc<Credential>)> {
+    let account = world.account(decision.account)?;
+    let credential = account.credential.usable()?.clone();
+    let leases = app.state.leases();
+    let place = leases.take(decision.account, &account.provider, decision.admission)?;
+    Some((place, credential))
+}
+
+/// The beginning of an error's body, if a rule asks for that status.
+async fn look(intake: &Intake, sent: &mut Sent) -> Bytes {
+    match sent {
+        Sent::Replied(reply)
+            if !reply.head.status.is_success() && intake.provider.judges(reply.head.status.as_u16()) =>
+        {
+            reply.peek(PEEK).await
+        }
+        Sent::BodyBroke | Sent::Lost(..) | Sent::NotSent(..) | Sent::Replied(_) | Sent::Unprocessed(_) => {
+            Bytes::new()
+        }
+    }
+}
+
+/// What the engine is told. A body that broke in the client's hands is told to nobody but the client.
+fn outcome<'a>(sent: &'a Sent, peek: &'a [u8], intake: &Intake) -> Result<Outcome<'a>, Turned> {
+    match sent {
+        Sent::BodyBroke => Err(intake.upload.fault().unwrap_or(Turned::BodyMalformed)),
+        Sent::Lost(phase, _) => Ok(Outcome::Lost(*phase)),
+        Sent::NotSent(phase, _) => Ok(Outcome::NotSent(*phase)),
+        Sent::Replied(reply) => {
+            Ok(Outcome::Replied { status: reply.head.status, headers: &reply.head.headers, peek })
+        }
+        Sent::Unprocessed(_) => Ok(Outcome::Unprocessed),
+    }
+}
+
+fn passed(sent: Sent) -> Result<Reply, Turned> {
+    match sent {
+        Sent::BodyBroke => Err(Turned::BodyMalformed),
+        Sent::Lost(phase, detail) => Err(Turned::UpstreamLost { phase, detail }),
+        Sent::NotSent(phase, detail) => Err(Turned::UpstreamUnreachable { phase, detail }),
+        Sent::Replied(reply) if reply.is_redirect() => Err(Turned::UpstreamRedirect),
+        Sent::Replied(reply) => Ok(reply),
+        Sent::Unprocessed(detail) => Err(Turned::UpstreamUnreachable { phase: Phase::Request, detail }),
+    }
+}
+
+/// The account could not serve: a session that was there is free to go on elsewhere.
+fn moved_on(app: &App, request: &RoutingRequest, decision: Decision) {
+    if let Some(session) = &request.session {
+        app.affinity.leave(&request.provider, session, decision.account);
+    }
+}
+
+/// The account has served: the session stays there, and the reply's headers tell of its quota. What they tell is worth
+/// something only once the reply has completed.
+fn served(
+    app: &App,
+    request: &RoutingRequest,
+    decision: Decision,
+    reply: &Reply,
+    intake: &Intake,
+) -> Option<(AccountId, LimitSample)> {
+    if !reply.head.status.is_success() {
+        return None;
+    }
+    let now = app.clock.now();
+    if let Some(session) = &request.session {
+        (app.affinity).keep(&request.provider, session, decision.account, now);
+    }
+    let headers = &reply.head.headers;
+    let sample = observe(&intake.provider, headers, request.model.as_ref(), now)?;
+    Some((decision.account, sample))
+}

@@ -1,0 +1,136 @@
+//! What a client's request becomes before rotation sees it: its session key, the headers that may go upstream, and a
+//! body that can be sent again. The header map is the client's own, cleaned in place.
+use super::route::Routed;
+use super::upload::{Upload, UploadBounds};
+use crate::affinity::Affinity;
+use crate::engine::{Held, RoutingRequest};
+use crate::model::{self, Provider, SessionKey, Time};
+use crate::upstream::{OutboundBody, OutboundRequest};
+use http::header::{CONNECTION, HeaderMap, HeaderName};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use hyper::body::Incoming;
+use std::sync::Arc;
+
+/// rota's own name for a session; goes before the provider's.
+const ROTA_SESSION: HeaderName = HeaderName::from_static("x-rota-session");
+
+/// A request that is ready to be sent, as often as need be.
+#[derive(Debug)]
+pub(super) struct Intake {
+    /// Its method.
+    pub(super) method: http::Method,
+    /// Path and query at the provider.
+    pub(super) path_and_query: PathAndQuery,
+    /// What goes upstream, but for the account's own headers.
+    pub(super) headers: HeaderMap,
+    /// The body.
+    pub(super) upload: Upload,
+    /// The provider.
+    pub(super) provider: Arc<Provider>,
+    replay_safe: bool,
+}
+
+impl Intake {
+    /// Takes a request that passed the gate and has a route. Also tells what rotation needs to know of it.
+    pub(super) fn take(
+        head: Parts,
+        body: Incoming,
+        routed: Routed,
+        bounds: UploadBounds,
+    ) -> (Self, Option<SessionKey>) {
+        let mut headers = head.headers;
+        let session = session_key(&headers, &routed.provider);
+        strip(&mut headers, &routed.provider);
+        let intake = Self {
+            method: head.method,
+            path_and_query: routed.path_and_query,
+            headers,
+            upload: Upload::new(body, bounds),
+            provider: routed.provider,
+            replay_safe: routed.replay_safe,
+        };
+        (intake, session)
+    }
+
+    /// What rotation is asked for.
+    pub(super) fn routing(
+        &self,
+        session: Option<SessionKey>,
+        affinity: &Affinity,
+        sticky: model::Affinity,
+        now: Time,
+    ) -> RoutingRequest {
+        let session = match sticky {
+            model::Affinity::None => None,
+            model::Affinity::Session => session,
+        };
+        let provider = self.provider.id.clone();
+        let pinned = (session.as_ref()).and_then(|it| affinity.find(&provider, it, now));
+        RoutingRequest { provider, model: None, session, pinned, owner: None, replay_safe: self.replay_safe }
+    }
+
+    /// The request for the next attempt; an earlier attempt's body gets no more.
+    pub(super) fn outbound(&self) -> OutboundRequest {
+        OutboundRequest {
+            method: self.method.clone(),
+            path_and_query: self.path_and_query.clone(),
+            headers: self.headers.clone(),
+            body: OutboundBody::new(self.upload.attempt()),
+        }
+    }
+
+    /// Whether the body can be sent again.
+    pub(super) fn held(&self) -> Held {
+        if self.upload.is_held() { Held::Whole } else { Held::Gone }
+    }
+}
+
+/// The first header that names a session wins; a value that cannot be a key counts as none.
+fn session_key(headers: &HeaderMap, provider: &Provider) -> Option<SessionKey> {
+    let ours = ROTA_SESSION;
+    std::iter::once(&ours)
+        .chain(&provider.session_headers)
+        .filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?)))
+        .find_map(|(name, value)| SessionKey::new(name.clone(), value))
+}
+
+/// Removes what is for this hop only, what a client may not say for an account, and what the provider's preset names.
+/// It runs before anything is injected, so that a client cannot nominate an injected header away.
+fn strip(headers: &mut HeaderMap, provider: &Provider) {
+    let mut doomed: Vec<HeaderName> = Vec::with_capacity(8);
+    doomed.extend(nominated(headers));
+    doomed.extend(headers.keys().filter(|name| stays_here(name.as_str())).cloned());
+    for name in doomed.iter().chain(&provider.strip) {
+        headers.remove(name);
+    }
+}
+
+/// The headers that `Connection` calls hop-by-hop (RFC 9110 §7.6.1).
+pub(super) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let options = headers.get_all(CONNECTION).iter();
+    let options = options.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    let named = options.map(<[u8]>::trim_ascii).filter(|option| {
+        !option.is_empty()
+            && !option.eq_ignore_ascii_case(b"keep-alive")
+            && !option.eq_ignore_ascii_case(b"close")
+    });
+    named.filter_map(|option| HeaderName::from_bytes(option).ok()).collect()
+}
+
+/// True for request headers that never go upstream. Names are in lower case.
+fn stays_here(name: &str) -> bool {
+    match name {
+        // Framing and this hop's own: written anew.
+        "connection" | "content-length" | "expect" | "host" | "http2-settings" | "keep-alive" | "te"
+        | "trailer" | "transfer-encoding" | "upgrade" => true,
+        // Credentials.
+        "api-key" | "authorization" | "cookie" | "cookie2" | "x-api-key" | "x-goog-api-key" => true,
+        // Where the request came from: nobody's business.
+        "cdn-loop" | "forwarded" | "true-client-ip" | "via" | "x-real-ip" => true,
+        other => ["cf-", "proxy-", "x-forwarded-", "x-rota-"].iter().any(|prefix| other.starts_with(prefix)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

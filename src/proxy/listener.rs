@@ -1,0 +1,221 @@
+//! Accepts connections and serves HTTP/1.1 on them: who may connect at all, how many at once, how long a head may take,
+//! and how everything ends when rota stops.
+use super::framing::Watched;
+use super::gate::Gate;
+use super::handler::{Framing, handle};
+use super::peer::{PeerError, Peers};
+use crate::app::App;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// After a failed `accept` for want of descriptors or memory: long enough for some to be given back.
+const BREATH: Duration = Duration::from_millis(50);
+/// No configuration makes it serve more clients at once than this.
+const MOST_CONNECTIONS: u32 = 1 << 20;
+/// A client that still sends when it has been answered reads the answer within this time; a connection closed before
+/// would take the answer with it.
+const LINGER: Duration = Duration::from_secs(2);
+/// What such a client may still send.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Who may come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// Whoever reaches the address: a container's, where client keys decide.
+    Anybody,
+    /// These users' processes, by the kernel's word; rota's own is always among them.
+    Known(Vec<u32>),
+}
+
+/// An open door.
+#[derive(Debug)]
+pub struct Entrance {
+    /// Bound already.
+    pub listener: TcpListener,
+    /// Who may come in.
+    pub users: Users,
+}
+
+/// Serves until `stop` turns true or its sender is gone; then accepts no more, lets requests under way end within the
+/// drain time, and returns.
+///
+/// # Errors
+/// The kernel cannot be asked who connects: nothing was served.
+pub async fn serve(
+    app: Arc<App>,
+    entrances: Vec<Entrance>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), PeerError> {
+    let (limits, grace) = {
+        let config = app.config.load();
+        (config.limits, config.timeouts.drain)
+    };
+    let most = u32::try_from(limits.connections).unwrap_or(MOST_CONNECTIONS).min(MOST_CONNECTIONS);
+    let places = Arc::new(Semaphore::new(most as usize));
+    let doors: Result<Vec<Door>, PeerError> =
+        entrances.into_iter().map(|entrance| Door::open(app.clone(), entrance, places.clone())).collect();
+    let mut accepting = JoinSet::new();
+    for door in doors? {
+        accepting.spawn(door.accept(stop.clone()));
+    }
+    while accepting.join_next().await.is_some() {}
+    // Whoever is not done by then is cut: the process ends.
+    let _ = tokio::time::timeout(grace, places.acquire_many(most)).await;
+    Ok(())
+}
+
+struct Door {
+    app: Arc<App>,
+    listener: TcpListener,
+    server: SocketAddr,
+    gate: Arc<Gate>,
+    guests: Guests,
+    places: Arc<Semaphore>,
+}
+
+/// How [`Users`] is held.
+enum Guests {
+    Anybody,
+    Known(Peers, Vec<u32>),
+}
+
+impl Door {
+    fn open(app: Arc<App>, entrance: Entrance, places: Arc<Semaphore>) -> Result<Self, PeerError> {
+        let Entrance { listener, users } = entrance;
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = listener.local_addr().unwrap_or(nowhere);
+        let guests = match users {
+            Users::Anybody => Guests::Anybody,
+            Users::Known(mut users) => {
+                users.push(rustix::process::geteuid().as_raw());
+                Guests::Known(Peers::open()?, users)
+            }
+        };
+        let gate = Arc::new(Gate::new(server.port()));
+        Ok(Self { app, listener, server, gate, guests, places })
+    }
+
+    /// Whoever comes when all places are taken waits: the first of them here, the others in the kernel's queue.
+    async fn accept(self, stop: watch::Receiver<bool>) {
+        let mut stopped = pin!(stopped(stop.clone()));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stopped => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, client)) if self.admits(client) => stream,
+                Ok(_) => continue,
+                Err(error) if is_the_clients(&error) => continue,
+                Err(_) => {
+                    tokio::time::sleep(BREATH).await;
+                    continue;
+                }
+            };
+            let place = tokio::select! {
+                biased;
+                () = &mut stopped => return,
+                place = self.places.clone().acquire_owned() => place,
+            };
+            // Nobody closes the semaphore.
+            let Ok(place) = place else { return };
+            self.welcome(stream, place, stop.clone());
+        }
+    }
+
+    fn admits(&self, client: SocketAddr) -> bool {
+        match &self.guests {
+            Guests::Anybody => true,
+            Guests::Known(peers, users) => {
+                peers.user(client, self.server).is_some_and(|user| users.contains(&user))
+            }
+        }
+    }
+
+    fn welcome(&self, stream: TcpStream, place: OwnedSemaphorePermit, stop: watch::Receiver<bool>) {
+        let (app, gate) = (self.app.clone(), self.gate.clone());
+        tokio::spawn(async move {
+            converse(app, gate, stream, stop).await;
+            drop(place);
+        });
+    }
+}
+
+/// The connection that failed was one client's; the next may do.
+fn is_the_clients(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+}
+
+/// Returns when `stop` turns true, or nobody can turn it any more.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// One connection, from its first byte to its last.
+async fn converse(app: Arc<App>, gate: Arc<Gate>, stream: TcpStream, stop: watch::Receiver<bool>) {
+    // Small writes go at once; a socket that cannot be told so is gone already.
+    let _ = stream.set_nodelay(true);
+    let server = builder(&app);
+    let (stream, suspect) = Watched::new(stream);
+    let taken = AtomicU64::new(0);
+    let service = service_fn(|request| {
+        let framing = match suspect.is(taken.fetch_add(1, Ordering::Relaxed)) {
+            true => Framing::TwoLengths,
+            false => Framing::Clear,
+        };
+        let (app, gate) = (app.clone(), gate.clone());
+        async move { Ok::<_, Infallible>(handle(app, &gate, framing, request).await) }
+    });
+    let mut talk = server.serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        ended = &mut talk => Some(ended),
+        () = stopped(stop) => None,
+    };
+    if ended.is_none() {
+        Pin::new(&mut talk).graceful_shutdown();
+        // What went wrong on a client's connection is the client's to see.
+        let _ = (&mut talk).await;
+    }
+    linger(talk.into_parts().io.into_inner().into_inner()).await;
+}
+
+/// Takes what a client still sends after its answer, so that closing does not tear the answer up on its way (RFC 9112
+/// §9.6). A client that has closed, or listens, ends this at once.
+async fn linger(mut stream: TcpStream) {
+    let draining = async {
+        let mut scrap = vec![0; 16 * 1024];
+        let mut taken = 0;
+        while taken < LINGER_BYTES
+            && let Ok(more @ 1..) = stream.read(&mut scrap).await
+        {
+            taken += more;
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, draining).await;
+}
+
+fn builder(app: &App) -> http1::Builder {
+    let config = app.config.load();
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.timeouts.header_read)
+        .max_buf_size(config.limits.head_bytes)
+        .max_header_size(config.limits.head_bytes)
+        .half_close(false)
+        .writev(false);
+    server
+}

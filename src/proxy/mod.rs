@@ -1,0 +1,23 @@
+//! A request's way from the client to an account and back: the gate, the route, what may go upstream, the loop that does
+//! what `engine::Failover` says, and what the client reads. Nothing here decides who serves or what a reply means.
+mod error;
+mod flight;
+mod framing;
+mod gate;
+mod handler;
+mod ids;
+mod intake;
+mod listener;
+mod peer;
+mod refusal;
+mod reply;
+mod route;
+mod upload;
+
+pub use error::Turned;
+pub use gate::{Extra, Gate, Target};
+pub use ids::{RequestId, RequestIds};
+pub use listener::{Entrance, Users, serve};
+pub use peer::PeerError;
+pub use reply::ReplyStream;
+pub use upload::ReplayBudget;

@@ -1,0 +1,179 @@
+//! What the client reads: an upstream's reply with the headers that may pass and every byte of its body, or an answer of
+//! ours. A reply that the upstream cuts is cut here too, never ended as if it were whole.
+use super::error::Turned;
+use super::flight::{Ending, Flight};
+use super::intake::nominated;
+use crate::upstream::{Reply, ReplyBody, ReplyError};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::{Response, StatusCode};
+use hyper::body::{Body, Frame, SizeHint};
+use serde_json::json;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// Tells the SDKs of several vendors not to try again, whatever the status says.
+pub(super) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A reply's body.
+#[derive(Debug)]
+pub struct ReplyStream(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Ours(Option<Bytes>),
+    Passed(Box<Passed>),
+}
+
+/// An upstream's body, and the request's accounting, which ends when this is dropped.
+#[derive(Debug)]
+struct Passed {
+    body: ReplyBody,
+    flight: Flight,
+}
+
+/// The upstream's reply as the client may see it.
+pub(super) fn pass(reply: Reply, mut flight: Flight) -> Response<ReplyStream> {
+    let Reply { mut head, body } = reply;
+    strip(&mut head.headers);
+    flight.sign(&mut head.headers);
+    flight.head_sent(head.status);
+    if body.is_end_stream() {
+        flight.end(Ending::Complete);
+    }
+    head.version = http::Version::HTTP_11;
+    head.extensions = http::Extensions::default();
+    let body = ReplyStream(Kind::Passed(Box::new(Passed { body, flight })));
+    Response::from_parts(head, body)
+}
+
+/// A short JSON answer of ours.
+pub(super) fn turned(why: &Turned, mut flight: Flight) -> Response<ReplyStream> {
+    let body = json!({"error": {"code": why.code(), "message": why.to_string()}});
+    let mut response = ours(why.status(), &body);
+    let headers = response.headers_mut();
+    match why {
+        Turned::Upgrade => {
+            headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+        }
+        Turned::Connect | Turned::Method => {
+            let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            headers.insert(http::header::ALLOW, methods);
+        }
+        Turned::UpstreamLost { .. } | Turned::UpstreamUnreachable { .. } => {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
+        }
+        _ => {}
+    }
+    flight.sign(headers);
+    flight.head_sent(why.status());
+    flight.turned();
+    response
+}
+
+/// An answer of ours with a JSON body.
+pub(super) fn ours(status: StatusCode, body: &serde_json::Value) -> Response<ReplyStream> {
+    let bytes = Bytes::from(body.to_string());
+    let mut response = Response::new(ReplyStream(Kind::Ours(Some(bytes))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// Removes what is for the upstream's hop only, and what would bind the client to an account or to this origin.
+fn strip(headers: &mut HeaderMap) {
+    let mut doomed = nominated(headers);
+    doomed.extend(headers.keys().filter(|name| stays_there(name.as_str())).cloned());
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
+/// True for reply headers that never reach a client. Names are in lower case.
+fn stays_there(name: &str) -> bool {
+    match name {
+        "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" => true,
+        "alt-svc"
+        | "clear-site-data"
+        | "nel"
+        | "report-to"
+        | "reporting-endpoints"
+        | "set-cookie"
+        | "set-cookie2"
+        | "strict-transport-security"
+        | "www-authenticate" => true,
+        other => ["access-control-", "proxy-", "x-rota-"].iter().any(|prefix| other.starts_with(prefix)),
+    }
+}
+
+impl ReplyStream {
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        match &self.0 {
+            Kind::Ours(Some(bytes)) => std::str::from_utf8(bytes).expect("our answers are text"),
+            Kind::Ours(None) | Kind::Passed(_) => "",
+        }
+    }
+}
+
+impl Body for ReplyStream {
+    type Data = Bytes;
+    type Error = ReplyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        match &mut self.get_mut().0 {
+            Kind::Ours(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Passed(passed) => passed.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Ours(bytes) => bytes.is_none(),
+            Kind::Passed(passed) => passed.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Ours(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Passed(passed) => passed.body.size_hint(),
+        }
+    }
+}
+
+impl Passed {
+    /// Trailers are dropped: the head that would announce them is gone.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        loop {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => {
+                    self.flight.end(Ending::Complete);
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => {
+                    self.flight.end(Ending::Cut);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Some(Ok(frame)) => {
+                    let Ok(bytes) = frame.into_data() else {
+                        continue;
+                    };
+                    self.flight.sent(bytes.len());
+                    // A reply of known length is not polled to its end.
+                    if self.body.is_end_stream() {
+                        self.flight.end(Ending::Complete);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! The background hand: asks the engine what is due, has it done, sleeps until the next.
+use crate::app::App;
+use crate::engine::{Command, due};
+use crate::model::{AccountId, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// The longest sleep: a laptop that was suspended is noticed within this.
+const NAP: Duration = Duration::from_secs(30);
+/// The shortest span between two scheduled renewals of one account, whatever the engine says: a renewal that could not
+/// even be tried (a lock that cannot be had, a disk that is full) must not become a loop.
+const BREATH: Duration = Duration::from_secs(30);
+
+/// Runs until `stop` turns true. Renewals under way go on in tasks of the refresher's own.
+pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut marks = app.state.marks();
+    let mut started: BTreeMap<AccountId, Time> = BTreeMap::new();
+    let mut flights = JoinSet::new();
+    loop {
+        marks.mark_unchanged();
+        let now = app.clock.now();
+        let world = app.state.snapshot();
+        let due = due(&world, now);
+        if due.expire {
+            // The only way this is turned down is that somebody else did it first.
+            let _ = app.state.apply(Command::TimePassed);
+        }
+        started.retain(|_, at| now < at.after(BREATH));
+        for (account, version) in due.renew {
+            if started.contains_key(&account) {
+                continue;
+            }
+            started.insert(account, now);
+            let app = Arc::clone(&app);
+            flights.spawn(async move { app.refresher.refresh(account, version).await });
+        }
+        let wake = due.wake.unwrap_or(now.after(NAP)).min(now.after(NAP));
+        tokio::select! {
+            () = app.clock.sleep_until(wake) => {}
+            changed = marks.changed() => if changed.is_err() { return },
+            Some(_) = flights.join_next() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
