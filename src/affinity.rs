@@ -188,6 +188,7 @@ mod tests {
         assert_eq!(found(&affinity, "s", 86_402), Some(A));
     }
 
+    /// PRX-4
     #[test]
     fn the_session_unused_longest_makes_room() {
         let affinity = Affinity::new(bounds(2));
@@ -199,6 +200,7 @@ mod tests {
         assert_eq!(affinity.len(), 2);
     }
 
+    /// SEL-3
     #[test]
     fn an_entry_is_dropped_only_by_the_account_it_names() {
         let affinity = Affinity::new(bounds(10));
@@ -220,6 +222,7 @@ mod tests {
         assert_eq!(affinity.book().by_use.len(), 1);
     }
 
+    /// SEL-3
     #[test]
     fn equal_ids_of_two_kinds_or_two_providers_never_meet() {
         let affinity = Affinity::new(bounds(10));

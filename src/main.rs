@@ -2,11 +2,31 @@
 use clap::Parser;
 use rota::cli::{self, Cli};
 use rota::config::Sources;
+use std::io::{self, StdoutLock, Write};
 use std::process::ExitCode;
+
+/// Standard output, whose reader may have seen enough (`rota ls | head -1`): then nothing has failed.
+struct Output(StdoutLock<'static>);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
+}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli::run(cli, Sources::from_process(), &mut std::io::stdout().lock()) {
+    match cli::run(cli, Sources::from_process(), &mut Output(io::stdout().lock())) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
             eprintln!("error: {error}");

@@ -14,8 +14,22 @@ const NAP: Duration = Duration::from_secs(30);
 /// even be tried (a lock that cannot be had, a disk that is full) must not become a loop.
 const BREATH: Duration = Duration::from_secs(30);
 
-/// Runs until `stop` turns true. Renewals under way go on in tasks of the refresher's own.
+/// Runs until `stop` turns true. Renewals under way go on in tasks of the refresher's own. A round that panics is
+/// followed by another: accounts must not grow stale because one of them is odd.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let tended = tokio::spawn(tend(Arc::clone(&app), stop.clone())).await;
+        if tended.is_ok() {
+            return;
+        }
+        tokio::select! {
+            () = app.clock.sleep_until(app.clock.now().after(BREATH)) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let mut marks = app.state.marks();
     let mut started: BTreeMap<AccountId, Time> = BTreeMap::new();
     let mut flights = JoinSet::new();

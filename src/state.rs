@@ -173,3 +173,89 @@ impl Live for DryState<'_> {
         self.state.leases.on_account(account)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::model::Settings;
+    use std::sync::mpsc;
+
+    /// STO-7, I12
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_in_force_at_once_and_acknowledged_when_durable() {
+        let (state, durable) = state();
+        let committing = tokio::spawn({
+            let state = Arc::clone(&state);
+            async move { state.commit(reconfigured(7)).await }
+        });
+        state.marks().wait_for(|marks| marks.required == 1).await.expect("published");
+        assert_eq!(state.snapshot().settings.max_attempts, 7);
+        assert!(!committing.is_finished(), "nobody has said that it is durable");
+        durable.send_replace(1);
+        let world = committing.await.expect("no panic").expect("durable");
+        assert_eq!((world.generation, state.durable()), (1, 1));
+    }
+
+    /// I12
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_does_not_confirm_ends_in_an_error_and_the_change_stays_in_force() {
+        let (state, _durable) = state();
+        assert_eq!(state.commit(reconfigured(7)).await, Err(CommitError::NotDurable));
+        assert_eq!(state.snapshot().settings.max_attempts, 7);
+    }
+
+    #[tokio::test]
+    async fn a_rejected_command_publishes_nothing() {
+        let (state, _durable) = state();
+        let before = state.snapshot();
+        assert_eq!(state.commit(Command::ForceCleared).await, Err(Rejection::NoForceActive.into()));
+        assert_eq!((state.snapshot(), *state.marks().borrow()), (before, Marks::default()));
+    }
+
+    /// I3
+    #[test]
+    fn no_change_of_many_writers_is_lost() {
+        let (state, _durable) = state();
+        let (done, wait) = mpsc::channel();
+        for _ in 0..8 {
+            let (state, done) = (Arc::clone(&state), done.clone());
+            std::thread::spawn(move || {
+                for attempts in 1..=50 {
+                    let _ = state.apply(reconfigured(attempts % 16 + 1));
+                }
+                done.send(()).expect("a listener");
+            });
+        }
+        (0..8).for_each(|_| wait.recv().expect("a writer that ends"));
+        assert_eq!(state.snapshot().generation, 8 * 50);
+    }
+
+    /// SEL-12
+    #[test]
+    fn a_turn_is_drawn_once_outlives_new_presets_and_is_not_moved_by_a_dry_run() {
+        let (state, _durable) = state();
+        let presets =
+            || crate::config::presets::load(&[]).expect("presets").into_iter().map(Arc::new).collect();
+        let reload = || Command::Reconfigured { settings: Settings::default(), providers: presets() };
+        state.apply(reload()).expect("applied");
+        let id = state.snapshot().providers[0].id.clone();
+        let draw = || state.live().turn(&id).0;
+        assert_eq!([draw(), draw()], [0, 1]);
+        assert_eq!((state.dry().turn(&id), state.dry().turn(&id)), (Turn(2), Turn(2)));
+        state.apply(reload()).expect("applied");
+        assert_eq!(draw(), 2);
+    }
+
+    fn state() -> (Arc<SharedState>, watch::Sender<u64>) {
+        let (durable, confirmed) = watch::channel(0);
+        let clock = Clock::Manual(ManualClock::new(Time::from_secs(1)));
+        let world = Snapshot::empty(Settings::default(), Vec::new());
+        (Arc::new(SharedState::new(world, clock, confirmed)), durable)
+    }
+
+    fn reconfigured(max_attempts: u8) -> Command {
+        let settings = Settings { max_attempts, ..Settings::default() };
+        Command::Reconfigured { settings, providers: Vec::new() }
+    }
+}

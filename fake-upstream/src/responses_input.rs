@@ -53,7 +53,7 @@ pub(crate) fn check(turn: &Turn<'_>, provider: Provider) -> Result<(), Reply> {
 }
 
 fn check_codex(turn: &Turn<'_>) -> Result<(), Reply> {
-    if turn.ask.text("instructions").is_empty() {
+    if turn.ask.text("instructions").is_empty() && !has_instructing_message(turn) {
         return Err(errors::detail(400, "Instructions are required"));
     }
     if turn.ask.flag("store") != Some(false) {
@@ -68,6 +68,12 @@ fn check_codex(turn: &Turn<'_>) -> Result<(), Reply> {
         }
     }
     Ok(())
+}
+
+/// Codex sends its instructions as a message of the developer where the provider is not the built-in one.
+fn has_instructing_message(turn: &Turn<'_>) -> bool {
+    let items = turn.ask.json.get("input").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().any(|item| matches!(item.get("role").and_then(Value::as_str), Some("developer" | "system")))
 }
 
 fn check_item(item: &Value, items: &[Value], org: &str) -> Result<(), Reply> {

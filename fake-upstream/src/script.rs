@@ -29,7 +29,7 @@ pub struct Script {
     /// another account.
     pub cookies: bool,
     /// Holds `/backend-api/codex/responses` to what that backend demands
-    /// (`store: false`, `stream: true`, `instructions`).
+    /// (`store: false`, `stream: true`, `instructions` or a developer's message).
     pub strict_codex: bool,
     /// Most bytes of one request body that are kept; a longer one is hashed,
     /// counted and answered without being read as JSON. Lower it where the

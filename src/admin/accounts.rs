@@ -1,15 +1,14 @@
 use super::ApiError;
 use super::credential::GivenCredential;
+use super::extract::{Given, GivenOr, Named};
 use super::view::{AccountView, AccountsView};
 use crate::app::App;
 use crate::engine::{Command, LastEnabled, NewAccount, Rejection};
 use crate::model::{Actor, Alias, CredentialKind, ProviderId, Snapshot, Switch, Weight};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// Labels per account, and bytes of notes: room for people, not for data.
@@ -46,10 +45,10 @@ pub(super) struct AddAccount {
 /// `POST /api/accounts`: 201 with the account, once it is durable.
 pub(super) async fn add(
     State(app): State<Arc<App>>,
-    body: Bytes,
+    Given(add): Given<AddAccount>,
 ) -> Result<(StatusCode, Json<AccountView>), ApiError> {
     let now = app.clock.now();
-    let new = parse::<AddAccount>(&body)?.into_new(&app.state.snapshot(), now)?;
+    let new = add.into_new(&app.state.snapshot(), now)?;
     let alias = new.alias.clone();
     let world = app.state.commit(Command::AccountAdded(Box::new(new))).await?;
     Ok((StatusCode::CREATED, Json(one(&app, &world, &alias)?)))
@@ -127,10 +126,9 @@ impl Remove {
 /// `DELETE /api/accounts/{alias}`
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
-    Path(alias): Path<String>,
-    body: Bytes,
+    Named(alias): Named,
+    GivenOr(remove): GivenOr<Remove>,
 ) -> Result<StatusCode, ApiError> {
-    let remove = if body.is_empty() { Remove::default() } else { parse(&body)? };
     let account = named(&app.state.snapshot(), &alias)?;
     let command = Command::AccountRemoved { alias: account, last: remove.last() };
     app.state.commit(command).await?;
@@ -155,10 +153,9 @@ impl SetEnabled {
 /// `PUT /api/accounts/{alias}/enabled`
 pub(super) async fn set_enabled(
     State(app): State<Arc<App>>,
-    Path(alias): Path<String>,
-    body: Bytes,
+    Named(alias): Named,
+    Given(set): Given<SetEnabled>,
 ) -> Result<Json<AccountView>, ApiError> {
-    let set: SetEnabled = parse(&body)?;
     let account = named(&app.state.snapshot(), &alias)?;
     if set.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_NOTE) {
         return Err(ApiError::invalid("reason", format!("at most {LONGEST_NOTE} bytes")));
@@ -183,8 +180,4 @@ fn named(world: &Snapshot, alias: &str) -> Result<Alias, ApiError> {
 fn one(app: &App, world: &Snapshot, alias: &Alias) -> Result<AccountView, ApiError> {
     let account = world.by_alias(alias).ok_or(Rejection::UnknownAccount)?;
     Ok(AccountView::of(account, world, app.state.leases(), app.clock.now()))
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| ApiError::invalid("body", error))
 }

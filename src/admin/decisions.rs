@@ -1,11 +1,13 @@
 use super::ApiError;
+use super::extract::{Asked, Named};
 use super::view::Stamp;
 use crate::app::App;
 use crate::engine::{RoutingRequest, Selection, WhyNot, select};
-use crate::model::{Alias, ModelName, ProviderId};
+use crate::model::{Affinity, Alias, ModelName, ProviderId, SessionKey};
 use crate::telemetry::DecisionRecord;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ pub(super) struct DecisionsView {
 }
 
 /// `GET /api/decisions?limit=N`: the latest, newest first.
-pub(super) async fn latest(State(app): State<Arc<App>>, Query(query): Query<Latest>) -> Json<DecisionsView> {
+pub(super) async fn latest(State(app): State<Arc<App>>, Asked(query): Asked<Latest>) -> Json<DecisionsView> {
     let most = query.limit.unwrap_or(PAGE).min(MOST);
     Json(DecisionsView { decisions: app.telemetry.decisions().latest(most) })
 }
@@ -35,7 +37,7 @@ pub(super) async fn latest(State(app): State<Arc<App>>, Query(query): Query<Late
 /// `GET /api/decisions/{id}`: one, by its id or the beginning of it.
 pub(super) async fn one(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Arc<DecisionRecord>>, ApiError> {
     let found = app.telemetry.decisions().find(&id).filter(|_| id.len() >= 4);
     found.map(Json).ok_or_else(|| ApiError::no_decision(&id))
@@ -46,6 +48,8 @@ pub(super) async fn one(
 pub(super) struct Next {
     provider: String,
     model: Option<String>,
+    /// The value of an `x-rota-session` header.
+    session: Option<String>,
 }
 
 /// `GET /api/decisions/next`: who would be taken now, by the very function the router asks (SEL-12).
@@ -69,7 +73,7 @@ struct WhyNotView {
 /// See [`NextView`].
 pub(super) async fn next(
     State(app): State<Arc<App>>,
-    Query(query): Query<Next>,
+    Asked(query): Asked<Next>,
 ) -> Result<Json<NextView>, ApiError> {
     let provider = ProviderId::try_from(query.provider).map_err(|bad| ApiError::invalid("provider", bad))?;
     let model =
@@ -78,8 +82,10 @@ pub(super) async fn next(
     if world.provider(&provider).is_none() {
         return Err(ApiError::invalid("provider", format!("there is no provider {:?}", provider.as_str())));
     }
-    let request =
-        RoutingRequest { provider, model, session: None, pinned: None, owner: None, replay_safe: false };
+    let session = query.session.map(|value| session(&value)).transpose()?;
+    let session = session.filter(|_| world.settings.affinity == Affinity::Session);
+    let pinned = session.as_ref().and_then(|session| app.affinity.find(&provider, session, app.clock.now()));
+    let request = RoutingRequest { provider, model, session, pinned, owner: None, replay_safe: false };
     let selection = select(&world, &request, &[], &mut app.state.dry(), app.clock.now());
     let name = |id| world.account(id).map(|account| account.alias.to_string());
     let mut view = NextView {
@@ -105,6 +111,15 @@ pub(super) async fn next(
         }
     }
     Ok(Json(view))
+}
+
+fn session(value: &str) -> Result<SessionKey, ApiError> {
+    SessionKey::new(HeaderName::from_static("x-rota-session"), value).ok_or_else(|| {
+        ApiError::invalid(
+            "session",
+            format!("must be 1 to {} printable characters of ASCII", SessionKey::LONGEST),
+        )
+    })
 }
 
 fn shown((alias, why): (Alias, WhyNot)) -> (String, WhyNotView) {

@@ -1,3 +1,4 @@
+use super::BODY;
 use crate::engine::Rejection;
 use crate::proxy::Turned;
 use crate::state::CommitError;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiError {
     code: Code,
-    message: String,
+    pub(super) message: String,
     details: Option<Value>,
 }
 
@@ -23,7 +24,10 @@ enum Code {
     AccountUnable,
     AliasTaken,
     AlreadyInState,
+    BodyTooLarge,
+    BodyUnread,
     DecisionNotFound,
+    Internal,
     InvalidRequest,
     LastEnabled,
     MethodNotAllowed,
@@ -43,7 +47,10 @@ impl Code {
             Self::AccountUnable => ("ACCOUNT_UNABLE", StatusCode::CONFLICT),
             Self::AliasTaken => ("ALIAS_TAKEN", StatusCode::CONFLICT),
             Self::AlreadyInState => ("ALREADY_IN_STATE", StatusCode::CONFLICT),
+            Self::BodyTooLarge => ("BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::BodyUnread => ("BODY_UNREAD", StatusCode::BAD_REQUEST),
             Self::DecisionNotFound => ("DECISION_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
             Self::InvalidRequest => ("INVALID_REQUEST", StatusCode::BAD_REQUEST),
             Self::LastEnabled => ("LAST_ENABLED", StatusCode::CONFLICT),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
@@ -92,6 +99,24 @@ impl ApiError {
         Self::new(
             Code::DecisionNotFound,
             format!("no decision {id:?} is kept; `rota why` shows the latest, the log has all"),
+        )
+    }
+
+    /// The body could not be read; `status` is what reading it came to.
+    pub fn unread(status: StatusCode) -> Self {
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", BODY / 1024))
+            }
+            _ => Self::new(Code::BodyUnread, "the body could not be read to its end; nothing was changed"),
+        }
+    }
+
+    /// A mistake of rota's own.
+    pub fn internal() -> Self {
+        Self::new(
+            Code::Internal,
+            "rota made a mistake with this request; others are not touched. The log says where; please report it",
         )
     }
 

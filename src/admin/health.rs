@@ -2,7 +2,6 @@ use super::view::{AccountsView, ForceView, StatusView, StoreView};
 use crate::app::App;
 use crate::engine::{RoutingRequest, Selection, select};
 use crate::model::{BreakerState, ProviderId, Snapshot};
-use crate::telemetry::Scrape;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -45,11 +44,7 @@ fn would_send(app: &App, world: &Snapshot, provider: &ProviderId) -> bool {
 /// `GET /metrics`
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let world = app.state.snapshot();
-    let in_flight =
-        world.accounts.iter().map(|account| (account.id, app.state.leases().on_account(account.id)));
-    let scrape =
-        Scrape { in_flight: in_flight.collect(), pins: app.affinity.counts(), store: app.store_figures() };
-    match app.telemetry.page(&world, &scrape, app.clock.now()) {
+    match app.telemetry.page(&world, &app.scrape(&world), app.clock.now()) {
         Ok(page) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics page could not be built");

@@ -1,11 +1,13 @@
 //! The admin API: loopback only, JSON in and out, one handler per endpoint. A handler parses, makes one `Command` or
-//! one view, and answers; what may happen is the engine's to say. The command line and the dashboard render these
-//! bodies and have no other way in.
+//! one view, and answers; what may happen is the engine's to say. The command line renders these
+//! bodies and has no other way in.
 mod accounts;
 mod auth;
+mod contain;
 mod credential;
 mod decisions;
 mod error;
+mod extract;
 mod health;
 mod view;
 
@@ -17,7 +19,7 @@ use crate::app::App;
 use crate::proxy::Gate;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, put};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -70,6 +72,7 @@ pub fn router(app: Arc<App>, door: Door) -> Router {
         .fallback(error::no_endpoint)
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn(contain::contain))
         .layer(from_fn_with_state(door, auth::gate))
         .with_state(app)
 }

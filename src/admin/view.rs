@@ -290,3 +290,104 @@ pub struct StoreView {
     /// What was damaged, restored or kept aside when the store was read.
     pub findings: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        AccountId, Actor, Alias, CoolingSource, Credential, CredentialKind, FaultClass, Force, Health,
+        Identity, LimitSample, LimitSource, Limits, ProviderId, Renewal, Secret, Settings, Weight,
+    };
+    use serde_json::json;
+    use std::sync::Arc;
+
+    const NOW: Time = Time::from_secs(1_800_000_000);
+
+    /// ADM-3
+    #[test]
+    fn a_view_shows_all_of_an_account_but_its_secrets() {
+        let account = spent();
+        let world = Snapshot {
+            force: Some(Force { account: account.id, since: NOW, until: later(86_400), by: Actor::Admin }),
+            accounts: vec![Arc::new(account.clone())],
+            ..Snapshot::empty(Settings::default(), Vec::new())
+        };
+        let view = AccountView::of(&account, &world, &Leases::default(), NOW);
+        let shown = serde_json::to_value(&view).expect("a view is JSON");
+        let expected = json!({
+            "alias": "work", "provider": "p", "enabled": true, "disabledAt": null, "disabledBy": null,
+            "disableReason": null, "tags": ["team"], "notes": "ours", "weight": 0.5, "quotaGroup": "org",
+            "eligibility": {"state": "cooling", "reason": "quota-window", "until": "2027-01-15T09:00:00Z"},
+            "health": {
+                "strikes": 2,
+                "cooldown": {
+                    "until": "2027-01-15T09:00:00Z", "why": "quota-window", "source": "body",
+                    "since": "2027-01-15T08:00:00Z",
+                },
+                "models": {},
+            },
+            "limits": {
+                "windows": [{"window": "5h", "remainingPercent": 12.5, "resetsAt": "2027-01-15T09:00:00Z"}],
+                "limitsConfidence": "fresh", "limitStatus": "success", "limitError": null,
+                "lastLimitProbeAt": "2027-01-15T08:00:00Z", "lastLimitErrorAt": null,
+            },
+            "credential": {
+                "state": "usable", "detail": null, "kind": "oauth", "version": 7,
+                "expiresAt": "2027-01-15T10:00:00Z", "renewsItself": true, "renewalFailures": 0,
+                "plan": "plus", "email": "a@example.com",
+            },
+            "inFlight": 0, "forced": true,
+        });
+        assert_eq!(shown, expected);
+        let told = format!("{shown} {view:?}");
+        assert!(!told.contains("canary"), "{told}");
+    }
+
+    fn spent() -> Account {
+        let rest = Cooling {
+            until: later(3600),
+            class: FaultClass::QuotaWindow,
+            source: CoolingSource::Body,
+            since: NOW,
+        };
+        let window = LimitWindow { name: "5h".into(), remaining: 12.5, resets: Some(later(3600)) };
+        let sample = LimitSample { at: NOW, source: LimitSource::Usage, windows: vec![window] };
+        let credential = Credential {
+            version: 7,
+            kind: CredentialKind::Oauth,
+            access: Secret::new("canary-access"),
+            refresh: Some(Secret::new("canary-refresh")),
+            id_token: Some(Secret::new("canary-id")),
+            identity: Identity {
+                account: Some("org-1".to_owned()),
+                user: Some("user-1".to_owned()),
+                plan: Some("plus".to_owned()),
+                email: Some("a@example.com".to_owned()),
+            },
+            issued: NOW,
+            expires: Some(later(7200)),
+        };
+        Account {
+            id: AccountId(1),
+            alias: Alias::try_from("work").expect("an alias"),
+            provider: ProviderId::try_from("p").expect("an id"),
+            tags: vec!["team".to_owned()],
+            notes: "ours".to_owned(),
+            switch: Switch::On,
+            weight: Weight::new(0.5).expect("a weight"),
+            quota_group: Some("org".into()),
+            credential: CredentialState::Usable(Arc::new(credential)),
+            renewal: Renewal::default(),
+            limits: Limits {
+                latest: Some(sample),
+                status: crate::model::LimitStatus::Success,
+                ..Limits::default()
+            },
+            health: Health { strikes: 2, cooling: Some(rest), ..Health::default() },
+        }
+    }
+
+    fn later(seconds: u64) -> Time {
+        NOW.after(std::time::Duration::from_secs(seconds))
+    }
+}

@@ -12,14 +12,14 @@ pub use serve::{ServeOptions, serve};
 pub use start::{StartError, Writer, log_sink};
 
 use crate::affinity::Affinity;
-use crate::auth::Refresher;
+use crate::auth::{Refresher, Tally};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::Time;
+use crate::model::{Snapshot, Time};
 use crate::proxy::{ReplayBudget, RequestIds};
 use crate::state::SharedState;
 use crate::store::{Guard, Store};
-use crate::telemetry::{StoreFigures, Telemetry};
+use crate::telemetry::{Renewals, Scrape, StoreFigures, Telemetry};
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, OnceLock};
@@ -58,7 +58,24 @@ impl App {
         self.addresses.get().cloned().unwrap_or_default()
     }
 
-    /// How saving goes, for the metrics page.
+    /// What the metrics page shows besides the snapshot.
+    pub fn scrape(&self, world: &Snapshot) -> Scrape {
+        let in_flight =
+            world.accounts.iter().map(|account| (account.id, self.state.leases().on_account(account.id)));
+        let tallies = self.refresher.tallies().into_iter();
+        let renewals = tallies.map(|(account, tally)| {
+            let Tally { renewed, transient, permanent } = tally;
+            (account, Renewals { renewed, transient, permanent })
+        });
+        Scrape {
+            in_flight: in_flight.collect(),
+            pins: self.affinity.counts(),
+            renewals: renewals.collect(),
+            store: self.store_figures(),
+        }
+    }
+
+    /// How saving goes.
     pub fn store_figures(&self) -> StoreFigures {
         let health = self.store.health();
         StoreFigures {

@@ -1,7 +1,7 @@
 use super::{Addresses, App, ServerInfo, StartError, Writer, token_file};
 use crate::admin::{self, AdminToken, Door};
 use crate::config::{Config, Listen, Sources};
-use crate::proxy::{Entrance, Gate, Users};
+use crate::proxy::{Entrance, Gate, PeerError, Users};
 use crate::telemetry::LogSink;
 use crate::{proxy, scheduler};
 use std::future::Future;
@@ -9,10 +9,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::timeout;
+
+/// For calls of the admin API under way, once rota stops: a change waits at most this long for the disk.
+const ADMIN_GRACE: Duration = Duration::from_secs(6);
 
 /// A rota whose listeners are bound and whose workers run.
 pub struct Running {
@@ -23,14 +28,17 @@ pub struct Running {
     proxy: JoinHandle<()>,
     admin: JoinHandle<()>,
     scheduler: JoinHandle<()>,
+    failed: oneshot::Receiver<PeerError>,
 }
 
 impl Running {
     /// Opens the store, binds every address or none, and serves: requests on the runtime this is called on, the rest on
     /// `control`.
     pub async fn start(sources: &Sources, log: LogSink, control: &Handle) -> Result<Self, StartError> {
-        let (app, writer) = App::open(sources, log, control)?;
+        let (app, writer) = App::open(sources, log, control).await?;
         let config = app.config.load_full();
+        // One that was killed has left its own behind.
+        ServerInfo::remove(&config.state_dir);
         let entrances = bind_proxy(&config).await?;
         let admin = bind(config.admin_listen.address(), "admin_listen").await?;
         let token = AdminToken::load_or_make(&token_file(&config.state_dir))
@@ -45,12 +53,14 @@ impl Running {
         // Nobody reads the addresses before the listeners serve, and this is the only place that sets them.
         let _ = app.addresses.set(addresses);
         let (stop, stopped) = watch::channel(false);
+        let (fail, failed) = oneshot::channel();
         let router = admin::router(Arc::clone(&app), door);
         Ok(Self {
-            proxy: tokio::spawn(serve_clients(Arc::clone(&app), entrances, stopped.clone())),
+            proxy: tokio::spawn(serve_clients(Arc::clone(&app), entrances, stopped.clone(), fail)),
             admin: control.spawn(admin::serve(admin, router, stopped.clone())),
             scheduler: control.spawn(scheduler::run(Arc::clone(&app), stopped)),
             stop,
+            failed,
             writer,
             app,
         })
@@ -70,27 +80,50 @@ impl Running {
         }
     }
 
-    /// Stops in order: no new requests; those under way end within their grace, or as soon as `hurry` is ready; renewals
-    /// in flight end; the store keeps the last snapshot. The error is why it does not.
-    pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), StartError> {
-        let state_dir = self.app.config.load().state_dir.clone();
-        let _ = self.stop.send(true);
-        let cut = self.proxy.abort_handle();
-        tokio::select! {
-            _ = self.proxy => {}
-            () = hurry => cut.abort(),
+    /// Returns if it cannot serve, and why.
+    pub async fn failed(&mut self) -> StartError {
+        match (&mut self.failed).await {
+            Ok(error) => error.into(),
+            // It ended in order, which is not for here to tell.
+            Err(_) => std::future::pending().await,
         }
-        self.app.refresher.idle().await;
+    }
+
+    /// Stops in order: no new requests; those under way end within their grace; renewals in flight end; the store keeps
+    /// the last snapshot. When `hurry` is ready nothing is waited for any more but the store. The error is why it did not
+    /// keep all.
+    pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), StartError> {
+        let config = self.app.config.load_full();
+        let _ = self.stop.send(true);
+        let cut = [self.proxy.abort_handle(), self.admin.abort_handle()];
+        let ended = async {
+            let _ = self.proxy.await;
+            let _ = timeout(ADMIN_GRACE, self.admin).await;
+            if timeout(config.timeouts.token, self.app.refresher.idle()).await.is_err() {
+                tracing::error!(
+                    "a renewed credential could not be stored; its account may have to sign in again"
+                );
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = hurry => tracing::warn!("told twice: what is under way is cut"),
+        }
+        cut.iter().for_each(AbortHandle::abort);
         let _ = self.scheduler.await;
-        let _ = self.admin.await;
-        ServerInfo::remove(&state_dir);
-        self.writer.stop().await.map_err(StartError::from)
+        ServerInfo::remove(&config.state_dir);
+        self.writer.stop().await
     }
 }
 
-async fn serve_clients(app: Arc<App>, entrances: Vec<Entrance>, stop: watch::Receiver<bool>) {
+async fn serve_clients(
+    app: Arc<App>,
+    entrances: Vec<Entrance>,
+    stop: watch::Receiver<bool>,
+    failed: oneshot::Sender<PeerError>,
+) {
     if let Err(error) = proxy::serve(app, entrances, stop).await {
-        tracing::error!(%error, "the proxy serves nobody");
+        let _ = failed.send(error);
     }
 }
 

@@ -1,5 +1,5 @@
 //! `rota serve`: two runtimes, signals, and the order of the end.
-use super::{Running, StartError, reload};
+use super::{Addresses, Running, StartError, reload};
 use crate::config::{Config, Sources};
 use crate::telemetry;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub struct ServeOptions {
 }
 
 /// Runs the proxy until SIGTERM or SIGINT, then drains it: requests under way end within their grace, renewals end, the
-/// store keeps the last snapshot. A second signal ends the grace. SIGHUP reads the configuration again; a bad one
+/// store keeps the last snapshot. A second signal cuts what is under way. SIGHUP reads the configuration again; a bad one
 /// changes nothing (PRX-6).
 ///
 /// Requests run on a runtime of their own; the admin API, the scheduler, renewals and the store's writer run on a
@@ -24,12 +24,14 @@ pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError
     let config = Config::load(sources)?.config;
     let log = super::log_sink(&config)?;
     telemetry::subscribe(&log, &config.log.filter);
+    telemetry::log_panics(&log);
     let control = Control::start()?;
     let data = Builder::new_multi_thread().enable_all().thread_name("data").build()?;
     let served = data.block_on(async {
         let signals = Signals::listen()?;
         let running = Running::start(sources, log.clone(), &control.handle).await?;
         running.announce(options.server_info.as_deref())?;
+        tell(&running);
         until_told_to_stop(sources, running, signals).await
     });
     data.shutdown_background();
@@ -38,19 +40,40 @@ pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError
     served
 }
 
+/// Where it listens, as the one line that a person or a script waits for.
+fn tell(running: &Running) {
+    let Addresses { proxy, admin } = running.app.addresses();
+    let proxy: Vec<String> = proxy.iter().map(|address| format!("http://{address}")).collect();
+    let admin = admin.map(|address| format!("http://{address}")).unwrap_or_default();
+    let accounts = running.app.state.snapshot().accounts.len();
+    tracing::info!(
+        proxy = proxy.join(" "),
+        admin,
+        accounts,
+        version = env!("CARGO_PKG_VERSION"),
+        "listening"
+    );
+}
+
 async fn until_told_to_stop(
     sources: &Sources,
-    running: Running,
+    mut running: Running,
     mut signals: Signals,
 ) -> Result<(), StartError> {
-    loop {
+    let failed = loop {
         tokio::select! {
             Some(()) = signals.hangup.recv() => reload::reload(&running.app, sources),
-            () = stop(&mut signals.terminate, &mut signals.interrupt) => break,
+            () = stop(&mut signals.terminate, &mut signals.interrupt) => break None,
+            failed = running.failed() => break Some(failed),
         }
-    }
+    };
     tracing::info!("stopping: no new requests; those under way may end");
-    running.stop(async move { stop(&mut signals.terminate, &mut signals.interrupt).await }).await
+    let stopped =
+        running.stop(async move { stop(&mut signals.terminate, &mut signals.interrupt).await }).await;
+    match failed {
+        None => stopped,
+        Some(failed) => Err(failed),
+    }
 }
 
 struct Signals {

@@ -5,9 +5,9 @@ use crate::auth::{Refresher, RefresherParts, TokenClient};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, LogFormat as Wanted, Sources, TlsRoots};
 use crate::model::{ProviderId, Snapshot};
-use crate::proxy::{ReplayBudget, RequestIds};
+use crate::proxy::{PeerError, ReplayBudget, RequestIds};
 use crate::state::SharedState;
-use crate::store::{Backend, FileBackend, Opened, Store, StoreError, writer};
+use crate::store::{Backend, FileBackend, Guard, Opened, Store, StoreError, writer};
 use crate::telemetry::{LogFormat, LogSink, Telemetry};
 use crate::upstream::{ProxyValues, Roots, Trust, Upstream, UpstreamConfig};
 use arc_swap::ArcSwap;
@@ -16,9 +16,16 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+
+/// How long an owner of the store that listens nowhere is waited for: a command takes milliseconds, or as long as a
+/// slow disk.
+const OWNER_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at its lock.
+const OWNER_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why rota did not start. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +49,9 @@ pub enum StartError {
         /// Its reason.
         error: io::Error,
     },
+    /// Who connects cannot be found out.
+    #[error(transparent)]
+    Peers(#[from] PeerError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,15 +84,22 @@ pub struct Writer {
 
 impl Writer {
     /// Ends it once the last snapshot is on disk; the error is why it is not.
-    pub async fn stop(self) -> Result<(), StoreError> {
+    pub async fn stop(self) -> Result<(), StartError> {
         let _ = self.stop.send(());
-        self.task.await.unwrap_or(Ok(()))
+        match self.task.await {
+            Ok(written) => Ok(written?),
+            Err(ended) => {
+                Err(StartError::io("the store's writer ended early; the last changes may be lost")(
+                    io::Error::other(ended),
+                ))
+            }
+        }
     }
 }
 
 impl App {
     /// Becomes the store's owner, reads it, and starts the writer on `control`. Listens nowhere yet.
-    pub fn open(
+    pub async fn open(
         sources: &Sources,
         log: LogSink,
         control: &Handle,
@@ -90,7 +107,7 @@ impl App {
         let first = Config::load(sources)?.config;
         let clock = Clock::System;
         let backend: Arc<dyn Backend> = Arc::new(FileBackend::create(&first.state_dir)?);
-        let owner = backend.own()?;
+        let owner = own(backend.as_ref(), &clock).await?;
         let known: BTreeSet<ProviderId> =
             first.providers.iter().map(|provider| provider.id.clone()).collect();
         let opened = Store::open(backend, &known, clock.now())?;
@@ -137,6 +154,20 @@ impl App {
             owner,
         };
         Ok((Arc::new(app), Writer { stop, task }))
+    }
+}
+
+/// The store's lock. An owner that says where it listens is a running rota; one that does not is a command about to
+/// end, or a rota about to listen, and is waited for.
+async fn own(backend: &dyn Backend, clock: &Clock) -> Result<Box<dyn Guard>, StoreError> {
+    let patience = clock.now().after(OWNER_PATIENCE);
+    loop {
+        match backend.own() {
+            Err(StoreError::Locked { detail, .. }) if detail.is_empty() && clock.now() < patience => {
+                clock.sleep_until(clock.now().after(OWNER_PAUSE)).await;
+            }
+            owned => return owned,
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use crate::engine::{Command, RenewalFailure};
 use crate::model::{AccountId, Credential, TokenEndpoint};
 use crate::state::SharedState;
 use crate::store::{Guard, Store, StoreError};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long another process may hold the account's lock.
@@ -26,6 +27,24 @@ pub(super) struct Tools {
     pub(super) deadline: Duration,
     pub(super) clock: Clock,
     pub(super) endpoints: Endpoints,
+    pub(super) tallies: Mutex<BTreeMap<AccountId, Tally>>,
+}
+
+/// How an account's renewals went since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// A new token came.
+    pub renewed: u64,
+    /// They may work later.
+    pub transient: u64,
+    /// The authority refused for good.
+    pub permanent: u64,
+}
+
+impl Tools {
+    fn note(&self, account: AccountId, note: impl FnOnce(&mut Tally)) {
+        note(self.tallies.lock().unwrap_or_else(PoisonError::into_inner).entry(account).or_default());
+    }
 }
 
 /// What is left to do after the waiters were let go.
@@ -133,6 +152,7 @@ async fn keep(
     lock: Box<dyn Guard>,
 ) -> Landed {
     let saved = save(tools, account, &new).await;
+    tools.note(account, |tally| tally.renewed += 1);
     match saved {
         Ok(()) => {
             tracing::info!(account = account.0, version = new.version, "renewed the credential");
@@ -190,9 +210,11 @@ fn publish(tools: &Tools, account: AccountId, version: u64, credential: Credenti
 fn fail(tools: &Tools, account: AccountId, version: u64, failure: RenewalFailure) {
     match &failure {
         RenewalFailure::Permanent { detail } => {
+            tools.note(account, |tally| tally.permanent += 1);
             tracing::warn!(account = account.0, version, detail, "the account must sign in again");
         }
         RenewalFailure::Transient { detail } => {
+            tools.note(account, |tally| tally.transient += 1);
             tracing::warn!(account = account.0, version, detail, "a renewal failed");
         }
     }

@@ -206,6 +206,7 @@ mod tests {
         }
     }
 
+    /// REN-3
     #[test]
     fn the_wait_an_endpoint_asks_for_is_heard() {
         for (value, seconds) in [("7", 7), (" 30 ", 30), ("-1", 0), ("soon", 0)] {

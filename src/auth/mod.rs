@@ -13,5 +13,6 @@ mod token;
 mod tests;
 
 pub use claims::Claims;
+pub use flight::Tally;
 pub use refresher::{Refresher, RefresherParts};
 pub use token::TokenClient;

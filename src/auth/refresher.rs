@@ -1,5 +1,5 @@
 use super::endpoint::Endpoints;
-use super::flight::{Landed, Tools, fly};
+use super::flight::{Landed, Tally, Tools, fly};
 use super::token::TokenClient;
 use crate::clock::Clock;
 use crate::model::AccountId;
@@ -60,6 +60,7 @@ impl Refresher {
             deadline: parts.deadline,
             clock: parts.clock,
             endpoints: Endpoints::default(),
+            tallies: Mutex::default(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -92,6 +93,11 @@ impl Refresher {
         let mut tasks = self.inner.tasks.subscribe();
         // It lives as long as the sender, which is ours.
         let _ = tasks.wait_for(|tasks| *tasks == 0).await;
+    }
+
+    /// How renewals went since the start, for those accounts that had one.
+    pub fn tallies(&self) -> BTreeMap<AccountId, Tally> {
+        self.inner.tools.tallies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn version(&self, account: AccountId) -> Option<u64> {

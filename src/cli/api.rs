@@ -2,6 +2,7 @@
 use super::{CliError, Exit, Setup};
 use crate::admin::{self, AdminToken, Door};
 use crate::app::{self, App, ServerInfo};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{Backend, FileBackend, StoreError};
 use crate::telemetry::{LogFormat, LogSink};
@@ -21,6 +22,10 @@ use tower_service::Service;
 
 /// A daemon that does not answer in this time is reported, not waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long an owner of the store that tells no address is waited for.
+const OWNER_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at its lock.
+const OWNER_PAUSE: Duration = Duration::from_millis(20);
 /// The largest answer read.
 const ANSWER: usize = 64 * 1024 * 1024;
 
@@ -41,7 +46,7 @@ pub(super) fn call(
 ) -> Result<Answer, CliError> {
     let config = Config::load(&setup.sources)?.config;
     runtime()?.block_on(async {
-        match daemon(&config)? {
+        match daemon(&config).await? {
             Some(info) => over_socket(&config, info.admin, method, path, body).await,
             None => in_process(setup, method, path, body).await,
         }
@@ -51,25 +56,35 @@ pub(super) fn call(
 /// One call that only a running daemon can answer.
 pub(super) fn ask_daemon(setup: &Setup, path: &str) -> Result<Answer, CliError> {
     let config = Config::load(&setup.sources)?.config;
-    let Some(info) = daemon(&config)? else {
-        return Err(not_running());
-    };
-    runtime()?.block_on(over_socket(&config, info.admin, Method::GET, path, None))
+    runtime()?.block_on(async {
+        match daemon(&config).await? {
+            Some(info) => over_socket(&config, info.admin, Method::GET, path, None).await,
+            None => Err(not_running()),
+        }
+    })
 }
 
-/// The daemon that owns the store, by the store's lock: what its file says counts only while somebody holds it.
-fn daemon(config: &Config) -> Result<Option<ServerInfo>, CliError> {
+/// The daemon that owns the store, by the store's lock: what its file says counts only while that very process holds it.
+/// An owner without such a file is another command, or a daemon that will listen in a moment.
+async fn daemon(config: &Config) -> Result<Option<ServerInfo>, CliError> {
     if !config.state_dir.exists() {
         return Ok(None);
     }
-    let locked = match FileBackend::create(&config.state_dir)?.own() {
-        Ok(_guard) => return Ok(None),
-        Err(locked @ StoreError::Locked { .. }) => locked,
-        Err(error) => return Err(error.into()),
-    };
-    match ServerInfo::read(&config.state_dir) {
-        Some(info) => Ok(Some(info)),
-        None => Err(locked.into()),
+    let backend = FileBackend::create(&config.state_dir)?;
+    let until = Clock::System.now().after(OWNER_PATIENCE);
+    loop {
+        let (pid, locked) = match backend.own() {
+            Ok(_guard) => return Ok(None),
+            Err(StoreError::Locked { pid, dir, detail }) => (pid, StoreError::Locked { pid, dir, detail }),
+            Err(error) => return Err(error.into()),
+        };
+        match ServerInfo::read(&config.state_dir) {
+            Some(info) if Some(info.pid) == pid => return Ok(Some(info)),
+            Some(_) | None if Clock::System.now() < until => {
+                Clock::System.sleep_until(Clock::System.now().after(OWNER_PAUSE)).await;
+            }
+            Some(_) | None => return Err(locked.into()),
+        }
     }
 }
 
@@ -139,7 +154,11 @@ async fn in_process(
     body: Option<Value>,
 ) -> Result<Answer, CliError> {
     let log = LogSink::start(LogFormat::Text, std::io::stderr())?;
-    let (app, writer) = App::open(&setup.sources, log, &Handle::current())?;
+    let (app, writer) = App::open(&setup.sources, log, &Handle::current()).await?;
+    // Opening may have put a damaged record right: nobody will be told again.
+    for finding in app.store.findings() {
+        eprintln!("warning: {finding}");
+    }
     let request = Request::builder()
         .method(method)
         .uri(path)

@@ -84,6 +84,7 @@ impl From<StartError> for CliError {
             StartError::Store(error) => error.into(),
             StartError::AddressInUse { .. }
             | StartError::Io { .. }
+            | StartError::Peers(_)
             | StartError::Metrics(_)
             | StartError::Upstream(_) => Self::failed(error.to_string()),
         }

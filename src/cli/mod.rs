@@ -1,5 +1,5 @@
 //! The command line. One file per command; each renders one answer of the admin API, and `--json` prints that answer as
-//! it is, so that the command line, the API and the dashboard cannot drift apart.
+//! it is, so that the command line and the API cannot drift apart.
 mod accounts;
 mod api;
 mod config;
@@ -13,6 +13,7 @@ mod serve;
 mod status;
 mod store;
 mod switch;
+mod welcome;
 mod why;
 
 pub use error::{CliError, Exit};
@@ -24,61 +25,75 @@ use std::path::PathBuf;
 
 /// A loopback proxy that owns your provider logins and keys, and moves on to the next one when the first cannot serve.
 #[derive(Parser)]
-#[command(name = "rota", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "rota",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 rota is not running, 4 no account could serve,\n\
+                  75 another rota owns the store, 78 the configuration was refused"
+)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
+
+/// The heading above the options that every command takes.
+const ANYWHERE: &str = "Options of every command";
 
 /// What every command takes.
 #[derive(Args, Clone, Debug)]
 struct Global {
     /// The configuration file [default: $XDG_CONFIG_HOME/rota/rota.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = ANYWHERE)]
     config: Option<PathBuf>,
     /// The directory that holds accounts and state [default: $XDG_STATE_HOME/rota]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = ANYWHERE)]
     state_dir: Option<PathBuf>,
     /// Print the admin API's answer as it is
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = ANYWHERE)]
     json: bool,
 }
 
+/// In the order of a newcomer's questions.
 #[derive(Subcommand)]
 enum Command {
+    /// See a failover with your own eyes: no account and no network needed
+    Demo(demo::Demo),
     /// Show the accounts, add one, remove one
     #[command(visible_alias = "ls")]
     Accounts(accounts::Accounts),
-    /// Show, check and explain the configuration
-    Config(config::Config),
-    /// See a failover with your own eyes: no account and no network needed
-    Demo(demo::Demo),
-    /// Take an account out of rotation
-    Disable(switch::Disable),
-    /// Put an account back into rotation
-    Enable(switch::Enable),
-    /// Run the fake upstream that the demo and the tests use, to try rules against it
-    #[command(hide = true)]
-    FakeUpstream(fake::FakeUpstream),
-    /// Ask a running rota whether it is well: exit code 0 if so
-    Healthcheck(healthcheck::Healthcheck),
     /// Run the proxy
     Serve(serve::Serve),
     /// Show who is in rotation, how much is left, and whether all is well
     Status,
-    /// Back up, restore, verify, export and import the store
-    Store(store::Store),
+    /// Take an account out of rotation
+    Disable(switch::Disable),
+    /// Put an account back into rotation
+    Enable(switch::Enable),
     /// Show why an account was chosen, or which would be next
     Why(why::Why),
+    /// Show, check and explain the configuration
+    Config(config::Config),
+    /// Back up, restore, verify, export and import the store
+    Store(store::Store),
+    /// Ask a running rota whether it is well: exit code 0 if so
+    Healthcheck(healthcheck::Healthcheck),
+    /// Run the fake upstream that the demo and the tests use, to try rules against it
+    #[command(hide = true)]
+    FakeUpstream(fake::FakeUpstream),
 }
 
 /// Runs one command. Data goes to `out`, everything else to standard error.
 pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliError> {
     let setup =
         Setup { sources: sources.with(cli.global.config, cli.global.state_dir), json: cli.global.json };
-    match cli.command {
+    let Some(command) = cli.command else {
+        return welcome::run(&setup, out);
+    };
+    match command {
         Command::Accounts(command) => command.run(&setup, out),
         Command::Config(command) => command.run(&setup, out),
         Command::Demo(command) => command.run(out),

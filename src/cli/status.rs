@@ -9,13 +9,18 @@ use std::io::Write;
 /// `rota status`: works with and without a daemon; says which.
 pub(super) fn run(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
     let body = succeed(call(setup, Method::GET, "/api/status", None)?)?;
+    show(setup, &body, out)
+}
+
+/// The answer of `GET /api/status`.
+pub(super) fn show(setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
     if setup.json {
         writeln!(out, "{body}")?;
         return Ok(Exit::Done);
     }
     let now: Timestamp =
         body["now"].as_str().and_then(|text| text.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
-    headline(&body, now, out)?;
+    headline(body, now, out)?;
     let accounts = body["accounts"].as_array().map(Vec::as_slice).unwrap_or_default();
     if accounts.is_empty() {
         writeln!(out, "\nNo accounts yet.  rota accounts add work --provider ID --key-file FILE")?;

@@ -50,7 +50,10 @@ enum Command {
 impl Store {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
         let config = Config::load(&setup.sources)?.config;
-        let backend = FileBackend::create(&config.state_dir)?;
+        let backend = match &self.command {
+            Command::Import { .. } | Command::Restore { .. } => FileBackend::create(&config.state_dir)?,
+            Command::Backup { .. } | Command::Export { .. } | Command::Verify => existing(&config.state_dir)?,
+        };
         match self.command {
             Command::Backup { dir } => backup(&backend, &dir, setup, out),
             Command::Export { secrets } => {
@@ -68,6 +71,16 @@ impl Store {
             Command::Verify => verify(&backend, setup, out),
         }
     }
+}
+
+/// A store that is only read is not made.
+fn existing(dir: &Path) -> Result<FileBackend, CliError> {
+    if !dir.exists() {
+        let problem =
+            format!("there is no store yet: {} does not exist; the first account makes it", dir.display());
+        return Err(CliError::failed(problem));
+    }
+    Ok(FileBackend::existing(dir)?)
 }
 
 fn verify(backend: &dyn Backend, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {

@@ -2,7 +2,7 @@ use super::accounts::text;
 use super::api::{ask_daemon, succeed};
 use super::{CliError, Exit, Setup};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::io::Write;
 
 #[derive(Args)]
@@ -22,6 +22,9 @@ pub(super) struct Why {
     /// With --next: the model
     #[arg(long, requires = "next")]
     model: Option<String>,
+    /// With --next: the conversation, as its x-rota-session header names it
+    #[arg(long, value_name = "ID", requires = "next")]
+    session: Option<String>,
 }
 
 impl Why {
@@ -52,11 +55,13 @@ impl Why {
         match (&self.id, &self.provider) {
             (Some(id), _) => format!("/api/decisions/{}", escaped(id)),
             (None, Some(provider)) if self.next => {
-                let model = self
-                    .model
-                    .as_deref()
-                    .map_or_else(String::new, |model| format!("&model={}", escaped(model)));
-                format!("/api/decisions/next?provider={}{model}", escaped(provider))
+                let mut path = format!("/api/decisions/next?provider={}", escaped(provider));
+                for (name, value) in [("model", &self.model), ("session", &self.session)] {
+                    if let Some(value) = value {
+                        path.push_str(&format!("&{name}={}", escaped(value)));
+                    }
+                }
+                path
             }
             (None, _) => format!("/api/decisions?limit={}", self.latest),
         }
@@ -102,6 +107,9 @@ pub(super) fn told(decision: &Value, out: &mut dyn Write) -> Result<(), CliError
     )?;
     for attempt in attempts {
         writeln!(out, "        {}", attempt_words(attempt))?;
+    }
+    if let Some(reasons) = decision["reasons"].as_object() {
+        skipped(reasons, out)?;
     }
     let session = decision["session"]
         .as_str()
@@ -156,12 +164,20 @@ fn next(body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
         }
         return Ok(Exit::Done);
     }
-    writeln!(out, "{provider}: nobody; the first is back at {}", text(&body["soonest"]))?;
+    match body["soonest"].as_str() {
+        Some(soonest) => writeln!(out, "{provider}: nobody; the first is back at {soonest}")?,
+        None => writeln!(out, "{provider}: nobody")?,
+    }
     if let Some(reasons) = body["reasons"].as_object() {
-        for (alias, why) in reasons {
-            let until = why["until"].as_str().map_or_else(String::new, |until| format!(" until {until}"));
-            writeln!(out, "  {alias}: {}{until}", text(&why["reason"]))?;
-        }
+        skipped(reasons, out)?;
     }
     Ok(Exit::NoAccount)
+}
+
+fn skipped(reasons: &Map<String, Value>, out: &mut dyn Write) -> Result<(), CliError> {
+    for (alias, why) in reasons {
+        let until = why["until"].as_str().map_or_else(String::new, |until| format!(", until {until}"));
+        writeln!(out, "        not {alias}: {}{until}", text(&why["reason"]))?;
+    }
+    Ok(())
 }

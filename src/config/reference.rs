@@ -8,8 +8,8 @@ use super::table::{ALL, LEVEL, SECTIONS};
 const WIDTH: usize = 100;
 
 const HEAD: &str = "The configuration of rota: every setting, at its default. It is read from ~/.config/rota/rota.toml \
-                    (`rota config path`). What is not set here is decided by the dashboard's settings, and then by \
-                    the default; an environment variable goes before this file. `rota config explain KEY` tells where \
+                    (`rota config path`). What is not set here is decided by the settings that the store keeps, and then \
+                    by the default; an environment variable goes before this file. `rota config explain KEY` tells where \
                     a value comes from, `rota config check` whether all is right.";
 
 const TAIL: &str = "# A provider's address can be changed, for a gateway or a test. http:// is for loopback only.
@@ -32,7 +32,7 @@ pub fn reference() -> String {
     file("")
 }
 
-/// The file written for a user: nothing in it is set, so that the dashboard decides until they say otherwise (ADM-5).
+/// The file written for a user: nothing in it is set, so that kept settings decide until they say otherwise (ADM-5).
 pub fn template() -> String {
     file("#")
 }
@@ -130,9 +130,9 @@ mod tests {
         assert_eq!(lines(&template()), lines(&reference()));
     }
 
-    const HOW: &str = "the settings in the code are newer; run `make reference`";
+    const HOW: &str = "the settings in the code are newer; run: UPDATE=1 cargo test config::reference";
 
-    /// A file of the repository; `make reference` renews it first.
+    /// A file of the repository; with `UPDATE` it is renewed first.
     #[expect(clippy::disallowed_methods, reason = "how the developer asks for it")]
     fn committed(file: &str, renew: impl Fn(&str) -> String) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);

@@ -374,6 +374,7 @@ mod tests {
         }
     }
 
+    /// OBS-3
     #[test]
     fn no_error_about_a_client_key_repeats_it() {
         for key in ["hunter2", "a key with spaces in it", "ключ-ключ-ключ-ключ"] {

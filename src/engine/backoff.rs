@@ -71,6 +71,7 @@ mod tests {
             prop_assert_eq!(rest(AccountId(id), strikes), wait, "chance is a hash");
         }
 
+        /// FLO-4
         #[test]
         fn a_longer_rest_is_longer_until_the_longest(millis in 0u64..1_000_000) {
             let last = Duration::from_millis(millis);

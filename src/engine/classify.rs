@@ -152,6 +152,7 @@ pub(super) mod tests {
         }
     }
 
+    /// FLO-2
     #[test]
     fn all_that_a_rule_names_must_hold() {
         let header = |name: &str, prefix, test| HeaderMatch { name: name.into(), prefix, test };
@@ -195,6 +196,7 @@ pub(super) mod tests {
         }
     }
 
+    /// FLO-2, I6
     #[test]
     fn the_first_rule_that_matches_speaks_and_what_none_matches_passes() {
         let world = provider(vec![

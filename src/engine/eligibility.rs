@@ -8,7 +8,7 @@ use std::time::Duration;
 /// quota. It is what keeps an account from changing state more than twice in ten seconds (SEL-8).
 pub(super) const SETTLING: Duration = Duration::from_secs(10);
 
-/// May this account be taken now? The router and the dashboard ask the same function.
+/// May this account be taken now? The router and the views ask the same function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eligibility {
     /// Rests until a time.

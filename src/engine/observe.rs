@@ -173,6 +173,7 @@ mod tests {
         );
     }
 
+    /// LIM-3
     #[test]
     fn a_window_without_length_use_and_reset_is_no_data() {
         let cases = [

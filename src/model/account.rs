@@ -102,3 +102,26 @@ impl Account {
         self.switch == Switch::On
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SEL-6
+    #[test]
+    fn a_weight_is_above_zero_at_most_one_and_never_below_a_hundredth() {
+        for (share, millionths) in [
+            (1.0, Some(1_000_000)),
+            (0.5, Some(500_000)),
+            (0.01, Some(10_000)),
+            (0.000_1, Some(10_000)),
+            (0.0, None),
+            (-0.5, None),
+            (1.000_001, None),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+        ] {
+            assert_eq!(Weight::new(share).map(Weight::millionths), millionths, "{share}");
+        }
+    }
+}

@@ -122,3 +122,37 @@ pub struct Renewal {
     /// No scheduled renewal before this.
     pub not_before: Option<Time>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// REN-4
+    #[test]
+    fn a_token_that_can_be_renewed_and_has_no_expiry_counts_as_expired() {
+        let now = Time::from_secs(100);
+        let at = |secs| Some(Time::from_secs(secs));
+        use CredentialKind::{ApiKey, Bearer, Oauth};
+        for (kind, refresh, expires, lapsed) in [
+            (ApiKey, false, None, false),
+            (Bearer, false, None, false),
+            (Bearer, false, at(100), true),
+            (Oauth, true, at(101), false),
+            (Oauth, true, at(100), true),
+            (Oauth, true, None, true),
+            (Oauth, false, None, false),
+        ] {
+            let credential = Credential {
+                version: 1,
+                kind,
+                access: Secret::new("a"),
+                refresh: refresh.then(|| Secret::new("r")),
+                id_token: None,
+                identity: Identity::default(),
+                issued: Time::default(),
+                expires,
+            };
+            assert_eq!(credential.lapsed(now), lapsed, "{kind:?} {refresh} {expires:?}");
+        }
+    }
+}

@@ -98,3 +98,42 @@ macro_rules! name {
 name!(Alias, is_alias, BadIdent::Alias);
 name!(ProviderId, is_provider, BadIdent::Provider);
 name!(ModelName, is_model, BadIdent::Model);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_a_path_a_label_and_a_file_can_all_hold() {
+        let long = "a".repeat(64);
+        for good in ["work", "a", "0", "team-2.eu_west", long.as_str()] {
+            assert_eq!(Alias::try_from(good).map(|alias| alias.to_string()).as_deref(), Ok(good));
+        }
+        let longer = "a".repeat(65);
+        for bad in ["", "Work", ".hidden", "-x", "a b", "a/b", "ä", "a\n", longer.as_str()] {
+            assert!(Alias::try_from(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["", "2fast", "Open", "a.b", "a_b", &"a".repeat(33)] {
+            assert!(ProviderId::try_from(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["", "two words", "tab\t", &"m".repeat(129)] {
+            assert!(ModelName::try_from(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_says_what_a_name_is_and_shows_a_bounded_part_of_what_was_given() {
+        let error = Alias::try_from("X".repeat(5000).as_str()).expect_err("refused").to_string();
+        assert!(error.starts_with("an alias is 1 to 64 of a-z 0-9 . _ -"), "{error}");
+        assert!(error.len() < 200, "{} bytes", error.len());
+    }
+
+    #[test]
+    fn a_name_survives_being_stored() {
+        let alias = Alias::try_from("work").expect("an alias");
+        let text = serde_json::to_string(&alias).expect("JSON");
+        assert_eq!(text, r#""work""#);
+        assert_eq!(serde_json::from_str::<Alias>(&text).ok(), Some(alias));
+        assert!(serde_json::from_str::<Alias>(r#""Not One""#).is_err());
+    }
+}

@@ -96,3 +96,41 @@ impl Limits {
         windows.filter_map(|window| window.resets).filter(|resets| *resets > now).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LIM-3
+    #[test]
+    fn what_was_never_seen_is_unknown_and_not_zero() {
+        assert_eq!(Limits::default().remaining(Time::from_secs(1)), None);
+        assert_eq!(Limits::default().next_reset(Time::from_secs(1)), None);
+    }
+
+    /// SEL-5
+    #[test]
+    fn the_scarcest_window_speaks_until_it_fills_up_again() {
+        let limits = seen(&[("5h", 3.0, Some(100)), ("weekly", 40.0, Some(900)), ("tokens", 60.0, None)]);
+        for (now, remaining, reset) in
+            [(99, Some(3.0), Some(100)), (100, Some(40.0), Some(900)), (900, Some(60.0), None)]
+        {
+            let now = Time::from_secs(now);
+            assert_eq!(
+                (limits.remaining(now), limits.next_reset(now)),
+                (remaining, reset.map(Time::from_secs))
+            );
+        }
+    }
+
+    fn seen(windows: &[(&str, f64, Option<u64>)]) -> Limits {
+        let window = |(name, remaining, resets): &(&str, f64, Option<u64>)| LimitWindow {
+            name: Arc::from(*name),
+            remaining: *remaining,
+            resets: resets.map(Time::from_secs),
+        };
+        let windows = windows.iter().map(window).collect();
+        let latest = LimitSample { at: Time::default(), source: LimitSource::Usage, windows };
+        Limits { latest: Some(latest), ..Limits::default() }
+    }
+}

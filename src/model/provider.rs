@@ -281,3 +281,44 @@ pub enum ResetFormat {
     /// Seconds to wait.
     Seconds,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I13
+    #[test]
+    fn an_origin_is_https_or_this_machine_and_nothing_else() {
+        for (text, shown) in [
+            ("https://api.example.com", "https://api.example.com"),
+            ("https://API.Example.com:8443", "https://api.example.com:8443"),
+            ("https://api.example.com:443", "https://api.example.com"),
+            ("http://127.0.0.1:9", "http://127.0.0.1:9"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://[::1]:7000", "http://[::1]:7000"),
+        ] {
+            assert_eq!(Origin::parse(text).map(|origin| origin.to_string()).as_deref(), Ok(shown), "{text}");
+        }
+        for text in [
+            "",
+            "api.example.com",
+            "ftp://api.example.com",
+            "http://api.example.com",
+            "http://127.0.0.1.evil.example",
+            "http://10.0.0.1",
+            "https://api.example.com/",
+            "https://api.example.com/v1",
+            "https://api.example.com?x=1",
+            "https://",
+        ] {
+            assert!(Origin::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    /// OBS-3
+    #[test]
+    fn a_password_in_an_origin_is_refused_and_not_repeated() {
+        let error = Origin::parse("https://user:hunter2@api.example.com").expect_err("refused");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

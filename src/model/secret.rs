@@ -34,3 +34,29 @@ impl fmt::Debug for Secret {
         f.write_str("[REDACTED]")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I10, OBS-3
+    #[test]
+    fn a_secret_does_not_show_itself_alone_or_inside_of_something() {
+        let secret = Secret::new("canary-7f3a");
+        for shown in
+            [format!("{secret:?}"), format!("{:?}", Some(vec![secret.clone()])), format!("{secret:#?}")]
+        {
+            assert!(shown.contains("[REDACTED]") && !shown.contains("canary"), "{shown}");
+        }
+        assert_eq!(secret.expose(), "canary-7f3a");
+    }
+
+    #[test]
+    fn equal_means_every_byte() {
+        let secret = Secret::new("abc");
+        assert_eq!(secret, Secret::new("abc"));
+        for other in ["", "ab", "abd", "abcd", "xbc"] {
+            assert_ne!(secret, Secret::new(other), "{other:?}");
+        }
+    }
+}

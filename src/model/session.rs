@@ -36,3 +36,31 @@ impl fmt::Debug for SessionKey {
         write!(f, "{}={}", self.kind, self.value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SEL-3
+    #[test]
+    fn equal_ids_of_different_headers_are_different_sessions() {
+        let (a, b) = (HeaderName::from_static("session-id"), HeaderName::from_static("x-session-id"));
+        assert_eq!(SessionKey::new(a.clone(), "7"), SessionKey::new(a.clone(), "7"));
+        assert_ne!(SessionKey::new(a, "7"), SessionKey::new(b, "7"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_none() {
+        let longest = "x".repeat(SessionKey::LONGEST);
+        let longer = "x".repeat(SessionKey::LONGEST + 1);
+        for (value, fits) in
+            [("a", true), (&longest, true), (&longer, false), ("", false), ("a b", false), ("ü", false)]
+        {
+            assert_eq!(
+                SessionKey::new(HeaderName::from_static("session-id"), value).is_some(),
+                fits,
+                "{value:?}"
+            );
+        }
+    }
+}

@@ -133,3 +133,23 @@ pub struct Force {
     /// By whom.
     pub by: Actor,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SEL-5
+    #[test]
+    fn thresholds_are_ordered_percents() {
+        for (critical, low, fits) in [
+            (10, 30, true),
+            (0, 1, true),
+            (99, 100, true),
+            (30, 30, false),
+            (40, 30, false),
+            (10, 101, false),
+        ] {
+            assert_eq!(Thresholds::new(critical, low).is_some(), fits, "{critical} {low}");
+        }
+    }
+}

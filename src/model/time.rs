@@ -47,3 +47,28 @@ impl Time {
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// I2
+        #[test]
+        fn no_span_however_long_overflows(at: u64, secs: u64) {
+            let (at, span) = (Time::from_millis(at), Duration::from_secs(secs));
+            prop_assert!(at.after(span) >= at);
+            prop_assert!(at.before(span) <= at);
+            prop_assert_eq!(at.until(at.before(span)), Duration::ZERO);
+        }
+
+        #[test]
+        fn the_span_until_a_later_time_leads_there(at in 0..u64::MAX / 2, millis in 0..u64::MAX / 4) {
+            let at = Time::from_millis(at);
+            let later = at.after(Duration::from_millis(millis));
+            prop_assert_eq!(at.after(at.until(later)), later);
+            prop_assert_eq!(later.before(at.until(later)), at);
+        }
+    }
+}

@@ -4,12 +4,13 @@ use super::ids::RequestId;
 use super::upload::Upload;
 use crate::app::App;
 use crate::clock::Stopwatch;
-use crate::engine::{Attempt, Command, Failover, Refusal, RefusalCode, Verdict, worth_keeping};
+use crate::engine::{Attempt, Command, Failover, Refusal, Verdict, worth_keeping};
 use crate::lease::Lease;
-use crate::model::{AccountId, LimitSample, Reason, Time};
-use crate::telemetry::{AttemptRecord, DecisionRecord, Outcome};
+use crate::model::{AccountId, Alias, LimitSample, ProviderId, Reason, Time};
+use crate::telemetry::{AttemptRecord, DecisionRecord, Outcome, SkipRecord};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ const X_ROTA_WHY: HeaderName = HeaderName::from_static("x-rota-why");
 pub(super) struct Flight {
     pub(super) app: Arc<App>,
     pub(super) id: RequestId,
+    /// Whom its path means, once that is known.
+    pub(super) provider: Option<ProviderId>,
     pub(super) way: Option<Failover>,
     pub(super) upload: Option<Upload>,
     pub(super) lease: Option<Lease>,
@@ -39,7 +42,8 @@ pub(super) struct Flight {
     first_byte: Option<Duration>,
     overhead: Option<Duration>,
     bytes_out: u64,
-    refusal: Option<RefusalCode>,
+    refusal: Option<&'static str>,
+    reasons: BTreeMap<Alias, SkipRecord>,
     outcome: Outcome,
 }
 
@@ -62,6 +66,7 @@ impl Flight {
             method: request.method().clone(),
             uri: request.uri().clone(),
             app,
+            provider: None,
             way: None,
             upload: None,
             lease: None,
@@ -72,6 +77,7 @@ impl Flight {
             overhead: None,
             bytes_out: 0,
             refusal: None,
+            reasons: BTreeMap::new(),
             outcome: Outcome::Abandoned,
         }
     }
@@ -118,14 +124,17 @@ impl Flight {
     }
 
     /// rota answered itself.
-    pub(super) fn turned(&mut self) {
+    pub(super) fn turned(&mut self, code: &'static str) {
         self.outcome = Outcome::Refused;
+        self.refusal = Some(code);
     }
 
     /// Rotation found nobody.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         self.outcome = Outcome::Refused;
-        self.refusal = Some(refusal.code);
+        self.refusal = Some(refusal.code.as_str());
+        let reasons = refusal.reasons.iter();
+        self.reasons = reasons.map(|(alias, why)| (alias.clone(), SkipRecord::from(why))).collect();
     }
 
     fn learn(&self, account: AccountId, sample: LimitSample) {
@@ -144,7 +153,7 @@ impl Flight {
     fn record(&self) -> DecisionRecord {
         let world = self.app.state.snapshot();
         let request = self.way.as_ref().map(Failover::request);
-        let provider = request.map(|request| request.provider.clone());
+        let provider = self.provider.clone();
         let enabled = provider.as_ref().map_or((0, 0), |provider| {
             let all = world.accounts_of(provider);
             all.fold((0, 0), |(on, all), account| (on + usize::from(account.is_on()), all + 1))
@@ -172,6 +181,7 @@ impl Flight {
             outcome: self.outcome,
             status: self.status.map(|status| status.as_u16()),
             refusal: self.refusal,
+            reasons: self.reasons.clone(),
             first_byte_ms: self.first_byte.map(millis),
             duration_ms: millis(elapsed),
             overhead_ms: millis(overhead),

@@ -71,12 +71,16 @@ fn admit(app: &App, gate: &Gate, framing: Framing, head: &Parts) -> Result<Route
 /// Ask, do, report, until a ruling passes or a step refuses.
 async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming) -> Result<Answer, Turned> {
     let app = flight.app.clone();
+    flight.provider = Some(routed.provider.id.clone());
     let (intake, session) = Intake::take(head, body, routed, bounds(&app));
-    let world = app.state.snapshot();
-    let request = intake.routing(session, &app.affinity, world.settings.affinity, flight.came);
     flight.upload = Some(intake.upload.clone());
     let (waited, lease) = (&mut flight.waited, &mut flight.lease);
-    let way = (flight.way).insert(Failover::open(request, &world, flight.came));
+    let watch = Stopwatch::start();
+    let model = intake.model().await?;
+    *waited += watch.elapsed();
+    let now = app.clock.now();
+    let request = intake.routing(model, session, &app, now);
+    let way = flight.way.insert(Failover::open(request, &app.state.snapshot(), now));
     loop {
         let world = app.state.snapshot();
         let watch = Stopwatch::start();

@@ -1,12 +1,14 @@
 //! What a client's request becomes before rotation sees it: its session key, the headers that may go upstream, and a
 //! body that can be sent again. The header map is the client's own, cleaned in place.
+use super::error::Turned;
+use super::model::{self as named, Told};
 use super::route::Routed;
 use super::upload::{Upload, UploadBounds};
-use crate::affinity::Affinity;
+use crate::app::App;
 use crate::engine::{Held, RoutingRequest};
-use crate::model::{self, Provider, SessionKey, Time};
+use crate::model::{Affinity, ModelName, Provider, SessionKey, Time};
 use crate::upstream::{OutboundBody, OutboundRequest};
-use http::header::{CONNECTION, HeaderMap, HeaderName};
+use http::header::{CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use hyper::body::Incoming;
@@ -53,21 +55,38 @@ impl Intake {
         (intake, session)
     }
 
+    /// The model it asks for: in its path, or in the beginning of a body that is not compressed.
+    ///
+    /// # Errors
+    /// The client broke the body.
+    pub(super) async fn model(&self) -> Result<Option<ModelName>, Turned> {
+        let named = named::in_path(self.provider.dialect, self.path_and_query.path());
+        if named.is_some() || self.headers.contains_key(CONTENT_ENCODING) {
+            return Ok(named);
+        }
+        let enough = |begun: &[u8]| named::in_body(begun) != Told::More;
+        let begun = self.upload.begin(named::LOOKED_AT, enough).await?;
+        match named::in_body(&begun) {
+            Told::Model(model) => Ok(Some(model)),
+            Told::More | Told::Nothing => Ok(None),
+        }
+    }
+
     /// What rotation is asked for.
     pub(super) fn routing(
         &self,
+        model: Option<ModelName>,
         session: Option<SessionKey>,
-        affinity: &Affinity,
-        sticky: model::Affinity,
+        app: &App,
         now: Time,
     ) -> RoutingRequest {
-        let session = match sticky {
-            model::Affinity::None => None,
-            model::Affinity::Session => session,
+        let session = match app.state.snapshot().settings.affinity {
+            Affinity::None => None,
+            Affinity::Session => session,
         };
         let provider = self.provider.id.clone();
-        let pinned = (session.as_ref()).and_then(|it| affinity.find(&provider, it, now));
-        RoutingRequest { provider, model: None, session, pinned, owner: None, replay_safe: self.replay_safe }
+        let pinned = (session.as_ref()).and_then(|it| app.affinity.find(&provider, it, now));
+        RoutingRequest { provider, model, session, pinned, owner: None, replay_safe: self.replay_safe }
     }
 
     /// The request for the next attempt; an earlier attempt's body gets no more.

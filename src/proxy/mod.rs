@@ -8,6 +8,7 @@ mod handler;
 mod ids;
 mod intake;
 mod listener;
+mod model;
 mod peer;
 mod refusal;
 mod reply;

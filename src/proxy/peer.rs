@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
 
-    /// L9 of the reliability catalogue, as far as one user can see.
+    /// PRX-3, L9 of the reliability catalogue, as far as one user can see.
     #[test]
     fn the_kernel_names_the_user_of_a_loopback_connection() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
@@ -159,6 +159,7 @@ mod tests {
         }
     }
 
+    /// PRX-3
     #[test]
     fn a_connection_that_does_not_exist_has_no_user() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback listener");
@@ -170,6 +171,7 @@ mod tests {
         }
     }
 
+    /// PRX-3
     #[test]
     fn a_client_that_has_closed_already_is_nobody() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback listener");
@@ -182,6 +184,7 @@ mod tests {
         }
     }
 
+    /// PRX-3
     #[test]
     fn an_answer_that_is_no_answer_names_nobody() {
         for answer in [&[][..], &[0; 20], &[0; 200]] {

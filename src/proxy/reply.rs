@@ -5,7 +5,7 @@ use super::flight::{Ending, Flight};
 use super::intake::nominated;
 use crate::upstream::{Reply, ReplyBody, ReplyError};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::json;
@@ -53,22 +53,16 @@ pub(super) fn turned(why: &Turned, mut flight: Flight) -> Response<ReplyStream> 
     let body = json!({"error": {"code": why.code(), "message": why.to_string()}});
     let mut response = ours(why.status(), &body);
     let headers = response.headers_mut();
-    match why {
-        Turned::Upgrade => {
-            headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
-        }
-        Turned::Connect | Turned::Method => {
-            let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-            headers.insert(http::header::ALLOW, methods);
-        }
-        Turned::UpstreamLost { .. } | Turned::UpstreamUnreachable { .. } => {
-            headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
-        }
-        _ => {}
+    if *why == Turned::Upgrade {
+        headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+    } else if why.status() == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    } else if matches!(why, Turned::UpstreamLost { .. } | Turned::UpstreamUnreachable { .. }) {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
     }
     flight.sign(headers);
     flight.head_sent(why.status());
-    flight.turned();
+    flight.turned(why.code());
     response
 }
 

@@ -6,6 +6,7 @@
 use super::error::Turned;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,7 +93,7 @@ struct Flow {
 enum Stage {
     /// Arriving, and all of it is held.
     Held,
-    /// Arriving, and not all of it is held any more.
+    /// Arriving, and what is held goes once the attempt has sent it.
     Passing,
     /// All is here.
     Ended {
@@ -136,6 +137,28 @@ impl Upload {
             flow.attempt
         });
         UploadBody { flow: self.0.clone(), attempt, at: 0, sent: 0 }
+    }
+
+    /// The beginning of the body, as soon as `enough` says so, `most` bytes are here, or it ends. What is read stays the
+    /// first attempt's to send. Nothing is read of a body that cannot be held.
+    ///
+    /// # Errors
+    /// The client broke the body.
+    pub(super) async fn begin(&self, most: usize, enough: impl Fn(&[u8]) -> bool) -> Result<Bytes, Turned> {
+        let mut begun = Bytes::new();
+        while begun.len() < most && (begun.is_empty() || !enough(&begun)) {
+            let next = poll_fn(|cx| match self.flow() {
+                Some(mut flow) if flow.stage == Stage::Held => flow.pull(cx),
+                Some(_) | None => Poll::Ready(None),
+            });
+            match next.await {
+                Some(Ok(chunk)) if begun.is_empty() => begun = chunk,
+                Some(Ok(chunk)) => begun = [begun, chunk].concat().into(),
+                Some(Err(_)) => return Err(self.fault().unwrap_or(Turned::BodyMalformed)),
+                None => break,
+            }
+        }
+        Ok(begun)
     }
 
     /// True while every byte that came is held, so that another attempt can send them all.
@@ -212,6 +235,7 @@ impl Flow {
         }
     }
 
+    /// A chunk without room is kept all the same until the attempt has sent it, and with it ends the holding.
     fn keep(&mut self, chunk: &Bytes) {
         self.received += chunk.len() as u64;
         if self.stage != Stage::Held {
@@ -221,11 +245,10 @@ impl Flow {
         let room = self.cost + chunk.len() <= self.bounds.held;
         if room && self.bounds.budget.take(cost) {
             self.cost += cost;
-            self.held.push(chunk.clone());
         } else {
             self.stage = Stage::Passing;
-            self.release();
         }
+        self.held.push(chunk.clone());
     }
 
     /// The timer runs only while the client is waited for, and is looked at a few times per idle time: a body that

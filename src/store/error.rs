@@ -116,11 +116,16 @@ impl StoreError {
 
     /// `error`, met while trying to `action` the file at `path`.
     pub(super) fn io(action: &'static str, path: &Path, error: &io::Error) -> Self {
-        let hint = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space",
-            io::ErrorKind::ReadOnlyFilesystem => "; the file system must be writable",
-            io::ErrorKind::PermissionDenied => "; it must belong to the user that runs rota",
-            _ => "",
+        let kind = error.kind();
+        let is_full = kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded;
+        let hint = if is_full {
+            "; free some space"
+        } else if kind == io::ErrorKind::ReadOnlyFilesystem {
+            "; the file system must be writable"
+        } else if kind == io::ErrorKind::PermissionDenied {
+            "; it must belong to the user that runs rota"
+        } else {
+            ""
         };
         Self::Io {
             action,

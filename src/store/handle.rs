@@ -4,13 +4,12 @@ use super::backend::{Backend, Found, Guard, Key};
 use super::digest::Fingerprint;
 use super::document::{self, Secrets};
 use super::error::StoreError;
-use super::open::Finding;
+use super::finding::Finding;
 use super::rescue::{self, BackupReport, Report};
 use super::schema::credential;
 use super::schema::fields::{BadField, Fields, Object};
-use super::schema::runtime::Runtime;
-use super::schema::state::{Carried, State};
-use crate::model::{Account, AccountId, Credential, Snapshot, Time};
+use super::schema::state::Carried;
+use crate::model::{AccountId, Credential, Time};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,7 +18,7 @@ use std::time::Duration;
 
 /// An opened store. Shared by all threads.
 pub struct Store {
-    backend: Arc<dyn Backend>,
+    pub(super) backend: Arc<dyn Backend>,
     known: Mutex<Known>,
     /// Whose turn it is to replace the state record.
     turn: Mutex<()>,
@@ -141,65 +140,23 @@ impl Store {
         &self.findings
     }
 
-    /// What every record is like now; see [`rescue::verify`].
+    /// What every record is like now; see [`verify`](super::verify).
     pub fn verify(&self) -> Result<Report, StoreError> {
         rescue::verify(self.backend.as_ref())
     }
 
-    /// Copies every whole record to the directory `to`; see [`rescue::backup`].
+    /// Copies every whole record to the directory `to`; see [`backup`](super::backup).
     pub fn backup(&self, to: &Path) -> Result<BackupReport, StoreError> {
         rescue::backup(self.backend.as_ref(), to)
     }
 
-    /// The whole store as one document; see [`document::export`].
+    /// The whole store as one document; see [`export`](super::export).
     pub fn export(&self, secrets: Secrets) -> Result<Value, StoreError> {
         document::export(self.backend.as_ref(), secrets)
     }
 
-    /// Brings the records up with `world`: new credentials first, so that no account is durable without its own; then
-    /// the state; then what was learnt of accounts that are not as in `since`; then what is left of removed accounts.
-    /// After an error the records written so far stay, and the next call writes the others.
-    pub(super) fn save(&self, world: &Snapshot, since: Option<&Snapshot>) -> Result<(), StoreError> {
-        let changed = |account: &Arc<Account>| {
-            let before = since.and_then(|since| since.account(account.id));
-            before.is_none_or(|before| !Arc::ptr_eq(before, account))
-        };
-        for account in world.accounts.iter().filter(|account| changed(account)) {
-            self.save_account_credential(account)?;
-        }
-        self.save_state(world)?;
-        for account in world.accounts.iter().filter(|account| changed(account)) {
-            self.save_runtime(account)?;
-        }
-        self.remove_gone(world)
-    }
-
-    fn save_account_credential(&self, account: &Account) -> Result<(), StoreError> {
-        let Some(credential) = account.credential.credential() else {
-            return Ok(());
-        };
-        let there = self.known().credentials.get(&account.id).copied();
-        if there.is_some_and(|there| there >= credential.version) {
-            return Ok(());
-        }
-        match self.save_credential(account.id, credential) {
-            // A renewal of another process is newer than the snapshot: it stays.
-            Err(StoreError::Conflict { .. }) => Ok(()),
-            done => done,
-        }
-    }
-
-    fn save_state(&self, world: &Snapshot) -> Result<(), StoreError> {
-        let ids = world.accounts.iter().map(|account| account.id);
-        self.known().live.extend(ids);
-        self.rewrite_state(|carried| {
-            let state = State::of(world, carried.clone());
-            Ok((state.text(), state.carried))
-        })
-    }
-
     /// Replaces the state record by what `next` makes of what it carries.
-    fn rewrite_state(
+    pub(super) fn rewrite_state(
         &self,
         next: impl FnOnce(&Carried) -> Result<(Vec<u8>, Carried), StoreError>,
     ) -> Result<(), StoreError> {
@@ -235,46 +192,12 @@ impl Store {
         put.map(|_| ())
     }
 
-    fn save_runtime(&self, account: &Account) -> Result<(), StoreError> {
-        let key = Key::Runtime(account.id);
-        let runtime = Runtime::of(account);
-        let fingerprint = Fingerprint::of(&runtime.give(&Map::new()).text());
-        if self.known().runtime.get(&account.id) == Some(&fingerprint) {
-            return Ok(());
-        }
-        let (version, extra) = match self.backend.read(key)? {
-            Found::Good(record) | Found::Restored { record, .. } => {
-                let rest = Fields::parse(&record.body).and_then(|mut fields| {
-                    Runtime::take(&mut fields)?;
-                    Ok(fields.rest())
-                });
-                (record.version, rest.unwrap_or_default())
-            }
-            Found::Absent | Found::Damaged { .. } => (0, Map::new()),
-        };
-        self.put(key, version, &runtime.give(&extra).text())?;
-        self.known().runtime.insert(account.id, fingerprint);
-        Ok(())
-    }
-
-    fn remove_gone(&self, world: &Snapshot) -> Result<(), StoreError> {
-        let live = self.known().live.clone();
-        for id in live.into_iter().filter(|id| world.account(*id).is_none()) {
-            self.remove_credential(id)?;
-            self.remove(Key::Runtime(id))?;
-            let mut known = self.known();
-            known.runtime.remove(&id);
-            known.live.remove(&id);
-        }
-        Ok(())
-    }
-
-    fn remove(&self, key: Key) -> Result<(), StoreError> {
+    pub(super) fn remove(&self, key: Key) -> Result<(), StoreError> {
         let version = self.backend.read(key)?.record().map_or(0, |record| record.version);
         self.backend.remove(key, version)
     }
 
-    fn put(&self, key: Key, version: u64, body: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn put(&self, key: Key, version: u64, body: &[u8]) -> Result<(), StoreError> {
         self.backend.put(key, version, body).map(|_| ())
     }
 
@@ -302,7 +225,7 @@ impl Store {
         Ok(StoredCredential { version: record.version, credential, extra })
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

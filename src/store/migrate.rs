@@ -54,7 +54,8 @@ fn settle(document: Map<String, Value>) -> Result<Value, BadField> {
         let account = match account {
             Value::Object(account) => settle_account(&name, &alias, account).into(),
             // Not ours to judge: it is taken in, quarantined and shown.
-            other => other,
+            other
+            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => other,
         };
         renamed.insert(name, alias.as_str().into());
         accounts.insert(alias, account);
@@ -336,6 +337,7 @@ mod tests {
         assert_eq!(dir.files()["accounts.json"], V1.as_bytes());
     }
 
+    /// STO-1, STO-5
     #[test]
     fn a_document_that_is_damaged_or_newer_keeps_the_store_from_starting_untouched() {
         for text in ["", "{", "[]", r#"{"accounts":{},"version":3}"#] {
@@ -348,6 +350,7 @@ mod tests {
         }
     }
 
+    /// STO-5
     #[test]
     fn an_account_that_means_nothing_is_taken_in_and_shown_without_its_tokens() {
         let dir = Dir::new();

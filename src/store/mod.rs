@@ -6,13 +6,16 @@ mod digest;
 mod document;
 mod error;
 mod file;
+mod finding;
 #[cfg(test)]
 mod fixture;
 mod fs;
 mod handle;
 mod migrate;
 mod open;
+mod plan;
 mod rescue;
+mod save;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -22,9 +25,10 @@ pub use backend::{Backend, Found, Guard, Key, Legacy, Record};
 pub use document::{ImportReport, Secrets, export, import};
 pub use error::StoreError;
 pub use file::FileBackend;
+pub use finding::Finding;
 pub use fs::{Kind, LockFile, Meta, NewFile, OsFs, Patience, StoreFs};
 pub use handle::{Store, StoreHealth};
-pub use open::{Finding, Opened};
+pub use open::Opened;
 pub use rescue::{BackupReport, Report, ReportLine, RestoreReport, backup, restore, verify};
 
 /// The schema of the records that this rota writes (STO-1). 1 was a single document.

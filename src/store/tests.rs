@@ -105,10 +105,7 @@ fn an_account_that_cannot_be_used_is_kept_as_it_is_and_shown() {
         let opened = dir.open();
         assert_eq!(opened.accounts, [account(1)], "{field}");
         assert!(opened.next_account > AccountId(2));
-        let found = opened.findings.iter().any(|finding| match finding {
-            Finding::Quarantined { problem: shown, .. } => shown.starts_with(problem),
-            _ => false,
-        });
+        let found = opened.findings.iter().any(|finding| matches!(finding, Finding::Quarantined { problem: shown, .. } if shown.starts_with(problem)));
         assert!(found, "{field}: {:?}", opened.findings);
         let mut next = reopened(&both, &opened);
         Arc::make_mut(&mut next.accounts[0]).notes = "rewritten".to_owned();
@@ -153,6 +150,7 @@ fn an_account_without_a_readable_credential_is_shown_without_one() {
     }
 }
 
+/// STO-5
 #[test]
 fn a_credential_without_an_account_is_reported_and_its_number_not_given_again() {
     let dir = Dir::new();

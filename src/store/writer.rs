@@ -172,7 +172,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::sync::oneshot;
 
-    /// STO-7
+    /// STO-7 I12
     #[tokio::test]
     async fn a_change_that_is_waited_for_is_durable_when_it_is_acknowledged() {
         let run = Run::start();
@@ -266,6 +266,7 @@ mod tests {
         run.stop().await.unwrap();
     }
 
+    /// STO-7
     #[tokio::test]
     async fn the_last_changes_are_written_before_the_end() {
         let run = Run::start();

@@ -51,6 +51,7 @@ pub(super) const LIMIT_REMAINING: &str = "rota_limit_remaining_ratio";
 pub(super) const LIMIT_RESET: &str = "rota_limit_reset_timestamp_seconds";
 pub(super) const LIMIT_SEEN: &str = "rota_limit_observed_timestamp_seconds";
 pub(super) const LOG_DROPPED: &str = "rota_log_dropped_lines";
+pub(super) const PANICS: &str = "rota_panics";
 pub(super) const PINS: &str = "rota_pins";
 pub(super) const PROCESS_CPU: &str = "process_cpu_seconds";
 pub(super) const PROCESS_FDS: &str = "process_open_fds";
@@ -65,7 +66,7 @@ pub const CATALOGUE: &[Metric] = &[
     counter(ATTEMPTS, "Attempts at accounts, by what came of them; reason \"none\" is success."),
     counter(DECISIONS, "Accounts taken for an attempt, by why."),
     counter(FAILOVERS, "Requests that moved on to another account, by what the earlier one was refused for."),
-    counter(REFUSALS, "Requests that no account could serve, by the code of the answer."),
+    counter(REFUSALS, "Requests that rota itself answered, by the code of the answer."),
     counter(RENEWALS, "Token renewals, by how they went."),
     counter(
         REQUESTS,
@@ -88,6 +89,7 @@ pub const CATALOGUE: &[Metric] = &[
     gauge(LIMIT_RESET, "When the window fills up; absent while unknown."),
     gauge(LIMIT_SEEN, "When the limits were last observed; absent if never."),
     gauge(LOG_DROPPED, "Log lines dropped because their reader was too slow, since the start."),
+    gauge(PANICS, "Panics since the start; each has ended one request or one task, not rota."),
     gauge(PINS, "Sessions that have an account."),
     gauge(PROCESS_CPU, "User and system time of the process, since the start."),
     gauge(PROCESS_FDS, "Open file descriptors."),

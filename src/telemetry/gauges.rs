@@ -1,7 +1,8 @@
+use super::LogSink;
 use super::catalogue as names;
 use crate::engine::{Confidence, Eligibility, confidence, eligibility};
 use crate::model::{Account, AccountId, Breaker, BreakerState, ProviderId, Snapshot, Time};
-use metrics::gauge;
+use metrics::{counter, gauge};
 use std::collections::BTreeMap;
 
 /// What the page needs that is not in the snapshot.
@@ -11,8 +12,21 @@ pub struct Scrape {
     pub in_flight: BTreeMap<AccountId, u32>,
     /// Sessions that have an account, by provider.
     pub pins: BTreeMap<ProviderId, usize>,
+    /// Renewals since the start, by account.
+    pub renewals: BTreeMap<AccountId, Renewals>,
     /// The store's own figures.
     pub store: StoreFigures,
+}
+
+/// How an account's renewals went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Renewals {
+    /// A new token came.
+    pub renewed: u64,
+    /// They may work later.
+    pub transient: u64,
+    /// The authority refused for good.
+    pub permanent: u64,
 }
 
 /// How saving goes.
@@ -29,9 +43,8 @@ pub struct StoreFigures {
 }
 
 /// Sets every gauge in the recorder in force.
-pub(super) fn set(world: &Snapshot, scrape: &Scrape, log_dropped: u64, now: Time) {
+pub(super) fn set(world: &Snapshot, scrape: &Scrape, now: Time) {
     gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    gauge!(names::LOG_DROPPED).set(log_dropped as f64);
     gauge!(names::STORE_SAVES).set(scrape.store.saves as f64);
     gauge!(names::STORE_FAILURES).set(scrape.store.failures as f64);
     gauge!(names::STORE_RESTORES).set(scrape.store.restores as f64);
@@ -39,6 +52,9 @@ pub(super) fn set(world: &Snapshot, scrape: &Scrape, log_dropped: u64, now: Time
     gauge!(names::STORE_UNSAVED).set(unsaved);
     for account in &world.accounts {
         of_account(account, world, now);
+        if let Some(renewals) = scrape.renewals.get(&account.id) {
+            of_renewals(account, renewals);
+        }
     }
     for provider in world.providers.iter() {
         let id = provider.id.to_string();
@@ -56,6 +72,22 @@ pub(super) fn set(world: &Snapshot, scrape: &Scrape, log_dropped: u64, now: Time
         && let Some(account) = world.account(force.account)
     {
         gauge!(names::FORCE_UNTIL, "account" => account.alias.to_string()).set(secs(force.until));
+    }
+}
+
+/// What the log has lost, and what went wrong so badly that it is told by the log alone.
+pub(super) fn of_log(log: &LogSink) {
+    gauge!(names::LOG_DROPPED).set(log.dropped() as f64);
+    gauge!(names::PANICS).set(log.panics() as f64);
+}
+
+/// Counters that grow elsewhere.
+fn of_renewals(account: &Account, renewals: &Renewals) {
+    let outcomes =
+        [("permanent", renewals.permanent), ("renewed", renewals.renewed), ("transient", renewals.transient)];
+    for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
+        counter!(names::RENEWALS, "account" => account.alias.to_string(), "outcome" => outcome)
+            .absolute(count);
     }
 }
 

@@ -24,6 +24,7 @@ pub struct LogSink {
     format: LogFormat,
     lines: SyncSender<Line>,
     dropped: Arc<AtomicU64>,
+    panics: Arc<AtomicU64>,
 }
 
 enum Line {
@@ -36,7 +37,7 @@ impl LogSink {
     pub fn start(format: LogFormat, out: impl Write + Send + 'static) -> io::Result<Self> {
         let (lines, queue) = sync_channel(QUEUE);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&queue, out))?;
-        Ok(Self { format, lines, dropped: Arc::default() })
+        Ok(Self { format, lines, dropped: Arc::default(), panics: Arc::default() })
     }
 
     /// How lines are written.
@@ -47,6 +48,11 @@ impl LogSink {
     /// Lines dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Panics since [`log_panics`].
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     /// Returns once every line sent before has been written: the last act before the process ends.
@@ -178,4 +184,57 @@ pub fn subscribe(sink: &LogSink, filter: &str) {
         LogFormat::Json => registry.with(events.json().flatten_event(true)).try_init(),
         LogFormat::Text => registry.with(events.compact()).try_init(),
     };
+}
+
+/// Counts panics, and tells where each one was as a log event. What it says stays untold: a panic's message may quote
+/// whatever text was at hand, also a secret.
+pub fn log_panics(sink: &LogSink) {
+    let panics = sink.panics.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        panics.fetch_add(1, Ordering::Relaxed);
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        tracing::error!(place, thread = thread.name(), "a panic: one task has failed, rota goes on");
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Mutex, PoisonError};
+    use tracing_subscriber::prelude::*;
+
+    /// OBS-3, PL4 of the reliability catalogue.
+    #[test]
+    fn a_panic_is_counted_and_its_place_told_but_not_its_words() {
+        let written = Written::default();
+        let sink = LogSink::start(LogFormat::Text, written.clone()).expect("a thread");
+        let before = std::panic::take_hook();
+        log_panics(&sink);
+        let told = tracing_subscriber::registry()
+            .with(tracing_subscriber::fmt::layer().with_writer(sink.clone()).with_ansi(false));
+        let panicking = std::thread::spawn(move || {
+            tracing::subscriber::with_default(told, || panic!("sk-canary-{}", 7));
+        });
+        assert!(panicking.join().is_err());
+        std::panic::set_hook(before);
+        sink.flush();
+        let text = String::from_utf8(written.0.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let text = text.expect("text");
+        assert!(sink.panics() >= 1);
+        assert!(text.contains(file!()) && !text.contains("canary"), "{text}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 }

@@ -10,12 +10,12 @@ mod ring;
 mod series;
 
 pub use catalogue::{CATALOGUE, Metric, MetricKind};
-pub use gauges::{Scrape, StoreFigures};
-pub use log::{LogFormat, LogSink, subscribe};
-pub use record::{AttemptRecord, DecisionRecord, Outcome};
+pub use gauges::{Renewals, Scrape, StoreFigures};
+pub use log::{LogFormat, LogSink, log_panics, subscribe};
+pub use record::{AttemptRecord, DecisionRecord, Outcome, SkipRecord};
 pub use ring::Ring;
 
-use crate::model::{Alias, Snapshot, Time};
+use crate::model::{Snapshot, Time};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -28,17 +28,6 @@ pub struct Telemetry {
     ring: Ring,
     series: Series,
     page: PrometheusHandle,
-}
-
-/// How a renewal went, for `rota_renewals_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RenewalOutcome {
-    /// The authority refused for good.
-    Permanent,
-    /// A new token is in force.
-    Renewed,
-    /// It may work later.
-    Transient,
 }
 
 impl Telemetry {
@@ -57,11 +46,6 @@ impl Telemetry {
         self.ring.push(record);
     }
 
-    /// Counts a renewal.
-    pub fn renewal(&self, account: &Alias, outcome: RenewalOutcome) {
-        self.series.renewal(account, outcome);
-    }
-
     /// The latest decisions.
     pub fn decisions(&self) -> &Ring {
         &self.ring
@@ -73,8 +57,10 @@ impl Telemetry {
         let moment = recorder()?;
         let gauges = moment.handle();
         metrics::with_local_recorder(&moment, || {
+            catalogue::describe(MetricKind::Counter);
             catalogue::describe(MetricKind::Gauge);
-            gauges::set(world, scrape, self.log.dropped(), now);
+            gauges::set(world, scrape, now);
+            gauges::of_log(&self.log);
             process::set();
         });
         Ok(self.page.render() + &gauges.render())
@@ -92,7 +78,7 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AccountId, FaultClass, ProviderId, Reason, Settings, Strategy};
+    use crate::model::{AccountId, Alias, FaultClass, ProviderId, Reason, Settings, Strategy};
     use std::collections::BTreeSet;
     use std::io::Write;
     use std::sync::Mutex;
@@ -116,7 +102,7 @@ mod tests {
         }
     }
 
-    /// OBS-1
+    /// OBS-1 FLO-7
     #[test]
     fn a_failover_counts_both_attempts_and_the_move() {
         let (telemetry, _) = telemetry(LogFormat::Json);
@@ -159,6 +145,7 @@ mod tests {
         assert!(!text.contains('\u{1b}'));
     }
 
+    /// OBS-1
     #[test]
     fn the_ring_keeps_the_newest() {
         let ring = Ring::new(2);
@@ -258,6 +245,7 @@ mod tests {
             outcome: Outcome::Served,
             status: Some(200),
             refusal: None,
+            reasons: std::collections::BTreeMap::new(),
             first_byte_ms: Some(30.0),
             duration_ms: 40.0,
             overhead_ms: 0.2,

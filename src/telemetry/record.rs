@@ -1,6 +1,7 @@
-use crate::engine::{Attempt, RefusalCode, Verdict, Why};
+use crate::engine::{Attempt, Verdict, Why, WhyNot};
 use crate::model::{Alias, FaultClass, ModelName, ProviderId, Reason, Strategy, Time};
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 
 /// One request's whole story (OBS-1): the JSON log line, the `/api/decisions` entry and the words of `rota why`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,9 +43,10 @@ pub struct DecisionRecord {
     pub outcome: Outcome,
     /// The status the client saw, if it saw one.
     pub status: Option<u16>,
-    /// The code of the refusal, if it was one.
-    #[serde(serialize_with = "code")]
-    pub refusal: Option<RefusalCode>,
+    /// The code of rota's own answer, if it was one: rotation's, or the gate's, the router's and the like.
+    pub refusal: Option<&'static str>,
+    /// Where rotation found nobody: every account of the provider, and why not it.
+    pub reasons: BTreeMap<Alias, SkipRecord>,
     /// From the request's arrival to the reply's head, in milliseconds.
     pub first_byte_ms: Option<f64>,
     /// From the request's arrival to the end of the reply, in milliseconds.
@@ -55,6 +57,24 @@ pub struct DecisionRecord {
     pub bytes_in: u64,
     /// Body bytes to the client.
     pub bytes_out: u64,
+}
+
+/// Why an account could not be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkipRecord {
+    /// In the words of FLO-7.
+    #[serde(serialize_with = "some_reason")]
+    pub reason: Reason,
+    /// When that ends, if it ends by itself.
+    #[serde(serialize_with = "some_rfc3339")]
+    pub until: Option<Time>,
+}
+
+impl From<&WhyNot> for SkipRecord {
+    fn from(why: &WhyNot) -> Self {
+        Self { reason: why.reason, until: why.until }
+    }
 }
 
 /// One attempt of a [`DecisionRecord`].
@@ -177,9 +197,13 @@ fn reason<S: Serializer>(reason: &Option<Reason>, to: S) -> Result<S::Ok, S::Err
     }
 }
 
-fn code<S: Serializer>(code: &Option<RefusalCode>, to: S) -> Result<S::Ok, S::Error> {
-    match code {
-        Some(code) => to.serialize_str(code.as_str()),
+fn some_reason<S: Serializer>(reason: &Reason, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(reason.as_str())
+}
+
+fn some_rfc3339<S: Serializer>(at: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => rfc3339(at, to),
         None => to.serialize_none(),
     }
 }

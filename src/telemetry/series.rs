@@ -1,6 +1,5 @@
+use super::DecisionRecord;
 use super::catalogue::{self as names, MetricKind};
-use super::{DecisionRecord, RenewalOutcome};
-use crate::model::Alias;
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 /// Counters and histograms, in a recorder of this process's own rather than the global one, so that two instances in
@@ -21,18 +20,6 @@ impl Series {
     pub(super) fn count(&self, record: &DecisionRecord) {
         metrics::with_local_recorder(&self.recorder, || count(record));
     }
-
-    pub(super) fn renewal(&self, account: &Alias, outcome: RenewalOutcome) {
-        let outcome = match outcome {
-            RenewalOutcome::Permanent => "permanent",
-            RenewalOutcome::Renewed => "renewed",
-            RenewalOutcome::Transient => "transient",
-        };
-        metrics::with_local_recorder(&self.recorder, || {
-            metrics::counter!(names::RENEWALS, "account" => account.to_string(), "outcome" => outcome)
-                .increment(1);
-        });
-    }
 }
 
 fn count(record: &DecisionRecord) {
@@ -42,7 +29,7 @@ fn count(record: &DecisionRecord) {
     };
     labelled(names::REQUESTS, "outcome", record.outcome.as_str());
     if let Some(code) = record.refusal {
-        labelled(names::REFUSALS, "code", code.as_str());
+        labelled(names::REFUSALS, "code", code);
     }
     for pair in record.attempts.windows(2) {
         if let [before, after] = pair

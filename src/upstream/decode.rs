@@ -50,7 +50,7 @@ mod tests {
         }
     }
 
-    /// U11
+    /// PRX-4, U11
     #[tokio::test]
     async fn a_bomb_shows_its_beginning_only() {
         let zeros = vec![b'0'; 8 << 20];

@@ -114,6 +114,7 @@ mod tests {
         assert_eq!(shown(&none, "https://api.example.com/"), None);
     }
 
+    /// PRX-8, OBS-3
     #[test]
     fn a_proxy_we_cannot_use_is_refused_by_name_and_never_shown() {
         for bad in ["https://u:secret@p", "ftp://p", "://", "socks4://p", "a b"] {

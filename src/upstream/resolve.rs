@@ -101,7 +101,7 @@ fn is_local(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    /// U14: what a public name may point at.
+    /// PRX-2, U14: what a public name may point at.
     #[test]
     fn a_public_name_never_leads_to_this_machine_or_a_metadata_service() {
         let table: [(&str, &[&str], &[&str]); 11] = [

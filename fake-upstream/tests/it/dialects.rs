@@ -114,6 +114,10 @@ async fn the_codex_backend_takes_what_the_real_one_takes() {
         let got = send(&fake, ask(body)).await;
         assert_eq!((got.status.as_u16(), got.json()["detail"].clone()), (400, json!(words)));
     }
+    let mut as_a_message = turn();
+    as_a_message["instructions"] = json!("");
+    as_a_message["input"] = json!([{"type": "message", "role": "developer", "content": "Be short."}]);
+    assert_eq!(send(&fake, ask(as_a_message)).await.status, 200);
     let key = send(&fake, bearer("/backend-api/codex/responses", "sk-a", &turn())).await;
     assert_eq!((key.status.as_u16(), key.json()), (401, json!({"detail": "Unauthorized"})));
 }

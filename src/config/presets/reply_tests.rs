@@ -219,7 +219,7 @@ proptest! {
         }
     }
 
-    /// A request's own fault stays its own, whatever the rest of the reply says.
+    /// FLO-3: a request's own fault stays its own, whatever the rest of the reply says.
     #[test]
     fn quota_words_around_a_request_code_blame_nobody(
         code in prop_oneof![Just("context_length_exceeded"), Just("unsupported_value"), Just("invalid_image_url"), Just("tool_name_conflict")],

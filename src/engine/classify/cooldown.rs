@@ -88,6 +88,7 @@ fn time(stamp: Timestamp) -> Time {
 mod tests {
     use super::*;
 
+    /// FLO-4
     #[test]
     fn a_day_ends_at_midnight_where_the_provider_lives_also_when_its_clocks_change() {
         let pacific = TimeZone::posix("PST8PDT,M3.2.0,M11.1.0").expect("a zone");
@@ -101,6 +102,7 @@ mod tests {
         }
     }
 
+    /// FLO-4
     #[test]
     fn a_month_ends_on_the_first_of_the_next() {
         let cases = [

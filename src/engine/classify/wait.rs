@@ -191,6 +191,7 @@ mod tests {
         }
     }
 
+    /// FLO-4
     #[test]
     fn a_wait_in_words_is_found_wherever_it_stands() {
         let cases = [

@@ -5,7 +5,7 @@ use crate::engine::breaker::DEATHS;
 use crate::engine::classify::{Fault, Outcome, Verdict, classify};
 use crate::engine::eligibility::renewable;
 use crate::engine::select::{Decision, Live, Selection, Turn, select};
-use crate::model::{AccountId, FaultClass, NO_BREAKER, ProviderId, Snapshot, Time};
+use crate::model::{AccountId, FaultClass, NO_BREAKER, Provider, ProviderId, Snapshot, Time};
 
 /// An attempt that came back.
 struct Landed<'a> {
@@ -25,9 +25,7 @@ impl Failover {
         now: Time,
     ) -> Ruling {
         let verdict = match world.provider(&self.request.provider) {
-            Some(provider) => {
-                as_meant(classify(provider, outcome, now), decision, world, provider.token.is_some())
-            }
+            Some(provider) => as_meant(classify(provider, outcome, now), decision, world, provider),
             None => Verdict::Pass,
         };
         self.note(decision, outcome, verdict.clone(), world, now);
@@ -174,14 +172,14 @@ fn pass(command: Option<Command>) -> Ruling {
 
 /// A refused token that nobody can renew, because there is no way to or it was found dead meanwhile, is a dead
 /// credential, whatever the rule hopes.
-fn as_meant(verdict: Verdict, decision: Decision, world: &Snapshot, renews: bool) -> Verdict {
+fn as_meant(verdict: Verdict, decision: Decision, world: &Snapshot, provider: &Provider) -> Verdict {
     let Verdict::Fault(fault) = verdict else {
         return verdict;
     };
     let dead = fault.class == FaultClass::AuthExpired
         && world.account(decision.account).is_some_and(|account| {
             let usable = account.credential.usable();
-            !(renews && usable.is_some_and(|credential| renewable(credential)))
+            !(provider.token.is_some() && usable.is_some_and(|credential| renewable(credential)))
         });
     Verdict::Fault(Fault { class: if dead { FaultClass::AuthDead } else { fault.class }, ..fault })
 }

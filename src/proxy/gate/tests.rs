@@ -71,6 +71,7 @@ fn a_request_names_its_host_once() {
     assert_eq!(verdict("GET", "/p/x", &twice), Err(Turned::HostCount));
 }
 
+/// PRX-3
 #[test]
 fn the_ports_own_number_may_be_left_out_only_on_port_80() {
     let head = head("GET", "/", &[("host", "localhost")]);
@@ -102,7 +103,7 @@ const SITES: [(&str, bool); 6] = [
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "OPTIONS"];
 const CONTENT_TYPES: [&str; 2] = ["text/plain", "application/json"];
 
-/// L2 of the reliability catalogue: 720 combinations, of which only our own pages and programs pass.
+/// PRX-3, L2 of the reliability catalogue: 720 combinations, of which only our own pages and programs pass.
 #[test]
 fn no_page_of_another_site_passes_whatever_it_sends() {
     for (origin, own) in ORIGINS {
@@ -135,6 +136,7 @@ fn two_origins_or_two_sites_are_none_of_ours() {
     assert_eq!(verdict("GET", "/", &[host, site, site]), Err(Turned::CrossSite));
 }
 
+/// PRX-3
 #[test]
 fn a_preflight_is_refused_even_from_our_own_page() {
     let headers = [
@@ -145,6 +147,7 @@ fn a_preflight_is_refused_even_from_our_own_page() {
     assert_eq!(verdict("OPTIONS", "/p/x", &headers), Err(Turned::Preflight));
 }
 
+/// PRX-3
 #[test]
 fn a_page_learns_nothing_but_that_it_is_refused() {
     let headers = [
@@ -187,61 +190,62 @@ fn a_tunnel_is_refused_with_a_hint_and_a_url_target_passes_with_its_own_host() {
     assert_eq!(verdict("OPTIONS", "*", &[OWN]), Err(Turned::Target));
 }
 
+const TWO_READINGS: &[&str] = &[
+    "/..",
+    "/../",
+    "/../x",
+    "/p/..",
+    "/p/../q",
+    "/p/../../etc/passwd",
+    "/p/..;/q",
+    "/p/..%2fq",
+    "/p/%2e%2e/q",
+    "/p/%2E%2E/q",
+    "/p/.%2e/q",
+    "/p/%2e./q",
+    "/p/%2e",
+    "/p/x%2ejs",
+    "/p/%2fq",
+    "/p%2Fq",
+    "/%2fp",
+    "/p/%2F%2F",
+    "//",
+    "//evil.com/x",
+    "//p/x",
+    "/p//x",
+    "/p/x//",
+    "///",
+    "/p/\\x",
+    "/\\evil",
+    "/p\\..\\q",
+    "/p/%5cx",
+    "/p/%5C..",
+    "/p/%00",
+    "/%00/p",
+    "/p/x%00.json",
+    "/./p",
+    "/p/./x",
+    "/p/.",
+    "/.",
+    "/p/x/./y",
+    "/p/x/..",
+    "/..p",
+    "/p..",
+    "/p/a..b",
+    "/p/%2e%2e%2f%2e%2e%2fadmin",
+    "/p/..%5c..",
+    "/p/%2e%2e\\x",
+    "/api/../p",
+    "/p/../api/accounts",
+    "/openai/../anthropic/x",
+    "/openai//v1/x",
+    "/openai/%2e%2e/anthropic",
+];
+
 /// ROU-4, H7 of the reliability catalogue: what two programs could read as two paths is refused.
 #[test]
 fn a_path_with_two_readings_is_refused() {
-    let bad = [
-        "/..",
-        "/../",
-        "/../x",
-        "/p/..",
-        "/p/../q",
-        "/p/../../etc/passwd",
-        "/p/..;/q",
-        "/p/..%2fq",
-        "/p/%2e%2e/q",
-        "/p/%2E%2E/q",
-        "/p/.%2e/q",
-        "/p/%2e./q",
-        "/p/%2e",
-        "/p/x%2ejs",
-        "/p/%2fq",
-        "/p%2Fq",
-        "/%2fp",
-        "/p/%2F%2F",
-        "//",
-        "//evil.com/x",
-        "//p/x",
-        "/p//x",
-        "/p/x//",
-        "///",
-        "/p/\\x",
-        "/\\evil",
-        "/p\\..\\q",
-        "/p/%5cx",
-        "/p/%5C..",
-        "/p/%00",
-        "/%00/p",
-        "/p/x%00.json",
-        "/./p",
-        "/p/./x",
-        "/p/.",
-        "/.",
-        "/p/x/./y",
-        "/p/x/..",
-        "/..p",
-        "/p..",
-        "/p/a..b",
-        "/p/%2e%2e%2f%2e%2e%2fadmin",
-        "/p/..%5c..",
-        "/p/%2e%2e\\x",
-        "/api/../p",
-        "/p/../api/accounts",
-        "/openai/../anthropic/x",
-        "/openai//v1/x",
-        "/openai/%2e%2e/anthropic",
-    ];
-    for path in bad {
+    for path in TWO_READINGS {
         assert_eq!(verdict("GET", path, &[OWN]), Err(Turned::Path), "{path}");
     }
     let good = [
@@ -263,7 +267,7 @@ fn a_path_with_two_readings_is_refused() {
     for path in good {
         assert_eq!(verdict("GET", path, &[OWN]), Ok(Target::Path), "{path}");
     }
-    assert!(bad.len() + good.len() >= 60);
+    assert!(TWO_READINGS.len() + good.len() >= 60);
 }
 
 #[test]
@@ -280,6 +284,7 @@ fn bytes_beyond_ascii_are_refused_in_targets_and_values() {
     assert_eq!(seen, Err(Turned::HeaderValue(name)));
 }
 
+/// PRX-4
 #[test]
 fn a_target_of_eight_kib_passes_and_one_more_byte_does_not() {
     let fits = format!("/{}", "x".repeat(LONGEST_TARGET - 1));
@@ -290,7 +295,7 @@ fn a_target_of_eight_kib_passes_and_one_more_byte_does_not() {
     assert_eq!(verdict("GET", &query, &[OWN]), Err(Turned::TargetTooLong));
 }
 
-/// H4 of the reliability catalogue, for what hyper lets pass.
+/// PRX-2, H4 of the reliability catalogue, for what hyper lets pass.
 #[test]
 fn a_body_is_framed_in_one_way_or_refused() {
     for coding in ["chunked", "CHUNKED", "Chunked"] {
@@ -313,7 +318,7 @@ fn an_expectation_nobody_defined_is_refused() {
     assert_eq!(verdict("POST", "/p", &other), Err(Turned::Expectation));
 }
 
-/// L5 of the reliability catalogue: the gate comes before the upgrade.
+/// PRX-3, L5 of the reliability catalogue: the gate comes before the upgrade.
 #[test]
 fn a_websocket_is_not_offered_and_other_upgrades_are_ignored() {
     let websocket = [OWN, ("upgrade", "WebSocket"), ("connection", "upgrade")];

@@ -83,6 +83,7 @@ fn each_message_says_what_to_do() {
     }
 }
 
+/// FLO-8
 #[test]
 fn a_crowd_of_accounts_is_counted_in_the_message_and_listed_in_the_body() {
     let reasons = (0..9).map(|n| (format!("a{n}"), WhyNot { reason: Reason::Cooling, until: None }));

@@ -93,6 +93,7 @@ fn a_url_means_the_provider_it_belongs_to_and_nobody_else() {
     }
 }
 
+/// FLO-2
 #[test]
 fn inference_may_be_sent_again_and_nothing_else() {
     let world = world(&[]);
@@ -102,6 +103,7 @@ fn inference_may_be_sent_again_and_nothing_else() {
     assert_eq!(safe("/codex/files"), Ok(false));
 }
 
+/// PRX-2
 #[test]
 fn only_the_parameters_that_carry_a_credential_leave_the_query() {
     let strip = ["key".to_owned()];

@@ -131,6 +131,7 @@ mod tests {
         assert!(open(KEY, &bom).is_err());
     }
 
+    /// STO-5
     #[test]
     fn a_record_under_another_key_is_a_damaged_one() {
         let (text, _) = seal(KEY, 2, 41, BODY);

@@ -4,18 +4,19 @@
 //! directory whose fsync failed after the rename leaves the record in doubt until a further generation is confirmed.
 mod commit;
 mod envelope;
+mod lock;
 mod place;
 mod scan;
 
 use super::backend::{Backend, Found, Guard, Key, Legacy};
 use super::error::StoreError;
-use super::fs::{Kind, LockFile, NewFile, OsFs, Patience, StoreFs};
+use super::fs::{Kind, NewFile, OsFs, Patience, StoreFs};
 use crate::model::AccountId;
 use commit::Replacement;
+use lock::Held;
 use place::{CREDENTIALS, LOCKS, Place, RUNTIME};
 use scan::{Bytes, Look, Scan};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -112,45 +113,6 @@ impl FileBackend {
             // A damaged generation came after the copy: its number is not given twice.
             Scan::NoMain { .. } => expected.max(there) + 2,
         })
-    }
-
-    /// Takes the lock at `path`; none where it is taken and `patience` is short.
-    fn take(&self, path: &Path, patience: Patience) -> Result<Option<Box<dyn LockFile>>, StoreError> {
-        loop {
-            let lock = match self.fs.lock(path, patience) {
-                Ok(lock) => lock,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(StoreError::io("lock", path, &error)),
-            };
-            // Whoever removed the file while we waited left us a lock that nobody else will ever meet.
-            match self.fs.meta(path) {
-                Ok(meta) if meta.ino == lock.ino() => return Ok(Some(lock)),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::io("look at", path, &error)),
-            }
-        }
-    }
-
-    fn locked(&self, path: &Path) -> StoreError {
-        let text = self.fs.read(path, NOTE).map(|(bytes, _)| bytes).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let (pid, addresses) = text.split_once('\n').unwrap_or((&text, ""));
-        let printable = |c: &char| c.is_ascii_graphic() || *c == '\n';
-        StoreError::Locked {
-            pid: pid.trim().parse().ok(),
-            dir: self.dir.clone(),
-            detail: addresses.trim().chars().filter(printable).collect(),
-        }
-    }
-
-    fn clear_away(&self) -> Result<(), StoreError> {
-        for dir in [self.dir.clone(), self.dir.join(CREDENTIALS), self.dir.join(RUNTIME)] {
-            for name in self.list(&dir)?.iter().filter(|name| place::is_temporary(name)) {
-                self.remove_file(&dir.join(name))?;
-            }
-        }
-        Ok(())
     }
 
     fn commits(&self) -> MutexGuard<'_, Commits> {
@@ -262,20 +224,6 @@ impl Commits {
     fn temporary(&mut self, place: &Place) -> PathBuf {
         self.tags += 1;
         place.temporary(&format!("{}-{}", std::process::id(), self.tags))
-    }
-}
-
-/// A lock of ours; the file's text says who holds it.
-struct Held {
-    lock: Box<dyn LockFile>,
-    path: PathBuf,
-}
-
-impl Guard for Held {
-    fn announce(&self, addresses: &str) -> Result<(), StoreError> {
-        self.lock
-            .note(&format!("{}\n{addresses}\n", std::process::id()))
-            .map_err(|error| StoreError::io("write", &self.path, &error))
     }
 }
 
@@ -466,18 +414,34 @@ mod tests {
         assert!(store.dir().join(DAEMON_LOCK).exists(), "the lock file is never unlinked");
     }
 
+    /// STO-4
     #[test]
     fn what_a_killed_writer_left_is_cleared_away_and_restarts_leave_nothing() {
         let (_dir, store) = store();
         put(&store, 0);
         for n in 1..50 {
             let place = store.place(KEY);
-            write_private(&place.temporary(&format!("1-{n}")), b"half");
+            write_private(&place.temporary(&format!("{}-{n}", i32::MAX)), b"half");
             let again = FileBackend::create(store.dir()).unwrap();
             let _owner = again.own().unwrap();
             put(&again, n);
             assert_eq!(again.list(&place.dir).unwrap(), ["7.json", "7.json.lkg"]);
         }
+    }
+
+    #[test]
+    fn what_a_living_process_is_writing_is_left_to_it() {
+        let (_dir, store) = store();
+        let mut other =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let theirs = store.place(KEY).temporary(&format!("{}-1", other.id()));
+        write_private(&theirs, b"half");
+        drop(store.own().unwrap());
+        assert!(theirs.exists());
+        other.kill().unwrap();
+        other.wait().unwrap();
+        drop(store.own().unwrap());
+        assert!(!theirs.exists());
     }
 
     #[test]
@@ -517,6 +481,34 @@ mod tests {
         assert!(matches!(store.read(KEY), Ok(Found::Damaged { .. })));
     }
 
+    /// STO-5
+    #[test]
+    fn a_file_that_is_far_too_large_is_a_damaged_one() {
+        let (_dir, store) = store();
+        put(&store, 0);
+        put(&store, 1);
+        let main = fs::File::options().write(true).open(store.place(KEY).main());
+        main.unwrap().set_len(LARGEST + 1).unwrap();
+        let Ok(Found::Restored { problem, .. }) = store.read(KEY) else {
+            panic!("the copy stands in");
+        };
+        assert_eq!(problem, "it is larger than 100 MiB");
+    }
+
+    #[test]
+    fn the_generation_and_no_clock_says_which_record_is_newer() {
+        let (_dir, store) = store();
+        put(&store, 0);
+        put(&store, 1);
+        let place = store.place(KEY);
+        for (path, year) in [(place.main(), 10), (place.copy(), 60)] {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(year * 31_556_952);
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(time).unwrap();
+        }
+        assert_eq!(store.read(KEY), Ok(Found::Good(record(2, "{\"n\":1}"))));
+    }
+
     #[test]
     fn a_preflight_leaves_nothing_and_fails_where_nothing_can_be_written() {
         let (_dir, store) = store();
@@ -526,6 +518,7 @@ mod tests {
         assert!(matches!(store.preflight(ID), Err(StoreError::Io { .. })));
     }
 
+    /// REN-2
     #[test]
     fn an_account_is_locked_by_one_at_a_time_whoever_waits() {
         let (_dir, store) = store();

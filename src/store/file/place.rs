@@ -72,9 +72,11 @@ pub(super) fn account_of(name: &str) -> Option<AccountId> {
     Some(AccountId(id))
 }
 
-/// True for what a killed writer leaves behind.
-pub(super) fn is_temporary(name: &str) -> bool {
-    name.contains(TEMPORARY)
+/// The process that made `name`, if it is the name of a generation that is being written; 0 where it is not told.
+pub(super) fn writer_of(name: &str) -> Option<i32> {
+    let (_, tag) = name.split_once(TEMPORARY)?;
+    let pid = tag.split_once('-').and_then(|(pid, _)| pid.parse().ok());
+    Some(pid.unwrap_or(0))
 }
 
 /// Refuses what others could read or replace (STO-4).

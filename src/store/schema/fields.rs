@@ -241,3 +241,37 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(map.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_plain_json_object_is_refused_by_field_and_without_its_value() {
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        let bad = [
+            ("", "text: is no JSON text (line 1, column 0)"),
+            ("{\"a\":NaN}", "text: is no JSON text (line 1, column 6)"),
+            ("{\"a\":{\"b\":1,\"b\":2}}", "text: has a key twice (line 1, column 18)"),
+            ("[]", "record: must be an object"),
+            (&deep, "text: is no JSON text (line 1, column 128)"),
+        ];
+        for (text, problem) in bad {
+            let refused = Fields::parse(text.as_bytes()).map(Fields::rest).unwrap_err();
+            assert_eq!(refused.to_string(), problem);
+        }
+    }
+
+    #[test]
+    fn a_field_is_taken_once_and_what_is_wrong_with_it_is_said() {
+        let mut fields = Fields::parse(br#"{"n":7,"t":"canary","none":null,"later":[1]}"#).unwrap();
+        assert_eq!(fields.get::<u64>("n"), Ok(Some(7)));
+        assert_eq!(fields.get::<u64>("n"), Ok(None));
+        assert_eq!(fields.get::<u64>("none"), Ok(None));
+        let wrong = fields.need::<u64>("t").unwrap_err().within("outer").to_string();
+        assert_eq!(wrong, "outer.t: must be a whole number of 0 or more");
+        let gone = fields.need::<bool>("gone").unwrap_err().to_string();
+        assert_eq!(gone, "gone: is missing; it must be true or false");
+        assert_eq!(Value::from(fields.rest()).to_string(), r#"{"later":[1]}"#);
+    }
+}

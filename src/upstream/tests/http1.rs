@@ -65,7 +65,7 @@ async fn a_body_of_unknown_length_goes_out_in_chunks_without_its_trailers() {
     assert!(!requests[0].contains("smuggled"));
 }
 
-/// U1 R3: wherever the head is cut, the request was sent once and is lost.
+/// FLO-2, U1 R3: wherever the head is cut, the request was sent once and is lost.
 #[tokio::test]
 async fn a_head_cut_anywhere_is_lost_and_never_sent_again() {
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
@@ -228,7 +228,7 @@ async fn a_body_that_stalls_ends_in_an_error_and_the_upstream_is_told() {
     hears.recv().await.unwrap();
 }
 
-/// U7 R10: a client that leaves is felt upstream at once, before the head and after it.
+/// FLO-3, U7 R10: a client that leaves is felt upstream at once, before the head and after it.
 #[tokio::test]
 async fn leaving_cancels_the_upstream() {
     let (told, mut hears) = mpsc::channel(1);
@@ -305,7 +305,7 @@ async fn an_early_refusal_stops_the_upload() {
     assert!(uploaded < 16 << 20, "{uploaded} bytes of an endless upload");
 }
 
-/// U11: the rules read a decoded copy, the client gets the upstream's own bytes.
+/// PRX-1, U11: the rules read a decoded copy, the client gets the upstream's own bytes.
 #[tokio::test]
 async fn a_peek_is_decoded_and_the_body_still_passes_untouched() {
     let text = br#"{"error":{"code":"usage_limit_reached"}}"#;
@@ -320,7 +320,7 @@ async fn a_peek_is_decoded_and_the_body_still_passes_untouched() {
     assert_eq!(whole(reply).await.unwrap(), packed);
 }
 
-/// U11: a body larger than the peek passes whole, and no more of it is held than was asked for.
+/// PRX-4, U11: a body larger than the peek passes whole, and no more of it is held than was asked for.
 #[tokio::test]
 async fn a_peek_at_a_large_body_reads_its_beginning_only() {
     let body: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
@@ -383,7 +383,7 @@ async fn answer_n_belongs_to_request_n() {
     assert!(peer.seen.connections() < 300, "connections are used again");
 }
 
-/// R1 R3: a connection that closes as it is used again never makes a second copy of the request.
+/// I5, R1 R3: a connection that closes as it is used again never makes a second copy of the request.
 #[tokio::test]
 async fn a_stale_connection_never_duplicates_a_request() {
     let peer = Peer::start(|mut socket, seen| async move {

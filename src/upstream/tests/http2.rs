@@ -27,7 +27,7 @@ async fn a_request_passes_over_http2_where_the_upstream_speaks_it() {
     assert_eq!(peer.peer.seen.connections(), 1, "one connection serves all");
 }
 
-/// R4 R5 R6: only what HTTP/2 proves unprocessed is called so.
+/// I5, R4 R5 R6: only what HTTP/2 proves unprocessed is called so.
 #[tokio::test]
 async fn a_refused_stream_is_proof_and_nothing_else_is() {
     let table: [(&str, u8, u32, u32, &str); 7] = [
@@ -66,7 +66,7 @@ async fn a_connection_that_closes_proves_nothing() {
     assert_eq!(kind(&sent), "Lost Head", "{sent:?}");
 }
 
-/// U2: a stream that is reset half-way never looks complete.
+/// FLO-9, U2: a stream that is reset half-way never looks complete.
 #[tokio::test]
 async fn a_stream_that_is_reset_never_ends_cleanly() {
     let peer = speaking(|socket, id| {

@@ -85,7 +85,7 @@ async fn a_trusted_upstream_is_served_over_tls() {
     assert!(peer.seen.requests()[0].contains(TOKEN));
 }
 
-/// U8 C5: no byte of a credential goes to whom we cannot believe.
+/// PRX-2, U8 C5: no byte of a credential goes to whom we cannot believe.
 #[tokio::test]
 async fn an_upstream_that_proves_nothing_gets_nothing() {
     let (ours, theirs) = (Authority::new(), Authority::named("another"));
@@ -185,6 +185,7 @@ async fn a_tunnel_through_the_users_proxy_carries_tls() {
     assert_eq!(kind(&sent), "NotSent Connect", "{sent:?}");
 }
 
+/// PRX-8
 #[test]
 fn a_file_without_a_root_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,82 @@
+//! Locks: one owner of the directory, one renewer of an account. Lock files are never unlinked.
+use super::place::{self, CREDENTIALS, RUNTIME};
+use super::{FileBackend, NOTE};
+use crate::store::backend::Guard;
+use crate::store::error::StoreError;
+use crate::store::fs::{LockFile, Patience};
+use rustix::io::Errno;
+use rustix::process::Pid;
+use std::io;
+use std::path::{Path, PathBuf};
+
+impl FileBackend {
+    /// Takes the lock at `path`; none where it is taken and `patience` is short.
+    pub(super) fn take(
+        &self,
+        path: &Path,
+        patience: Patience,
+    ) -> Result<Option<Box<dyn LockFile>>, StoreError> {
+        loop {
+            let lock = match self.fs.lock(path, patience) {
+                Ok(lock) => lock,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(StoreError::io("lock", path, &error)),
+            };
+            // Whoever removed the file while we waited left us a lock that nobody else will ever meet.
+            match self.fs.meta(path) {
+                Ok(meta) if meta.ino == lock.ino() => return Ok(Some(lock)),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::io("look at", path, &error)),
+            }
+        }
+    }
+
+    pub(super) fn locked(&self, path: &Path) -> StoreError {
+        let text = self.fs.read(path, NOTE).map(|(bytes, _)| bytes).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let (pid, addresses) = text.split_once('\n').unwrap_or((&text, ""));
+        let printable = |c: &char| c.is_ascii_graphic() || *c == '\n';
+        StoreError::Locked {
+            pid: pid.trim().parse().ok(),
+            dir: self.dir.clone(),
+            detail: addresses.trim().chars().filter(printable).collect(),
+        }
+    }
+
+    /// Removes the half-written generations of writers that are no more. Another process may be renewing a token right
+    /// now, under the account's lock alone: what a living one writes is left to it.
+    pub(super) fn clear_away(&self) -> Result<(), StoreError> {
+        let dirs = [CREDENTIALS, RUNTIME].map(|name| self.dir.join(name));
+        for dir in dirs.iter().chain([&self.dir]) {
+            for name in self.list(dir)? {
+                if place::writer_of(&name).is_some_and(|pid| !is_another_alive(pid)) {
+                    self.remove_file(&dir.join(name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_another_alive(pid: i32) -> bool {
+    let Some(process) = Pid::from_raw(pid).filter(|_| pid > 0) else {
+        return false;
+    };
+    let is_this = process == rustix::process::getpid();
+    !is_this && rustix::process::test_kill_process(process) != Err(Errno::SRCH)
+}
+
+/// A lock of ours; the file's text says who holds it.
+pub(super) struct Held {
+    pub(super) lock: Box<dyn LockFile>,
+    pub(super) path: PathBuf,
+}
+
+impl Guard for Held {
+    fn announce(&self, addresses: &str) -> Result<(), StoreError> {
+        self.lock
+            .note(&format!("{}\n{addresses}\n", std::process::id()))
+            .map_err(|error| StoreError::io("write", &self.path, &error))
+    }
+}
