@@ -3,7 +3,7 @@
 use rota::model::{
     AccountId, Credential, CredentialKind, CredentialState, Identity, ProviderId, Secret, Time,
 };
-use rota::store::{Backend, FileBackend, Found, Key, Store, StoreError, backup, import, restore};
+use rota::store::{Backend, FileBackend, Found, Key, Opened, Store, StoreError, backup, import, restore};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
@@ -120,68 +120,90 @@ impl Scenario {
 
     /// What is wrong with the store after `told` was all that came.
     pub(crate) fn judge(self, dir: &Path, told: &[String]) -> Vec<String> {
-        let done = |name: &str| told.iter().any(|line| *line == format!("done {name}"));
-        let mut wrong = Vec::new();
-        let mut must = |holds: bool, what: String| {
-            if !holds {
-                wrong.push(what);
-            }
-        };
+        let mut verdict = Verdict::default();
         if matches!(self, Self::Careless | Self::Commit) {
-            let found = FileBackend::create(dir).and_then(|backend| backend.read(Key::State));
-            let Ok(Found::Good(record)) = &found else {
-                return vec![format!("the record is not whole: {found:?}")];
-            };
-            let n = (0..=WRITES).find(|n| record.body == format!("{{\"n\":{n}}}").as_bytes());
-            let acknowledged = (1..=WRITES).rev().find(|n| done(&n.to_string())).unwrap_or(0);
-            let refused: Vec<u64> = (1..=WRITES)
-                .filter(|n| {
-                    told.iter()
-                        .any(|line| line.starts_with(&format!("failed {n} ")) && !line.ends_with("UNSURE"))
-                })
-                .collect();
-            let holds =
-                n.is_some_and(|n| n >= acknowledged && n <= told.len() as u64 + 1 && !refused.contains(&n));
-            must(holds, format!("{n:?} is there; {acknowledged} was acknowledged, {refused:?} refused"));
-            return wrong;
+            verdict.on_record(dir, told);
+        } else {
+            self.judge_store(dir, told, &mut verdict);
         }
-        let providers = providers();
-        let opened = match FileBackend::create(dir)
-            .and_then(|backend| Store::open(Arc::new(backend), &providers, NOW))
-        {
-            Ok(opened) => opened,
-            Err(error) => return vec![format!("the store does not open: {error}")],
-        };
-        let aliases: Vec<&str> = opened.accounts.iter().map(|account| account.alias.as_str()).collect();
-        let missing =
-            |account: &&rota::model::Account| matches!(account.credential, CredentialState::Missing { .. });
-        let missing: Vec<_> = opened.accounts.iter().filter(missing).map(|account| &account.alias).collect();
-        must(missing.is_empty(), format!("{missing:?} have no credential"));
-        let taken_in = ["dead", "work-example.com", "work-example.com-2"];
-        match self {
-            Self::Careless | Self::Commit => {}
-            Self::Import => {
-                let all = [&["first"], &taken_in[..]].concat();
-                must(aliases == all || (aliases == ["first"] && !done("")), format!("{aliases:?}"));
-            }
-            Self::Migrate => must(aliases == taken_in, format!("{aliases:?}")),
-            Self::Restore => must(aliases == ["first", "second"], format!("{aliases:?}")),
-            Self::Store => {
-                must(aliases == ["first"], format!("{aliases:?}"));
-                must(
-                    !done("settings") || opened.settings.contains_key("rotation"),
-                    "settings are lost".to_owned(),
-                );
-                let version = opened.store.credential(AccountId(1)).ok().flatten().map(|there| there.version);
-                let renewed = version == Some(2) || (version == Some(1) && !done("credential"));
-                must(renewed, format!("the credential is at {version:?}"));
-                let there =
-                    FileBackend::create(dir).and_then(|backend| backend.read(Key::Credential(AccountId(9))));
-                must(!done("removal") || there == Ok(Found::Absent), format!("removed, but {there:?}"));
-            }
-        }
-        wrong
+        verdict.wrong
     }
+
+    fn judge_store(self, dir: &Path, told: &[String], verdict: &mut Verdict) {
+        let providers = providers();
+        let opened =
+            FileBackend::create(dir).and_then(|backend| Store::open(Arc::new(backend), &providers, NOW));
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => return verdict.must(false, format!("the store does not open: {error}")),
+        };
+        let accounts = &opened.accounts;
+        let aliases: Vec<&str> = accounts.iter().map(|account| account.alias.as_str()).collect();
+        for account in accounts {
+            let missing = matches!(account.credential, CredentialState::Missing { .. });
+            verdict.must(!missing, format!("{} has no credential", account.alias));
+        }
+        let taken_in = ["dead", "work-example.com", "work-example.com-2"];
+        let expected = match self {
+            Self::Careless | Self::Commit => return,
+            Self::Import if aliases == ["first"] && !is_done(told, "") => vec!["first"],
+            Self::Import => [&["first"], &taken_in[..]].concat(),
+            Self::Migrate => taken_in.to_vec(),
+            Self::Restore => vec!["first", "second"],
+            Self::Store => {
+                verdict.on_store(dir, told, &opened);
+                vec!["first"]
+            }
+        };
+        verdict.must(aliases == expected, format!("{aliases:?} are there"));
+    }
+}
+
+#[derive(Default)]
+struct Verdict {
+    wrong: Vec<String>,
+}
+
+impl Verdict {
+    fn must(&mut self, holds: bool, what: String) {
+        if !holds {
+            self.wrong.push(what);
+        }
+    }
+
+    /// The state record holds what was acknowledged last or what was tried after it, and nothing that was refused.
+    fn on_record(&mut self, dir: &Path, told: &[String]) {
+        let found = FileBackend::create(dir).and_then(|backend| backend.read(Key::State));
+        let Ok(Found::Good(record)) = &found else {
+            return self.must(false, format!("the record is not whole: {found:?}"));
+        };
+        let n = (0..=WRITES).find(|n| record.body == format!("{{\"n\":{n}}}").as_bytes());
+        let done = (1..=WRITES).rev().find(|n| is_done(told, &n.to_string()));
+        let done = done.unwrap_or(0);
+        let is_refused = |n: &u64| {
+            let mut lines = told.iter();
+            lines.any(|line| line.starts_with(&format!("failed {n} ")) && !line.ends_with("UNSURE"))
+        };
+        let holds = n.is_some_and(|n| n >= done && n <= told.len() as u64 + 1 && !is_refused(&n));
+        self.must(holds, format!("{n:?} is there; {done} was acknowledged"));
+    }
+
+    /// What was told to be done is done.
+    fn on_store(&mut self, dir: &Path, told: &[String], opened: &Opened) {
+        let kept = opened.settings.contains_key("rotation");
+        self.must(kept || !is_done(told, "settings"), "settings are lost".to_owned());
+        let version = opened.accounts.first().map(|account| account.credential.version());
+        let renewed = version == Some(2) || (version == Some(1) && !is_done(told, "credential"));
+        self.must(renewed, format!("the credential is at {version:?}"));
+        let removed =
+            FileBackend::create(dir).and_then(|backend| backend.read(Key::Credential(AccountId(9))));
+        let gone = removed == Ok(Found::Absent);
+        self.must(gone || !is_done(told, "removal"), format!("removed, but {removed:?}"));
+    }
+}
+
+fn is_done(told: &[String], step: &str) -> bool {
+    told.iter().any(|line| *line == format!("done {step}"))
 }
 
 /// The scenarios do what they are named for, on a healthy disk; under `strace` this is what is killed.

@@ -1,6 +1,7 @@
 //! What the store promises when the machine does not play along: power cuts on a simulated file system, SIGKILL and
 //! every error number at every system call of a real one, several processes at once. A short form runs with
 //! `cargo test`; `ROTA_CRASH=full` runs all of it.
+#![expect(clippy::unwrap_used, reason = "all of this is a test, helpers too")]
 mod cuts;
 mod driver;
 mod processes;

@@ -215,12 +215,10 @@ impl Disk {
 
     fn torn(&mut self, file: &File) -> Vec<u8> {
         let mut torn = file.now.clone();
-        for start in (0..torn.len()).step_by(SECTOR) {
+        for (number, sector) in torn.chunks_mut(SECTOR).enumerate() {
             if self.roll(2) == 0 {
-                let end = torn.len().min(start + SECTOR);
-                for at in start..end {
-                    torn[at] = file.durable.get(at).copied().unwrap_or(0);
-                }
+                let old = file.durable.iter().skip(number * SECTOR).copied();
+                sector.iter_mut().zip(old.chain(std::iter::repeat(0))).for_each(|(byte, old)| *byte = old);
             }
         }
         let keep = self.roll(torn.len() as u64 + 1) as usize;
