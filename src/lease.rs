@@ -1,16 +1,24 @@
 //! Who is at work right now: in-flight counts by account and the one probe per half-open provider. A lease is a guard;
 //! there is no other way to give one back, so no early return and no hang-up can leak one.
 use crate::engine::Admission;
-use crate::model::{AccountId, ProviderId};
+use crate::model::{AccountId, ProviderId, Time};
 use dashmap::DashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// All leases. Bounded by the accounts and providers there are.
 #[derive(Clone, Debug, Default)]
 pub struct Leases {
-    accounts: Arc<DashMap<AccountId, Arc<AtomicU32>>>,
+    accounts: Arc<DashMap<AccountId, Slot>>,
     probes: Arc<DashMap<ProviderId, Arc<AtomicU32>>>,
+}
+
+/// What is known of one account.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    held: Arc<AtomicU32>,
+    /// Milliseconds since the epoch; 0 is never.
+    last: Arc<AtomicU64>,
 }
 
 /// One request on one account. Dropping it gives the place back.
@@ -22,7 +30,13 @@ pub struct Lease {
 
 impl Leases {
     /// Takes a place on `account` under the decision's admission; none where it is full.
-    pub fn take(&self, account: AccountId, provider: &ProviderId, admission: Admission) -> Option<Lease> {
+    pub fn take(
+        &self,
+        account: AccountId,
+        provider: &ProviderId,
+        admission: Admission,
+        now: Time,
+    ) -> Option<Lease> {
         let most = match admission {
             Admission::Cap(most) => most,
             Admission::Free | Admission::ProviderProbe => u32::MAX,
@@ -34,13 +48,21 @@ impl Leases {
             }
             Admission::Cap(_) | Admission::Free => None,
         };
-        let account = Place::take(self.accounts.entry(account).or_default().clone(), most)?;
-        Some(Lease { account: account.keep(), probe: probe.map(Place::keep) })
+        let Slot { held, last } = self.accounts.entry(account).or_default().clone();
+        let place = Place::take(held, most)?;
+        last.store(now.as_millis(), Ordering::Relaxed);
+        Some(Lease { account: place.keep(), probe: probe.map(Place::keep) })
     }
 
     /// Requests on the account now.
     pub fn on_account(&self, account: AccountId) -> u32 {
-        self.accounts.get(&account).map_or(0, |count| count.load(Ordering::Relaxed))
+        self.accounts.get(&account).map_or(0, |slot| slot.held.load(Ordering::Relaxed))
+    }
+
+    /// When a request was last given to the account, since this process started.
+    pub fn last_used(&self, account: AccountId) -> Option<Time> {
+        let millis = self.accounts.get(&account)?.last.load(Ordering::Relaxed);
+        (millis > 0).then(|| Time::from_millis(millis))
     }
 }
 
@@ -80,28 +102,31 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const NOW: Time = Time::from_secs(7);
+
     /// SEL-11
     #[test]
     fn a_cap_holds_and_a_dropped_lease_makes_room() {
         let leases = Leases::default();
-        let one = leases.take(AccountId(1), &provider(), Admission::Cap(1));
+        let one = leases.take(AccountId(1), &provider(), Admission::Cap(1), NOW);
         assert!(one.is_some());
-        assert!(leases.take(AccountId(1), &provider(), Admission::Cap(1)).is_none());
+        assert!(leases.take(AccountId(1), &provider(), Admission::Cap(1), NOW).is_none());
         drop(one);
         assert_eq!(leases.on_account(AccountId(1)), 0);
-        assert!(leases.take(AccountId(1), &provider(), Admission::Cap(1)).is_some());
+        assert_eq!((leases.last_used(AccountId(1)), leases.last_used(AccountId(2))), (Some(NOW), None));
+        assert!(leases.take(AccountId(1), &provider(), Admission::Cap(1), NOW).is_some());
     }
 
     /// FLO-10
     #[test]
     fn a_provider_has_one_probe_at_a_time_whatever_the_account() {
         let leases = Leases::default();
-        let probe = leases.take(AccountId(1), &provider(), Admission::ProviderProbe);
+        let probe = leases.take(AccountId(1), &provider(), Admission::ProviderProbe, NOW);
         assert!(probe.is_some());
-        assert!(leases.take(AccountId(2), &provider(), Admission::ProviderProbe).is_none());
+        assert!(leases.take(AccountId(2), &provider(), Admission::ProviderProbe, NOW).is_none());
         assert_eq!(leases.on_account(AccountId(2)), 0, "a place not taken leaves no trace");
         drop(probe);
-        assert!(leases.take(AccountId(2), &provider(), Admission::ProviderProbe).is_some());
+        assert!(leases.take(AccountId(2), &provider(), Admission::ProviderProbe, NOW).is_some());
     }
 
     fn provider() -> ProviderId {

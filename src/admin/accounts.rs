@@ -129,9 +129,13 @@ pub(super) async fn remove(
     Named(alias): Named,
     GivenOr(remove): GivenOr<Remove>,
 ) -> Result<StatusCode, ApiError> {
-    let account = named(&app.state.snapshot(), &alias)?;
-    let command = Command::AccountRemoved { alias: account, last: remove.last() };
-    app.state.commit(command).await?;
+    let world = app.state.snapshot();
+    let account = named(&world, &alias)?;
+    let id = world.by_alias(&account).map(|account| account.id);
+    app.state.commit(Command::AccountRemoved { alias: account, last: remove.last() }).await?;
+    if let Some(id) = id {
+        app.affinity.clear(id);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

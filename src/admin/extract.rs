@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    /// D7 of the reliability catalogue.
+    /// D7
     #[test]
     fn a_deep_body_is_refused() {
         let deep = "[".repeat(100_000);

@@ -9,6 +9,7 @@ mod decisions;
 mod error;
 mod extract;
 mod health;
+mod listener;
 mod view;
 
 pub use auth::AdminToken;
@@ -16,11 +17,12 @@ pub use error::ApiError;
 pub use view::{AccountView, StatusView};
 
 use crate::app::App;
-use crate::proxy::Gate;
+use crate::proxy::{Gate, Guests};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, put};
+use listener::Doorkeeper;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -43,12 +45,14 @@ pub enum Door {
     },
 }
 
-/// Answers on `listener` until `stop` turns true; what is being answered then is finished.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+/// Answers `guests` on `listener` until `stop` turns true; what is being answered then is finished.
+pub async fn serve(listener: TcpListener, guests: Guests, router: Router, mut stop: watch::Receiver<bool>) {
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+    if let Err(error) =
+        axum::serve(Doorkeeper { listener, guests }, router).with_graceful_shutdown(stopped).await
+    {
         tracing::error!(%error, "the admin API ended");
     }
 }

@@ -49,6 +49,7 @@ pub struct AccountView {
     limits: LimitsView,
     credential: CredentialView,
     in_flight: u32,
+    last_used_at: Option<Stamp>,
     forced: bool,
 }
 
@@ -134,6 +135,7 @@ impl AccountView {
             limits: LimitsView::of(account, now),
             credential: CredentialView::of(account),
             in_flight: leases.on_account(account.id),
+            last_used_at: leases.last_used(account.id).map(Stamp::from),
             forced: world.forced(now) == Some(account.id),
         }
     }
@@ -336,7 +338,8 @@ mod tests {
                 "expiresAt": "2027-01-15T10:00:00Z", "renewsItself": true, "renewalFailures": 0,
                 "plan": "plus", "email": "a@example.com",
             },
-            "inFlight": 0, "forced": true,
+            "inFlight": 0,
+                "lastUsedAt": null, "forced": true,
         });
         assert_eq!(shown, expected);
         let told = format!("{shown} {view:?}");

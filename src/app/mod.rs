@@ -1,5 +1,6 @@
 //! The composition root: what there is once per process, in which order it starts and in which it stops. Handlers take
 //! `&App`; there are no globals.
+mod harden;
 mod info;
 mod reload;
 mod running;

@@ -1,7 +1,7 @@
 use super::{Addresses, App, ServerInfo, StartError, Writer, token_file};
 use crate::admin::{self, AdminToken, Door};
 use crate::config::{Config, Listen, Sources};
-use crate::proxy::{Entrance, Gate, PeerError, Users};
+use crate::proxy::{Entrance, Gate, Guests, PeerError, Users};
 use crate::telemetry::LogSink;
 use crate::{proxy, scheduler};
 use std::future::Future;
@@ -41,6 +41,7 @@ impl Running {
         ServerInfo::remove(&config.state_dir);
         let entrances = bind_proxy(&config).await?;
         let admin = bind(config.admin_listen.address(), "admin_listen").await?;
+        let guests = Guests::open(Users::Known(config.allowed_uids.clone()))?;
         let token = AdminToken::load_or_make(&token_file(&config.state_dir))
             .map_err(StartError::io("the admin token cannot be kept in the state directory"))?;
         let addresses = Addresses {
@@ -57,7 +58,7 @@ impl Running {
         let router = admin::router(Arc::clone(&app), door);
         Ok(Self {
             proxy: tokio::spawn(serve_clients(Arc::clone(&app), entrances, stopped.clone(), fail)),
-            admin: control.spawn(admin::serve(admin, router, stopped.clone())),
+            admin: control.spawn(admin::serve(admin, guests, router, stopped.clone())),
             scheduler: control.spawn(scheduler::run(Arc::clone(&app), stopped)),
             stop,
             failed,
@@ -167,8 +168,10 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 }
 
 async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => StartError::AddressInUse { address, setting },
-        _ => StartError::Io { what: format!("{address} cannot be listened on (`{setting}`)"), error },
+    TcpListener::bind(address).await.map_err(|error| {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return StartError::AddressInUse { address, setting };
+        }
+        StartError::Io { what: format!("{address} cannot be listened on (`{setting}`)"), error }
     })
 }

@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at its lock.
 const OWNER_PAUSE: Duration = Duration::from_millis(20);
+/// How often a daemon may come between the look at its lock and our own turn.
+const TURNS: u32 = 3;
 /// The largest answer read.
 const ANSWER: usize = 64 * 1024 * 1024;
 
@@ -46,9 +48,17 @@ pub(super) fn call(
 ) -> Result<Answer, CliError> {
     let config = Config::load(&setup.sources)?.config;
     runtime()?.block_on(async {
-        match daemon(&config).await? {
-            Some(info) => over_socket(&config, info.admin, method, path, body).await,
-            None => in_process(setup, method, path, body).await,
+        let mut turns = TURNS;
+        loop {
+            if let Some(info) = daemon(&config).await? {
+                return over_socket(&config, info.admin, method, path, body).await;
+            }
+            match in_process(setup, method.clone(), path, body.clone()).await {
+                // A daemon took the store between the look at its lock and our turn: it is the one to ask, and a
+                // daemon is not gone again in a moment.
+                Err(error) if error.exit == Exit::Locked && turns > 0 => turns -= 1,
+                done => return done,
+            }
         }
     })
 }

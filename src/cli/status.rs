@@ -43,10 +43,10 @@ pub(super) fn show(setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<E
 fn headline(body: &Value, now: Timestamp, out: &mut dyn Write) -> Result<(), CliError> {
     let proxies = body["proxy"].as_array().map(Vec::as_slice).unwrap_or_default();
     let place = proxies.first().map_or_else(|| "not running".to_owned(), |at| format!("at {}", text(at)));
-    let store = if body["store"]["saved"] == true {
-        "store intact".to_owned()
-    } else {
-        format!("STORE NOT SAVED: {}", text(&body["store"]["lastError"]))
+    // What is seen of accounts is saved seconds later, so something is often unsaved: only a write that failed is news.
+    let store = match body["store"]["lastError"].as_str() {
+        None => "store intact".to_owned(),
+        Some(error) => format!("STORE NOT SAVED: {error}"),
     };
     let version = text(&body["version"]);
     writeln!(out, "rota {version} {place} · {} · {store}", text(&body["strategy"]))?;

@@ -16,7 +16,8 @@ pub use refusal::{Refusal, RefusalCode, WhyNot};
 pub enum Held {
     /// It is: the request can be sent again.
     Whole,
-    /// It was larger than the cap, or is still arriving: single attempt.
+    /// It was larger than the cap: single attempt. A body that is still arriving is whole as long as all of it so far is
+    /// held.
     Gone,
 }
 

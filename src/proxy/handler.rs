@@ -144,7 +144,7 @@ fn admission(app: &App, world: &Snapshot, decision: Decision) -> Option<(Lease, 
     let account = world.account(decision.account)?;
     let credential = account.credential.usable()?.clone();
     let leases = app.state.leases();
-    let place = leases.take(decision.account, &account.provider, decision.admission)?;
+    let place = leases.take(decision.account, &account.provider, decision.admission, app.clock.now())?;
     Some((place, credential))
 }
 

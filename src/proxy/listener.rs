@@ -3,7 +3,7 @@
 use super::framing::Watched;
 use super::gate::Gate;
 use super::handler::{Framing, handle};
-use super::peer::{PeerError, Peers};
+use super::peer::{Guests, PeerError, Users};
 use crate::app::App;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,15 +29,6 @@ const MOST_CONNECTIONS: u32 = 1 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 /// What such a client may still send.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
-
-/// Who may come in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Users {
-    /// Whoever reaches the address: a container's, where client keys decide.
-    Anybody,
-    /// These users' processes, by the kernel's word; rota's own is always among them.
-    Known(Vec<u32>),
-}
 
 /// An open door.
 #[derive(Debug)]
@@ -85,24 +76,12 @@ struct Door {
     places: Arc<Semaphore>,
 }
 
-/// How [`Users`] is held.
-enum Guests {
-    Anybody,
-    Known(Peers, Vec<u32>),
-}
-
 impl Door {
     fn open(app: Arc<App>, entrance: Entrance, places: Arc<Semaphore>) -> Result<Self, PeerError> {
         let Entrance { listener, users } = entrance;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = listener.local_addr().unwrap_or(nowhere);
-        let guests = match users {
-            Users::Anybody => Guests::Anybody,
-            Users::Known(mut users) => {
-                users.push(rustix::process::geteuid().as_raw());
-                Guests::Known(Peers::open()?, users)
-            }
-        };
+        let guests = Guests::open(users)?;
         let gate = Arc::new(Gate::new(server.port()));
         Ok(Self { app, listener, server, gate, guests, places })
     }
@@ -117,7 +96,7 @@ impl Door {
                 accepted = self.listener.accept() => accepted,
             };
             let stream = match accepted {
-                Ok((stream, client)) if self.admits(client) => stream,
+                Ok((stream, client)) if self.guests.admits(client, self.server) => stream,
                 Ok(_) => continue,
                 Err(error) if is_the_clients(&error) => continue,
                 Err(_) => {
@@ -133,15 +112,6 @@ impl Door {
             // Nobody closes the semaphore.
             let Ok(place) = place else { return };
             self.welcome(stream, place, stop.clone());
-        }
-    }
-
-    fn admits(&self, client: SocketAddr) -> bool {
-        match &self.guests {
-            Guests::Anybody => true,
-            Guests::Known(peers, users) => {
-                peers.user(client, self.server).is_some_and(|user| users.contains(&user))
-            }
         }
     }
 

@@ -30,9 +30,51 @@ const LISTENS: u8 = 10;
 )]
 pub struct PeerError(std::io::Error);
 
-/// Asks the kernel. One per accepting task, so that no lock is needed.
+/// Who may come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// Whoever reaches the address: a container's, where client keys decide.
+    Anybody,
+    /// These users' processes, by the kernel's word; rota's own is always among them.
+    Known(Vec<u32>),
+}
+
+/// Whom one listener lets in. One per accepting task, so that no lock is needed.
 #[derive(Debug)]
-pub(super) enum Peers {
+pub struct Guests(Known);
+
+#[derive(Debug)]
+enum Known {
+    Everybody,
+    These(Peers, Vec<u32>),
+}
+
+impl Guests {
+    /// Readies the question to the kernel. rota's own user is always let in.
+    pub fn open(users: Users) -> Result<Self, PeerError> {
+        match users {
+            Users::Anybody => Ok(Self(Known::Everybody)),
+            Users::Known(mut users) => {
+                users.push(rustix::process::geteuid().as_raw());
+                Ok(Self(Known::These(Peers::open()?, users)))
+            }
+        }
+    }
+
+    /// Whether the process that connected from `client` to `server` may come in.
+    pub fn admits(&self, client: SocketAddr, server: SocketAddr) -> bool {
+        match &self.0 {
+            Known::Everybody => true,
+            Known::These(peers, users) => {
+                peers.user(client, server).is_some_and(|user| users.contains(&user))
+            }
+        }
+    }
+}
+
+/// Asks the kernel.
+#[derive(Debug)]
+enum Peers {
     /// An exact look-up.
     Diagnosis(OwnedFd),
     /// Where there is no such look-up: a walk through the kernel's table of connections, whose cost grows with it.
@@ -40,7 +82,7 @@ pub(super) enum Peers {
 }
 
 impl Peers {
-    pub(super) fn open() -> Result<Self, PeerError> {
+    fn open() -> Result<Self, PeerError> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = Some(netlink::SOCK_DIAG);
         match net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol) {
@@ -51,7 +93,7 @@ impl Peers {
 
     /// The user whose socket is connected from `client` to `server`; none where the kernel finds no such socket (it is
     /// closed already, or belongs to another network namespace).
-    pub(super) fn user(&self, client: SocketAddr, server: SocketAddr) -> Option<u32> {
+    fn user(&self, client: SocketAddr, server: SocketAddr) -> Option<u32> {
         match self {
             Self::Diagnosis(socket) => diagnose(socket, client, server),
             Self::Table => look_up(client, server),
@@ -144,7 +186,7 @@ mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
 
-    /// PRX-3, L9 of the reliability catalogue, as far as one user can see.
+    /// PRX-3, L9, as far as one user can see.
     #[test]
     fn the_kernel_names_the_user_of_a_loopback_connection() {
         for address in ["127.0.0.1:0", "[::1]:0"] {

@@ -203,6 +203,13 @@ struct OsLock {
     ino: u64,
 }
 
+impl Drop for OsLock {
+    /// Closing is not enough: a child that is being started has a copy of the descriptor until it runs its program.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 impl LockFile for OsLock {
     fn ino(&self) -> u64 {
         self.ino

@@ -204,7 +204,7 @@ mod tests {
     use std::sync::{Mutex, PoisonError};
     use tracing_subscriber::prelude::*;
 
-    /// OBS-3, PL4 of the reliability catalogue.
+    /// OBS-3, PL4
     #[test]
     fn a_panic_is_counted_and_its_place_told_but_not_its_words() {
         let written = Written::default();

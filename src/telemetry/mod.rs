@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(telemetry.decisions().find("00ff").as_deref(), Some(&failed_over()));
     }
 
-    /// C9 of the reliability catalogue: one event, one line.
+    /// C9: one event, one line.
     #[test]
     fn a_hostile_path_cannot_forge_a_second_line() {
         let (telemetry, lines) = telemetry(LogFormat::Text);

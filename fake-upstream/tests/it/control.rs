@@ -1,7 +1,7 @@
 //! The control API and the program.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use fake_upstream::{Account, FakeUpstream, Script};
 use serde_json::{Value, json};
@@ -47,21 +47,17 @@ async fn the_program_prints_its_address_and_serves_its_script() {
     std::fs::create_dir_all(&dir).expect("dir");
     let path = dir.join("script.json");
     std::fs::write(&path, r#"{"accounts":[{"id":"a","api_keys":["sk-a"]}],"text":"hello"}"#).expect("script");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rota-fake-upstream"))
-        .args(["--listen", "127.0.0.1:0", "--script"])
-        .arg(&path)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("spawn");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_rota-fake-upstream"));
+    program.args(["--listen", "127.0.0.1:0", "--script"]).arg(&path).stdout(Stdio::piped());
+    let mut running = Running(program.spawn().expect("spawn"));
     let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("line");
+    BufReader::new(running.0.stdout.take().expect("stdout")).read_line(&mut line).expect("line");
     let origin: Value = serde_json::from_str(&line).expect("json");
     let addr = origin["origin"].as_str().and_then(|origin| origin.strip_prefix("http://")).expect("origin");
     let got = try_send(addr.parse().expect("address"), bearer("/v1/responses", "sk-a", &turn()))
         .await
         .expect("reply");
-    child.kill().expect("kill");
-    child.wait().expect("wait");
+    drop(running);
     std::fs::remove_dir_all(&dir).expect("clean up");
     assert!(String::from_utf8_lossy(&got.body).contains("hello"));
 }
@@ -75,5 +71,15 @@ fn the_program_refuses_what_it_does_not_understand() {
             Command::new(env!("CARGO_BIN_EXE_rota-fake-upstream")).args(arguments).output().expect("run");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("usage: "), "{arguments:?}");
+    }
+}
+
+/// A program that ends with its test, also with one that fails: it holds the output of `cargo test` open.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

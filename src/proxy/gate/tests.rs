@@ -3,7 +3,7 @@ use http::Request;
 
 const PORT: u16 = 7682;
 
-/// L1 of the reliability catalogue: only the exact names, whatever the case.
+/// L1: only the exact names, whatever the case.
 const HOSTS: [(&str, bool); 44] = [
     ("127.0.0.1:7682", true),
     ("localhost:7682", true),
@@ -103,7 +103,7 @@ const SITES: [(&str, bool); 6] = [
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "OPTIONS"];
 const CONTENT_TYPES: [&str; 2] = ["text/plain", "application/json"];
 
-/// PRX-3, L2 of the reliability catalogue: 720 combinations, of which only our own pages and programs pass.
+/// PRX-3, L2: 720 combinations, of which only our own pages and programs pass.
 #[test]
 fn no_page_of_another_site_passes_whatever_it_sends() {
     for (origin, own) in ORIGINS {
@@ -242,7 +242,7 @@ const TWO_READINGS: &[&str] = &[
     "/openai/%2e%2e/anthropic",
 ];
 
-/// ROU-4, H7 of the reliability catalogue: what two programs could read as two paths is refused.
+/// ROU-4, H7: what two programs could read as two paths is refused.
 #[test]
 fn a_path_with_two_readings_is_refused() {
     for path in TWO_READINGS {
@@ -295,7 +295,7 @@ fn a_target_of_eight_kib_passes_and_one_more_byte_does_not() {
     assert_eq!(verdict("GET", &query, &[OWN]), Err(Turned::TargetTooLong));
 }
 
-/// PRX-2, H4 of the reliability catalogue, for what hyper lets pass.
+/// PRX-2, H4, for what hyper lets pass.
 #[test]
 fn a_body_is_framed_in_one_way_or_refused() {
     for coding in ["chunked", "CHUNKED", "Chunked"] {
@@ -318,7 +318,7 @@ fn an_expectation_nobody_defined_is_refused() {
     assert_eq!(verdict("POST", "/p", &other), Err(Turned::Expectation));
 }
 
-/// PRX-3, L5 of the reliability catalogue: the gate comes before the upgrade.
+/// PRX-3, L5: the gate comes before the upgrade.
 #[test]
 fn a_websocket_is_not_offered_and_other_upgrades_are_ignored() {
     let websocket = [OWN, ("upgrade", "WebSocket"), ("connection", "upgrade")];

@@ -76,7 +76,7 @@ fn only_what_is_the_providers_to_read_goes_on() {
     assert_eq!(both.collect::<Vec<_>>(), [b"canary-1", b"canary-2"]);
 }
 
-/// PRX-2, C2 of the reliability catalogue.
+/// PRX-2, C2
 #[test]
 fn no_spelling_of_a_credential_header_goes_on() {
     for name in

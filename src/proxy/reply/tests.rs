@@ -38,7 +38,7 @@ const HEADERS: [(&str, bool); 34] = [
     ("x-named-by-connection", false),
 ];
 
-/// PRX-2, L6 of the reliability catalogue.
+/// PRX-2, L6
 #[test]
 fn nothing_that_binds_a_client_to_an_account_or_an_origin_comes_back() {
     let mut headers = HeaderMap::new();
