@@ -78,7 +78,7 @@ async fn a_held_body_is_sent_again_byte_for_byte() {
     assert_eq!(rota.app.replay.used(), 0);
 }
 
-/// PRX-4, R8 of the reliability catalogue
+/// PRX-4, R8
 #[tokio::test]
 async fn a_body_beyond_the_cap_is_a_single_attempt() {
     let fake = two_accounts().await;
@@ -93,7 +93,7 @@ async fn a_body_beyond_the_cap_is_a_single_attempt() {
     assert_eq!(next.header("x-rota-account"), Some("home"));
 }
 
-/// PRX-4, D5 of the reliability catalogue: all requests together hold no more than the budget.
+/// PRX-4, D5: all requests together hold no more than the budget.
 #[tokio::test]
 async fn a_spent_budget_makes_single_attempts_and_is_given_back() {
     let fake = two_accounts().await;
@@ -116,7 +116,7 @@ async fn a_spent_budget_makes_single_attempts_and_is_given_back() {
     }
 }
 
-/// U10 of the reliability catalogue: the upstream refuses while the client still sends.
+/// U10: the upstream refuses while the client still sends.
 #[tokio::test]
 async fn an_early_refusal_reaches_the_client_and_stops_the_upload() {
     let fake = one_account().await;
@@ -146,7 +146,7 @@ async fn a_second_attempt_begins_before_the_client_has_finished() {
     assert_eq!(fake.requests()[1].body_len, 32);
 }
 
-/// PRX-5, FLO-3, D2 of the reliability catalogue
+/// PRX-5, FLO-3, D2
 #[tokio::test]
 async fn a_body_that_stalls_is_a_408_and_costs_the_account_nothing() {
     let fake = one_account().await;
@@ -177,7 +177,7 @@ async fn a_malformed_chunk_is_a_400_and_never_a_whole_body_upstream() {
     assert!(fake.requests().iter().all(|request| request.body_sha256.is_none()));
 }
 
-/// PRX-2, H6 of the reliability catalogue
+/// PRX-2, H6
 #[tokio::test]
 async fn trailers_never_go_upstream() {
     let fake = one_account().await;

@@ -3,7 +3,7 @@ use fake_upstream::{Account, FakeUpstream, Script};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// H1 of the reliability catalogue: a request, and the status and code it is turned away with. `HERE` is our address.
+/// H1: a request, and the status and code it is turned away with. `HERE` is our address.
 const TURNED: &[(&str, &str, &str)] = &[
     ("GET /p HTTP/1.1\r\n\r\n", "400", "BAD_HOST"),
     ("GET /p HTTP/1.0\r\n\r\n", "400", "BAD_HOST"),
@@ -87,7 +87,7 @@ const TURNED: &[(&str, &str, &str)] = &[
     ("GET /nowhere HTTP/1.1\r\nHost: HERE\r\n\r\n", "404", "NO_ROUTE"),
 ];
 
-/// PRX-3, ROU-4, H1, H4 of the reliability catalogue: what is turned away never reaches an upstream, and opens
+/// PRX-3, ROU-4, H1, H4: what is turned away never reaches an upstream, and opens
 /// nothing to a page.
 #[tokio::test]
 async fn a_request_that_could_be_read_in_two_ways_reaches_nobody() {
@@ -107,7 +107,7 @@ async fn a_request_that_could_be_read_in_two_ways_reaches_nobody() {
     assert_eq!(fake.recorder().total(), 0);
 }
 
-/// PRX-2, H1 of the reliability catalogue: odd but unambiguous requests are served, canonically framed.
+/// PRX-2, H1: odd but unambiguous requests are served, canonically framed.
 #[tokio::test]
 async fn an_odd_request_goes_upstream_in_one_canonical_form() {
     let odd = [
@@ -175,7 +175,7 @@ async fn a_client_that_uses_rota_as_its_http_proxy_is_served() {
     assert_eq!(fake.accounts_served("/v1/responses"), ["a"]);
 }
 
-/// PRX-2, H3 of the reliability catalogue: a request smuggled behind an ambiguous one is never read.
+/// PRX-2, H3: a request smuggled behind an ambiguous one is never read.
 #[tokio::test]
 async fn nothing_behind_an_ambiguous_message_is_served() {
     let (fake, rota) = stage().await;
@@ -206,7 +206,7 @@ async fn a_head_beyond_its_limit_is_turned_away() {
     assert_eq!(fake.recorder().total(), 0);
 }
 
-/// H5 of the reliability catalogue: 100 comes when the body is wanted, and never before a refusal.
+/// H5: 100 comes when the body is wanted, and never before a refusal.
 #[tokio::test]
 async fn a_client_is_told_to_continue_only_when_its_body_is_wanted() {
     let (_fake, rota) = stage().await;
@@ -271,7 +271,7 @@ async fn a_client_key_opens_and_never_goes_upstream() {
     assert!(!fake.saw("canary"));
 }
 
-/// L9 of the reliability catalogue, P18. Only root can become somebody else, so that only root sees more than itself.
+/// L9. Only root can become somebody else, so that only root sees more than itself.
 #[tokio::test]
 async fn another_users_process_is_turned_away_before_it_is_read() {
     let own = rustix::process::geteuid().as_raw();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 const STREAM: &str = r#"{"model":"gpt-5","input":"hello","stream":true}"#;
 
-/// FLO-3, R10 of the reliability catalogue
+/// FLO-3, R10
 #[tokio::test]
 async fn a_client_that_hangs_up_before_the_reply_costs_the_account_nothing() {
     let (fake, rota, before) = stage().await;

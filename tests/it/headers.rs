@@ -3,7 +3,7 @@ use fake_upstream::{Account, FakeUpstream, Fault, Script};
 
 const ASK: &str = r#"{"model":"gpt-5","input":"hello"}"#;
 
-/// PRX-2, C2 of the reliability catalogue: nothing a client sends for an account goes upstream.
+/// PRX-2, C2: nothing a client sends for an account goes upstream.
 #[tokio::test]
 async fn no_credential_of_the_client_goes_upstream_and_none_of_ours_comes_back() {
     let script = Script::new().account(Account::new("a").api_key("sk-pool-secret")).cookies();
@@ -53,7 +53,7 @@ async fn no_credential_of_the_client_goes_upstream_and_none_of_ours_comes_back()
     assert_eq!(fake.violations(), Vec::<String>::new());
 }
 
-/// PRX-3, L6 of the reliability catalogue
+/// PRX-3, L6
 #[tokio::test]
 async fn an_upstream_cannot_open_rota_to_web_pages() {
     let script = Script::new().account(Account::new("a").api_key("sk-a"));

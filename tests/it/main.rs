@@ -6,5 +6,6 @@ mod failover;
 mod hangup;
 mod harness;
 mod headers;
+mod process;
 mod renewal;
 mod replies;

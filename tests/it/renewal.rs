@@ -1,5 +1,8 @@
 use crate::harness::{Rota, login, rota};
-use fake_upstream::{Account, FakeUpstream, Script};
+use fake_upstream::{Account, FakeUpstream, Fault, Script};
+use rota::clock::Clock;
+use rota::model::Credential;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 const TURN: &str = r#"{"model":"gpt-5","instructions":"be brief","input":[],"store":false,"stream":true}"#;
@@ -8,10 +11,14 @@ const TURN: &str = r#"{"model":"gpt-5","instructions":"be brief","input":[],"sto
 #[tokio::test]
 async fn fifty_refusals_of_one_token_make_one_refresh() {
     let (fake, rota) = stage().await;
+    // Nobody is told before all fifty have been sent with the dead token.
+    fake.set_fault(Fault::none().path("/backend-api/codex/*").times(50).stall_head("refusals"));
     let mut asking = JoinSet::new();
     for _ in 0..50 {
         asking.spawn(rota.call("POST", "/codex/responses").json(TURN).send());
     }
+    fake.gate("refusals").arrived(50).await;
+    fake.gate("refusals").release();
     while let Some(answer) = asking.join_next().await {
         let answer = answer.expect("a reply");
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -21,7 +28,7 @@ async fn fifty_refusals_of_one_token_make_one_refresh() {
     assert_eq!(rota.account("work").credential.version(), 2);
     let statuses = fake.requests().into_iter().filter_map(|request| request.status);
     let refused = statuses.filter(|status| *status == 401).count();
-    assert!((1..=50).contains(&refused), "{refused} refusals");
+    assert_eq!(refused, 50);
 }
 
 /// FLO-2: the one request whose token is refused is sent again with the new one, on the same account.
@@ -50,7 +57,7 @@ async fn a_login_that_is_gone_for_good_is_a_readable_400() {
 #[tokio::test]
 async fn a_refresh_outlives_the_client_that_asked_for_it() {
     let (fake, rota) = stage().await;
-    fake.set_fault(fake_upstream::Fault::none().path("/oauth/token").stall_head("exchange"));
+    fake.set_fault(Fault::none().path("/oauth/token").stall_head("exchange"));
     let asking = tokio::spawn(rota.call("POST", "/codex/responses").json(TURN).open());
     fake.gate("exchange").arrived(1).await;
     asking.abort();
@@ -60,6 +67,31 @@ async fn a_refresh_outlives_the_client_that_asked_for_it() {
         tokio::task::yield_now().await;
     }
     assert_eq!(fake.ledger().exchanges, 1);
+}
+
+/// REN-1: nobody asks, and a token near its end is renewed all the same; one with time left is left alone.
+#[tokio::test]
+async fn a_token_near_its_end_is_renewed_before_anybody_asks() {
+    let script = Script::new()
+        .account(Account::new("a").access_token("at-1").refresh_token("rt-1"))
+        .account(Account::new("b").access_token("at-2").refresh_token("rt-2"));
+    let fake = FakeUpstream::start(script).await.expect("a fake upstream");
+    let now = Clock::System.now();
+    let ending = Credential {
+        issued: now.before(Duration::from_secs(3500)),
+        expires: Some(now.after(Duration::from_secs(100))),
+        ..login("at-1", "rt-1", "org-a")
+    };
+    let rota = rota(fake.origin())
+        .account("fresh", "codex", login("at-2", "rt-2", "org-b"))
+        .account("ending", "codex", ending)
+        .start()
+        .await;
+    while rota.account("ending").credential.version() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fake.ledger().exchanges, 1);
+    assert_eq!(rota.account("fresh").credential.version(), 1);
 }
 
 async fn stage() -> (FakeUpstream, Rota) {

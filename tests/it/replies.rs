@@ -5,7 +5,7 @@ use rota::telemetry::Outcome;
 
 const STREAM: &str = r#"{"model":"gpt-5","input":"hello","stream":true}"#;
 
-/// FLO-9, P13, U2 and U3 of the reliability catalogue: a cut upstream is a cut reply, never a clean end.
+/// FLO-9, U2 and U3: a cut upstream is a cut reply, never a clean end.
 #[tokio::test]
 async fn a_cut_stream_stays_a_cut() {
     for ending in [Ending::Close, Ending::Reset] {
@@ -29,7 +29,7 @@ async fn a_cut_body_of_known_length_stays_a_cut() {
     assert!(reply.into_body().collect().await.is_err());
 }
 
-/// FLO-2, U1 of the reliability catalogue: no complete head, so it may have been processed: one attempt, a typed
+/// FLO-2, U1: no complete head, so it may have been processed: one attempt, a typed
 /// answer.
 #[tokio::test]
 async fn a_lost_head_is_a_502_and_is_never_sent_again() {
@@ -43,7 +43,7 @@ async fn a_lost_head_is_a_502_and_is_never_sent_again() {
     }
 }
 
-/// PRX-1, U4 of the reliability catalogue
+/// PRX-1, U4
 #[tokio::test]
 async fn events_pass_untouched_however_they_are_cut_into_pieces() {
     let (fake, rota) = stage().await;
@@ -56,7 +56,7 @@ async fn events_pass_untouched_however_they_are_cut_into_pieces() {
     assert!(dripped.text().contains("response.completed"));
 }
 
-/// PRX-1, U11 of the reliability catalogue: compressed bytes are the client's.
+/// PRX-1, U11: compressed bytes are the client's.
 #[tokio::test]
 async fn a_compressed_reply_passes_compressed_and_a_compressed_error_is_still_understood() {
     let (fake, rota) = stage().await;
@@ -70,7 +70,7 @@ async fn a_compressed_reply_passes_compressed_and_a_compressed_error_is_still_un
     assert_eq!(refused.json()["error"]["reasons"]["work"]["reason"], "payment-required");
 }
 
-/// PRX-2, U9 of the reliability catalogue, P14
+/// PRX-2, U9
 #[tokio::test]
 async fn a_redirect_is_neither_followed_nor_shown() {
     let elsewhere = FakeUpstream::start(Script::new()).await.expect("a fake upstream");
@@ -98,7 +98,7 @@ async fn an_upstream_that_is_not_there_is_a_502_that_says_so() {
     assert_eq!(answer.header("x-should-retry"), Some("true"));
 }
 
-/// U6 of the reliability catalogue
+/// U6
 #[tokio::test]
 async fn a_reply_that_is_no_http_is_a_502() {
     for bytes in [

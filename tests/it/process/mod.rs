@@ -1,0 +1,13 @@
+//! rota as a process: the real binary with an environment of its own, in front of a fake upstream. Tests wait for what
+//! the process writes, for its end, or for what the upstream recorded.
+mod accounts;
+mod admin;
+mod bad_input;
+mod cli;
+mod crash;
+mod place;
+mod renewal;
+mod secrets;
+mod serving;
+mod stopping;
+mod talk;
