@@ -15,7 +15,8 @@ export LLVM_COV ?= llvm-cov-19
 export LLVM_PROFDATA ?= llvm-profdata-19
 endif
 
-.PHONY: help build test lint fmt doc demo ci clients clients-full image-test crash coverage mutants check-deny nightly
+.PHONY: metrics-check help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test crash \
+  coverage mutants check-deny nightly
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -42,15 +43,27 @@ demo: ## A failover seen with the eyes, offline (README's first command)
 ci: ## Everything CI does
 	.ci/run
 
+reference: ## Write the settings in docs/CONFIGURATION.md and config/rota.toml anew, from the code
+	UPDATE=1 cargo test --locked --lib config::reference
+
+requirements: ## Write docs/REQUIREMENTS.md anew, from the ids in the tests' comments
+	UPDATE=1 cargo test --locked --test requirements
+
 clients: build ## Real clients through rota: curl, the OpenAI and Anthropic SDKs, Codex
 	python3 tests/clients/run.py
 
 clients-full: build ## The same, and Claude Code and OpenCode
 	python3 tests/clients/run.py --full
 
+metrics-check: build ## The metrics page after a failover, by promtool
+	python3 tests/clients/run.py --only curl
+
 image-test: ## The container image without an engine (needs root)
 	cargo build --release --locked --bin rota
 	tests/image/run.sh target/release/rota
+
+metrics-check: build ## promtool on the metrics page of a rota that has served (needs promtool and curl)
+	tests/metrics-check.sh target/debug/rota
 
 crash: ## The store under SIGKILL, failing syscalls and power cuts, in full length (needs strace)
 	ROTA_CRASH=full cargo test --release --locked --test crash -- --nocapture
@@ -59,9 +72,10 @@ coverage: ## Line coverage of the tests, as a table
 	@command -v cargo-llvm-cov >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-llvm-cov@0.9.1
 	cargo llvm-cov --workspace --locked
 
-mutants: ## Mutation tests of the pure core
+mutants: ## Mutation tests of the rooms where a mistake costs most; hours
 	@command -v cargo-mutants >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-mutants@27.1.0
-	cargo mutants --package rota-proxy --file 'src/engine/**' --output target/mutants -- --lib
+	cargo mutants --package rota-proxy --file 'src/engine/**' --file 'src/store/**' --file 'src/auth/**' \
+	  --output target/mutants -- --locked --lib
 
 check-deny: ## Banned crates, licences, sources
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2

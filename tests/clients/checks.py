@@ -2,6 +2,7 @@
 
 import base64
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ def findings(case: Case, world: World, seen: Transcript) -> Iterator[Check]:
     yield from _upstream(case, world)
     yield from _credentials(world, seen)
     yield from _why(case, world)
+    yield _metrics(world)
 
 
 def _upstream(case: Case, world: World) -> Iterator[Check]:
@@ -84,3 +86,16 @@ def _why(case: Case, world: World) -> Iterator[Check]:
     yield Check("rota why --json names both accounts and the reason", explained, detail)
     text = world.rota("why", "--latest", MOST)
     yield Check("rota why says it in words", all(word in text for word in (SPENT, FRESH, reason)), text)
+
+
+def _metrics(world: World) -> Check:
+    """What Prometheus' own checker says of the page, now that there is something on it."""
+    name = "promtool finds nothing wrong with the metrics"
+    page = world.metrics()
+    try:
+        done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, timeout=30)
+    except FileNotFoundError:
+        return Check(name, False, "there is no promtool; it is in the package prometheus")
+    said = done.stdout + done.stderr
+    counted = "rota_failovers_total{" in page
+    return Check(name, done.returncode == 0 and not said and counted, said or "no failover is counted\n" + page)
