@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at its lock.
 const OWNER_PAUSE: Duration = Duration::from_millis(20);
-/// How often a daemon may come between the look at its lock and our own turn.
-const TURNS: u32 = 3;
+/// A daemon may start between looking for one and doing without, but hardly ever twice.
+const TRIES: u32 = 3;
 /// The largest answer read.
 const ANSWER: usize = 64 * 1024 * 1024;
 
@@ -48,15 +48,15 @@ pub(super) fn call(
 ) -> Result<Answer, CliError> {
     let config = Config::load(&setup.sources)?.config;
     runtime()?.block_on(async {
-        let mut turns = TURNS;
+        let mut tries = TRIES;
         loop {
+            tries -= 1;
             if let Some(info) = daemon(&config).await? {
                 return over_socket(&config, info.admin, method, path, body).await;
             }
             match in_process(setup, method.clone(), path, body.clone()).await {
-                // A daemon took the store between the look at its lock and our turn: it is the one to ask, and a
-                // daemon is not gone again in a moment.
-                Err(error) if error.exit == Exit::Locked && turns > 0 => turns -= 1,
+                // A daemon has started in between: nothing was done, and it can be asked now.
+                Err(error) if error.exit == Exit::Locked && tries > 0 => {}
                 done => return done,
             }
         }

@@ -36,7 +36,7 @@ pub enum Listen {
     /// `127.0.0.1` and `[::1]`, both on this port, so that nobody else can take the other one. With port 0, IPv6 takes
     /// the port that IPv4 was given.
     Both(u16),
-    /// The address of a container, allowed by [`container`].
+    /// The address of a container, allowed by `container_bind`.
     Container(SocketAddr),
     /// One other loopback address, such as `127.0.0.2`.
     One(Loopback),

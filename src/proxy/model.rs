@@ -104,6 +104,9 @@ impl<'a> Scan<'a> {
         loop {
             // A slice never fails to be read.
             let more = self.rest.skip_until(b'"').unwrap_or(0);
+            if more == 0 {
+                return Err(End);
+            }
             length += more;
             let text = whole.get(..length).and_then(|text| text.strip_suffix(b"\"")).ok_or(End)?;
             let slashes = text.iter().rev().take_while(|byte| **byte == b'\\').count();
@@ -148,6 +151,8 @@ mod tests {
             (r#"{"a":{},"b":[],"c":null,"model":"m"}"#, model("m")),
             (r#"{"model":"m"#, Told::More),
             (r#"{"input":"x"#, Told::More),
+            (r#"{"input":"x\""#, Told::More),
+            (r#"{"input":"x\"#, Told::More),
             ("", Told::More),
             ("  {", Told::More),
             (r#"{"input":"x"}"#, Told::Nothing),
