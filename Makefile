@@ -15,7 +15,7 @@ export LLVM_COV ?= llvm-cov-19
 export LLVM_PROFDATA ?= llvm-profdata-19
 endif
 
-.PHONY: metrics-check help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test crash \
+.PHONY: help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test crash \
   coverage mutants check-deny nightly
 
 help: ## List the targets
@@ -55,14 +55,11 @@ clients: build ## Real clients through rota: curl, the OpenAI and Anthropic SDKs
 clients-full: build ## The same, and Claude Code and OpenCode
 	python3 tests/clients/run.py --full
 
-metrics-check: build ## The metrics page after a failover, by promtool
-	python3 tests/clients/run.py --only curl
-
 image-test: ## The container image without an engine (needs root)
 	cargo build --release --locked --bin rota
 	tests/image/run.sh target/release/rota
 
-metrics-check: build ## promtool on the metrics page of a rota that has served (needs promtool and curl)
+metrics-check: build ## The metrics page of a rota that has served and failed over, by promtool
 	tests/metrics-check.sh target/debug/rota
 
 crash: ## The store under SIGKILL, failing syscalls and power cuts, in full length (needs strace)
@@ -81,4 +78,4 @@ check-deny: ## Banned crates, licences, sources
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2
 	cargo deny --workspace check bans licenses sources
 
-nightly: lint test doc crash clients-full image-test check-deny coverage mutants ## All of it; hours
+nightly: lint test doc crash clients-full metrics-check image-test check-deny coverage mutants ## All of it; hours

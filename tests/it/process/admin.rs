@@ -132,27 +132,39 @@ fn what_does_not_fit_is_answered_with_a_code_and_the_field() {
         body
     };
     let accounts = "/api/accounts";
-    let enabled = "/api/accounts/work/enabled";
-    for (method, path, body, status, code, told) in [
-        ("POST", accounts, add(json!({"colour": 1})), 400, "INVALID_REQUEST", "unknown field `colour`"),
-        ("POST", accounts, json!({"alias": "x"}), 400, "INVALID_REQUEST", "missing field `provider`"),
-        ("POST", accounts, json!("sk-canary"), 400, "INVALID_REQUEST", "expected an object with alias"),
-        ("POST", accounts, add(json!({"kind": "sk-canary"})), 400, "INVALID_REQUEST", "expected one of"),
-        ("POST", accounts, add(json!({"weight": "sk-canary"})), 400, "INVALID_REQUEST", "expected a number"),
-        ("POST", accounts, add(json!({"weight": 1.5})), 400, "INVALID_REQUEST", "weight: must be above 0"),
-        ("POST", accounts, add(json!({"tags": tags})), 400, "INVALID_REQUEST", "tags: at most 16"),
+    for (body, status, code, told) in [
+        (add(json!({"colour": 1})), 400, "INVALID_REQUEST", "unknown field `colour`"),
+        (json!({"alias": "x"}), 400, "INVALID_REQUEST", "missing field `provider`"),
+        (json!("sk-canary"), 400, "INVALID_REQUEST", "expected an object with alias"),
+        (add(json!({"kind": "sk-canary"})), 400, "INVALID_REQUEST", "expected one of"),
+        (add(json!({"weight": "sk-canary"})), 400, "INVALID_REQUEST", "expected a number"),
+        (add(json!({"weight": 1.5})), 400, "INVALID_REQUEST", "weight: must be above 0"),
+        (add(json!({"tags": tags})), 400, "INVALID_REQUEST", "tags: at most 16"),
         (
-            "POST",
-            accounts,
             add(json!({"credential": {"kind": "bearer", "accessToken": "sk-canary"}})),
             400,
             "INVALID_REQUEST",
             "not both",
         ),
-        ("POST", accounts, add(json!({"alias": "../x"})), 400, "INVALID_REQUEST", "alias"),
-        ("POST", accounts, add(json!({"alias": "work"})), 409, "ALIAS_TAKEN", "work"),
-        ("POST", accounts, add(json!({"provider": "opanai"})), 400, "INVALID_REQUEST", "there are anthropic"),
-        ("POST", accounts, large, 413, "BODY_TOO_LARGE", "256 KiB"),
+        (add(json!({"alias": "../x"})), 400, "INVALID_REQUEST", "alias"),
+        (add(json!({"alias": "work"})), 409, "ALIAS_TAKEN", "work"),
+        (add(json!({"provider": "opanai"})), 400, "INVALID_REQUEST", "there are anthropic"),
+        (large, 413, "BODY_TOO_LARGE", "256 KiB"),
+    ] {
+        refused(place.admin(&daemon, "POST", accounts).json(&body).send(), (status, code, told));
+    }
+    let broken = place.admin(&daemon, "POST", accounts).json("{\"alias\": ").send();
+    assert_eq!((broken.status, broken.code().as_str()), (400, "INVALID_REQUEST"));
+    assert_eq!(names(&place.json(&["accounts"])), ["work"]);
+}
+
+/// ADM-2
+#[test]
+fn what_cannot_be_done_is_answered_with_a_code_and_a_way_out() {
+    let (place, daemon) = one_account();
+    let accounts = "/api/accounts";
+    let enabled = "/api/accounts/work/enabled";
+    for (method, path, body, status, code, told) in [
         ("PUT", enabled, json!({"enabled": "yes"}), 400, "INVALID_REQUEST", "expected a boolean"),
         ("PUT", enabled, json!({"enabled": true, "by": "me"}), 400, "INVALID_REQUEST", "unknown field `by`"),
         ("PUT", enabled, json!({"enabled": true}), 409, "ALREADY_IN_STATE", "work"),
@@ -183,23 +195,19 @@ fn what_does_not_fit_is_answered_with_a_code_and_the_field() {
         ),
         ("GET", "/api/decisions/012345", json!({}), 404, "DECISION_NOT_FOUND", "rota why"),
     ] {
-        let reply = place.admin(&daemon, method, path).json(&body).send();
-        assert_eq!(
-            (reply.status, reply.code().as_str()),
-            (status, code),
-            "{method} {path} {told}: {reply:?}"
-        );
-        assert!(
-            reply.json()["error"]["message"].as_str().is_some_and(|text| text.contains(told)),
-            "{told:?}: {reply:?}"
-        );
-        assert!(!reply.body.contains("canary"), "{}", reply.body);
+        refused(place.admin(&daemon, method, path).json(&body).send(), (status, code, told));
     }
-    let broken = place.admin(&daemon, "POST", accounts).json("{\"alias\": ").send();
-    assert_eq!((broken.status, broken.code().as_str()), (400, "INVALID_REQUEST"));
     let path = place.admin(&daemon, "DELETE", "/api/accounts/%ff").send();
     assert_eq!(path.status, 400, "{path:?}");
     assert_eq!(names(&place.json(&["accounts"])), ["work"]);
+}
+
+/// An answer with that status and code, whose message has those words and no secret.
+fn refused(reply: Reply, (status, code, told): (u16, &str, &str)) {
+    assert_eq!((reply.status, reply.code().as_str()), (status, code), "{told}: {reply:?}");
+    let message = reply.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains(told), "{told:?}: {reply:?}");
+    assert!(!reply.body.contains("canary"), "{}", reply.body);
 }
 
 /// ADM-2: the last enabled account goes only if it is meant, and that is told in the log.
