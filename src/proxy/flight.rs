@@ -4,7 +4,7 @@ use super::ids::RequestId;
 use super::upload::Upload;
 use crate::app::App;
 use crate::clock::Stopwatch;
-use crate::engine::{Attempt, Command, Failover, Refusal, Verdict, worth_keeping};
+use crate::engine::{Attempt, Command, Failover, Fault, Refusal, Verdict, worth_keeping};
 use crate::lease::Lease;
 use crate::model::{AccountId, Alias, LimitSample, ProviderId, Reason, Time};
 use crate::telemetry::{AttemptRecord, DecisionRecord, Outcome, SkipRecord};
@@ -143,6 +143,14 @@ impl Flight {
         if news {
             // The account may be gone by now; then there is nothing to learn.
             let _ = self.app.state.apply(Command::LimitsSeen { account, sample });
+        }
+    }
+
+    /// What was wrong with the reply that is about to pass, if a rule found fault with it.
+    pub(super) fn last_fault(&self) -> Option<&Fault> {
+        match &self.trail().last()?.verdict {
+            Verdict::Fault(fault) => Some(fault),
+            Verdict::Pass => None,
         }
     }
 

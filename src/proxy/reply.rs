@@ -3,17 +3,22 @@
 use super::error::Turned;
 use super::flight::{Ending, Flight};
 use super::intake::nominated;
+use crate::model::Scope;
 use crate::upstream::{Reply, ReplyBody, ReplyError};
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::json;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 /// Tells the SDKs of several vendors not to try again, whatever the status says.
 pub(super) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// The SDKs that bound the wait they are told bound it to this.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A reply's body.
@@ -37,6 +42,9 @@ struct Passed {
 pub(super) fn pass(reply: Reply, mut flight: Flight) -> Response<ReplyStream> {
     let Reply { mut head, body } = reply;
     strip(&mut head.headers);
+    if let Some(fault) = flight.last_fault() {
+        shorten(&mut head.headers, fault.scope);
+    }
     flight.sign(&mut head.headers);
     flight.head_sent(head.status);
     if body.is_end_stream() {
@@ -80,6 +88,25 @@ fn strip(headers: &mut HeaderMap) {
     let mut doomed = nominated(headers);
     doomed.extend(headers.keys().filter(|name| stays_there(name.as_str())).cloned());
     for name in doomed {
+        headers.remove(name);
+    }
+}
+
+/// Takes back a wait that was meant for rota. Several clients sleep for whatever `Retry-After` says, for days if need
+/// be: the wait of one account is none for a client whose next request another account serves, and beyond
+/// [`LONGEST_WAIT`] it is better left to the client itself (FLO-8).
+fn shorten(headers: &mut HeaderMap, scope: Scope) {
+    let one_accounts = matches!(scope, Scope::Account | Scope::AccountModel | Scope::QuotaGroup);
+    let short = |name: &HeaderName, unit: u64| {
+        let seconds = headers.get(name).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+        seconds.is_some_and(|waits| waits / unit <= LONGEST_WAIT.as_secs())
+    };
+    let long: Vec<HeaderName> = [(RETRY_AFTER, 1), (RETRY_AFTER_MS, 1000)]
+        .into_iter()
+        .filter(|(name, unit)| one_accounts || !short(name, *unit))
+        .map(|(name, _)| name)
+        .collect();
+    for name in long {
         headers.remove(name);
     }
 }

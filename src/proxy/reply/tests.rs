@@ -56,6 +56,30 @@ fn nothing_that_binds_a_client_to_an_account_or_an_origin_comes_back() {
     assert_eq!(left, expected);
 }
 
+/// FLO-8
+#[test]
+fn a_wait_that_was_meant_for_rota_is_not_the_clients() {
+    for (scope, waits, left) in [
+        (Scope::Provider, "2", true),
+        (Scope::Provider, "120", true),
+        (Scope::Provider, "121", false),
+        (Scope::Provider, "900", false),
+        (Scope::Request, "Wed, 21 Oct 2099 07:28:00 GMT", false),
+        (Scope::Request, "-1", false),
+        (Scope::Account, "2", false),
+        (Scope::AccountModel, "2", false),
+        (Scope::QuotaGroup, "2", false),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(waits));
+        headers.insert(RETRY_AFTER_MS, HeaderValue::from_static("1500"));
+        shorten(&mut headers, scope);
+        assert_eq!(headers.contains_key(RETRY_AFTER), left, "{scope:?} {waits}");
+        let one_accounts = scope != Scope::Provider && scope != Scope::Request;
+        assert_eq!(headers.contains_key(&RETRY_AFTER_MS), !one_accounts, "{scope:?}");
+    }
+}
+
 #[test]
 fn an_answer_of_ours_is_json_of_known_length() {
     let body = json!({"error": {"code": "BAD_PATH"}});
