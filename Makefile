@@ -67,7 +67,8 @@ crash: ## The store under SIGKILL, failing syscalls and power cuts, in full leng
 
 coverage: ## Line coverage of the tests, as a table
 	@command -v cargo-llvm-cov >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-llvm-cov@0.9.1
-	cargo llvm-cov --workspace --locked
+	# What is instrumented writes its counts where two tests expect no file, so a failing test does not end it.
+	cargo llvm-cov --workspace --locked --ignore-run-fail
 
 mutants: ## Mutation tests of the rooms where a mistake costs most; hours
 	@command -v cargo-mutants >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-mutants@27.1.0

@@ -80,9 +80,15 @@ impl Place {
         path
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a path for the coverage of the tests, not for the program"
+    )]
     pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rota"));
         command.args(args).env_clear().envs(&self.env).current_dir(self.dir.path()).stdin(Stdio::null());
+        // Set by `make coverage`: without it the counts of this process are lost, and written into the place.
+        command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
         command
     }
 
