@@ -16,6 +16,9 @@ use tokio::time::Sleep;
 
 /// What a held chunk costs beyond its bytes, so that a body of tiny chunks cannot cheat the cap.
 const CHUNK_OVERHEAD: usize = 64;
+/// Pieces of a body's beginning that are looked at: each look reads all of them again, and a client may send single
+/// bytes.
+const LOOKS: usize = 64;
 /// The idle time is looked at this often while it runs.
 const TICKS: u32 = 4;
 
@@ -139,14 +142,17 @@ impl Upload {
         UploadBody { flow: self.0.clone(), attempt, at: 0, sent: 0 }
     }
 
-    /// The beginning of the body, as soon as `enough` says so, `most` bytes are here, or it ends. What is read stays the
+    /// The beginning of the body, as soon as `enough` says so, `most` bytes or [`LOOKS`] pieces are here, or it ends. What is read stays the
     /// first attempt's to send. Nothing is read of a body that cannot be held.
     ///
     /// # Errors
     /// The client broke the body.
     pub(super) async fn begin(&self, most: usize, enough: impl Fn(&[u8]) -> bool) -> Result<Bytes, Turned> {
         let mut begun = Bytes::new();
-        while begun.len() < most && (begun.is_empty() || !enough(&begun)) {
+        for _ in 0..LOOKS {
+            if begun.len() >= most || !begun.is_empty() && enough(&begun) {
+                break;
+            }
             let next = poll_fn(|cx| match self.flow() {
                 Some(mut flow) if flow.stage == Stage::Held => flow.pull(cx),
                 Some(_) | None => Poll::Ready(None),
