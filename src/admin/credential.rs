@@ -77,6 +77,7 @@ impl GivenCredential {
             kind: self.kind,
             access,
             refresh,
+            self_granted: false,
             id_token,
             identity,
             issued: now,

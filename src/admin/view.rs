@@ -360,6 +360,7 @@ mod tests {
             kind: CredentialKind::Oauth,
             access: Secret::new("canary-access"),
             refresh: Some(Secret::new("canary-refresh")),
+            self_granted: false,
             id_token: Some(Secret::new("canary-id")),
             identity: Identity {
                 account: Some("org-1".to_owned()),

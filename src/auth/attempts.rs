@@ -1,8 +1,9 @@
 use super::endpoint::Leave;
 use super::flight::{Tools, adopt, later};
 use super::grant::{Exchange, Grant, Then};
+use super::token::Trade;
 use crate::engine::RenewalFailure;
-use crate::model::{AccountId, Secret, TokenEndpoint};
+use crate::model::{AccountId, TokenEndpoint};
 use std::time::Duration;
 
 /// The deadline of the one attempt to recover from an unclear end: within the grace that authorities give.
@@ -14,12 +15,13 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// An endpoint that wants to be left alone for longer is left for later.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// One refresh token on its way through the endpoint.
+/// One trade on its way through the endpoint.
 pub(super) struct Attempts<'a> {
     pub(super) tools: &'a Tools,
     pub(super) leave: &'a Leave<'a>,
     pub(super) endpoint: &'a TokenEndpoint,
-    pub(super) refresh: &'a Secret,
+    pub(super) trade: Trade<'a>,
+    pub(super) params: &'a [(String, String)],
 }
 
 impl Attempts<'_> {
@@ -56,7 +58,7 @@ impl Attempts<'_> {
     }
 
     async fn once(&self, patience: Duration) -> Exchange {
-        let exchange = self.tools.tokens.exchange(self.endpoint, self.refresh, patience).await;
+        let exchange = self.tools.tokens.exchange(self.endpoint, &self.trade, self.params, patience).await;
         match &exchange {
             Exchange::Unclear(_) | Exchange::Unspent { then: Then::Unreached, .. } => {
                 self.leave.failed(self.tools.clock.now())

@@ -1,10 +1,11 @@
 use super::attempts::Attempts;
 use super::endpoint::Endpoints;
+use super::params;
 use super::renewed::renewed;
-use super::token::{TokenClient, known};
+use super::token::{TokenClient, Trade, known};
 use crate::clock::Clock;
 use crate::engine::{Command, RenewalFailure};
-use crate::model::{AccountId, Credential, TokenEndpoint};
+use crate::model::{AccountId, Alias, Credential, Grant, TokenEndpoint};
 use crate::state::SharedState;
 use crate::store::{Guard, Store, StoreError};
 use std::collections::BTreeMap;
@@ -77,12 +78,15 @@ pub(super) async fn fly(tools: &Tools, account: AccountId, version: u64) -> Land
 }
 
 async fn renew(tools: &Tools, account: AccountId, version: u64) -> Result<Landed, RenewalFailure> {
-    let Some((credential, endpoint)) = plan(tools, account, version)? else {
+    let Some(Plan { credential, endpoint, alias }) = plan(tools, account, version)? else {
         return Ok(Landed::Done);
     };
-    let Some(refresh) = credential.refresh.clone() else {
-        return Err(later("there is no refresh token"));
+    let trade = match &credential.refresh {
+        Some(refresh) => Trade::Refresh(refresh),
+        None if endpoint.grant != Grant::RefreshToken => Trade::Parameters,
+        None => return Err(later("there is no refresh token")),
     };
+    let params = params::resolve(&endpoint.params, &alias).await.map_err(|why| later(&why))?;
     let entrance = tools.endpoints.of(&endpoint.origin);
     let Some(leave) = entrance.enter(|| tools.clock.now()).await else {
         return Err(later("the token endpoint has failed too often and is left alone for now"));
@@ -96,7 +100,7 @@ async fn renew(tools: &Tools, account: AccountId, version: u64) -> Result<Landed
     }
     let ready = blocking(tools, move |store| store.preflight(account)).await;
     ready.map_err(|error| later(&format!("nothing was sent, for it could not be stored: {error}")))?;
-    let attempts = Attempts { tools, leave: &leave, endpoint: &endpoint, refresh: &refresh };
+    let attempts = Attempts { tools, leave: &leave, endpoint: &endpoint, trade, params: &params };
     let grant = match attempts.run(account, version).await? {
         Some(grant) => grant,
         None => return Ok(Landed::Done),
@@ -106,12 +110,15 @@ async fn renew(tools: &Tools, account: AccountId, version: u64) -> Result<Landed
     Ok(keep(tools, account, version, new, lock).await)
 }
 
-/// The credential to renew and where; none where it was replaced meanwhile.
-fn plan(
-    tools: &Tools,
-    account: AccountId,
-    version: u64,
-) -> Result<Option<(Arc<Credential>, TokenEndpoint)>, RenewalFailure> {
+/// What is to be renewed, and where.
+struct Plan {
+    credential: Arc<Credential>,
+    endpoint: TokenEndpoint,
+    alias: Alias,
+}
+
+/// See [`Plan`]; none where it was replaced meanwhile.
+fn plan(tools: &Tools, account: AccountId, version: u64) -> Result<Option<Plan>, RenewalFailure> {
     let world = tools.state.snapshot();
     let Some(known) = world.account(account) else {
         return Ok(None);
@@ -119,9 +126,9 @@ fn plan(
     let Some(credential) = known.credential.usable().filter(|held| held.version == version) else {
         return Ok(None);
     };
-    let endpoint = world.provider(&known.provider).and_then(|preset| preset.token.clone());
+    let endpoint = world.provider(&known.provider).and_then(|preset| preset.endpoint().cloned());
     let endpoint = endpoint.ok_or_else(|| later("the provider's preset names no token endpoint"))?;
-    Ok(Some((credential.clone(), endpoint)))
+    Ok(Some(Plan { credential: credential.clone(), endpoint, alias: known.alias.clone() }))
 }
 
 fn current(tools: &Tools, account: AccountId) -> Option<u64> {

@@ -5,6 +5,7 @@ mod claims;
 mod endpoint;
 mod flight;
 mod grant;
+mod params;
 mod refresher;
 mod renewed;
 mod token;

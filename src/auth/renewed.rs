@@ -37,6 +37,7 @@ pub(super) fn renewed(
         kind: old.kind,
         access: grant.access,
         refresh: grant.refresh.or_else(|| old.refresh.clone()),
+        self_granted: old.self_granted,
         id_token: grant.id_token.or_else(|| old.id_token.clone()),
         identity,
         issued: now,
@@ -171,6 +172,7 @@ mod tests {
             kind: CredentialKind::Oauth,
             access: Secret::new("at"),
             refresh: Some(Secret::new("old")),
+            self_granted: false,
             id_token: None,
             identity: Identity {
                 account: Some("org".to_owned()),

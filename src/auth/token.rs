@@ -32,14 +32,15 @@ impl TokenClient {
         Ok(Self { client })
     }
 
-    /// Trades the refresh token for new tokens, once, within `patience`.
+    /// Makes one trade for new tokens, within `patience`. `params` are the endpoint's own, read for this account.
     pub(super) async fn exchange(
         &self,
         endpoint: &TokenEndpoint,
-        refresh: &Secret,
+        trade: &Trade<'_>,
+        params: &[(String, String)],
         patience: Duration,
     ) -> Exchange {
-        let request = match request(endpoint, refresh) {
+        let request = match request(endpoint, trade, params) {
             Ok(request) => request,
             Err(why) => return unreached(why),
         };
@@ -82,15 +83,72 @@ fn unreached(why: String) -> Exchange {
     Exchange::Unspent { why, then: Then::Unreached }
 }
 
-fn request(endpoint: &TokenEndpoint, refresh: &Secret) -> Result<Request<Full<Bytes>>, String> {
-    let fixed = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", refresh.expose()),
-        ("client_id", &endpoint.client_id),
-    ];
-    let more = endpoint.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let params = fixed.into_iter().chain(more);
-    let (kind, body) = match endpoint.format {
+/// What is traded for tokens.
+#[derive(Clone, Copy)]
+pub(super) enum Trade<'a> {
+    /// What a login through a browser gave (RFC 6749 §4.1.3, RFC 7636 §4.5).
+    Code {
+        /// Single-use.
+        code: &'a str,
+        /// The redirection it was given to.
+        redirect: &'a str,
+        /// Of which the challenge was made.
+        verifier: &'a str,
+        /// Where the endpoint wants it repeated.
+        state: Option<&'a str>,
+    },
+    /// What a device's login is known by (RFC 8628 §3.4).
+    Device {
+        /// Its code.
+        code: &'a str,
+        /// Where a challenge was sent.
+        verifier: Option<&'a str>,
+    },
+    /// Nothing but what the endpoint's own parameters say.
+    Parameters,
+    /// A refresh token (RFC 6749 §6).
+    Refresh(&'a Secret),
+}
+
+impl<'a> Trade<'a> {
+    fn params(&self, endpoint: &TokenEndpoint) -> Vec<(&'static str, &'a str)> {
+        match *self {
+            Self::Code { code, redirect, verifier, state } => {
+                let fixed = [
+                    ("grant_type", "authorization_code"),
+                    ("code", code),
+                    ("redirect_uri", redirect),
+                    ("code_verifier", verifier),
+                ];
+                fixed.into_iter().chain(state.map(|state| ("state", state))).collect()
+            }
+            Self::Device { code, verifier } => {
+                let fixed =
+                    [("grant_type", "urn:ietf:params:oauth:grant-type:device_code"), ("device_code", code)];
+                fixed.into_iter().chain(verifier.map(|verifier| ("code_verifier", verifier))).collect()
+            }
+            Self::Parameters => vec![("grant_type", endpoint.grant.wire())],
+            Self::Refresh(token) => vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())],
+        }
+    }
+
+    fn format(&self, endpoint: &TokenEndpoint) -> TokenFormat {
+        match self {
+            Self::Code { .. } => endpoint.code_format.unwrap_or(endpoint.format),
+            Self::Device { .. } | Self::Parameters | Self::Refresh(_) => endpoint.format,
+        }
+    }
+}
+
+fn request(
+    endpoint: &TokenEndpoint,
+    trade: &Trade<'_>,
+    params: &[(String, String)],
+) -> Result<Request<Full<Bytes>>, String> {
+    let fixed = trade.params(endpoint).into_iter().chain([("client_id", endpoint.client_id.as_str())]);
+    let more = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let params = fixed.chain(more);
+    let (kind, body) = match trade.format(endpoint) {
         TokenFormat::Form => ("application/x-www-form-urlencoded", form(params)),
         TokenFormat::Json => {
             let params = params.map(|(name, value)| (name.to_owned(), value.into()));

@@ -114,6 +114,7 @@ fn account(name: &str, provider: &Provider, now: Time) -> Result<Command, CliErr
         kind: CredentialKind::ApiKey,
         access: Secret::new(key(name)),
         refresh: None,
+        self_granted: false,
         id_token: None,
         identity: Identity::default(),
         issued: now,

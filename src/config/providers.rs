@@ -5,7 +5,7 @@ use super::layers::Layers;
 use super::presets;
 use super::problem::{ConfigError, Place, Problem, Show};
 use super::value::{Bad, nearest, shown, text};
-use crate::model::{Origin, Provider, Route};
+use crate::model::{Origin, Provider, Route, TokenSource};
 use http::HeaderName;
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -98,7 +98,7 @@ fn override_one(all: &mut [Provider], key: &str, layers: &Layers) -> Result<(), 
         Some(0) => provider.origin = url(written)?,
         Some(1) => provider.base = base(value)?,
         _ => {
-            let Some(token) = &mut provider.token else {
+            let Some(TokenSource::Endpoint(token)) = &mut provider.token else {
                 return Err(Bad::new(format!("the provider {id:?} renews no tokens"), "remove it"));
             };
             let (origin, path) = split_url(written)?;
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(all[0].origin.to_string(), "http://127.0.0.1:9");
         assert_eq!(all[0].base, "");
-        let token = all[0].token.as_ref().unwrap();
+        let token = all[0].endpoint().unwrap();
         assert_eq!(
             (token.origin.to_string().as_str(), token.path.as_str()),
             ("http://[::1]:9", "/oauth/token")

@@ -289,6 +289,7 @@ pub(super) mod tests {
             strip_query: Vec::new(),
             inject: BTreeMap::new(),
             token: None,
+            login: None,
             rules,
             limits: Vec::new(),
         }

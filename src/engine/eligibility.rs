@@ -85,9 +85,10 @@ pub fn eligibility(
     Eligibility::Eligible
 }
 
-/// True for a credential that can be renewed without a human.
+/// True for a credential that can be renewed without a human: by its refresh token, or because it was granted without
+/// a login and can be granted so again. Only such a token comes without a refresh token and with an end.
 pub(super) fn renewable(credential: &Credential) -> bool {
-    credential.kind == CredentialKind::Oauth && credential.refresh.is_some()
+    credential.kind == CredentialKind::Oauth && (credential.refresh.is_some() || credential.self_granted)
 }
 
 /// True for a rest that is our own guess and no statement of the upstream's: a rate limit, or a token that was refused

@@ -49,6 +49,8 @@ pub struct Credential {
     pub access: Secret,
     /// Spent at most once (REN-2).
     pub refresh: Option<Secret>,
+    /// True for a token that the preset's own means granted, without a login: it is renewed without a refresh token.
+    pub self_granted: bool,
     /// Kept for its claims; never sent upstream.
     pub id_token: Option<Secret>,
     /// Whose it is.
@@ -147,6 +149,7 @@ mod tests {
                 kind,
                 access: Secret::new("a"),
                 refresh: refresh.then(|| Secret::new("r")),
+                self_granted: false,
                 id_token: None,
                 identity: Identity::default(),
                 issued: Time::default(),

@@ -7,6 +7,7 @@ mod fault;
 mod health;
 mod ident;
 mod limits;
+mod login;
 mod provider;
 mod rule;
 mod secret;
@@ -14,6 +15,7 @@ mod session;
 mod settings;
 mod snapshot;
 mod time;
+mod token;
 
 pub use account::{Account, Actor, Switch, Weight};
 pub use breaker::{Breaker, BreakerState};
@@ -22,9 +24,10 @@ pub use fault::{FaultClass, Reason, Scope};
 pub use health::{Cooling, CoolingSource, Health};
 pub use ident::{AccountId, Alias, BadIdent, ModelName, ProviderId};
 pub use limits::{LimitSample, LimitSource, LimitStatus, LimitWindow, Limits};
+pub use login::{BrowserFlow, DeviceFlow, Endpoint, LoginFlows, Loopback};
 pub use provider::{
     Dialect, HeaderField, HeaderTemplate, Injection, LimitHeaders, Measure, Origin, PathMap, Provider,
-    ResetFormat, Route, TokenEndpoint, TokenFormat,
+    ResetFormat, Route,
 };
 pub use rule::{Clamp, CooldownSource, HeaderMatch, HeaderTest, PrefixMatch, Rule, StatusSet};
 pub use secret::Secret;
@@ -32,3 +35,4 @@ pub use session::SessionKey;
 pub use settings::{Affinity, Force, Settings, Strategy, Thresholds};
 pub use snapshot::{NO_BREAKER, Snapshot};
 pub use time::Time;
+pub use token::{AliasText, Grant, Param, TokenCommand, TokenEndpoint, TokenFormat, TokenSource};

@@ -1,4 +1,4 @@
-use super::{CredentialKind, ProviderId, Rule};
+use super::{CredentialKind, Grant, LoginFlows, ProviderId, Rule, TokenEndpoint, TokenSource};
 use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,8 +35,10 @@ pub struct Provider {
     pub strip_query: Vec<String>,
     /// How each kind of credential goes into a request. A kind that is not here cannot be added to the provider.
     pub inject: BTreeMap<CredentialKind, Injection>,
-    /// Where OAuth tokens are renewed.
-    pub token: Option<TokenEndpoint>,
+    /// Where OAuth tokens come from and are renewed.
+    pub token: Option<TokenSource>,
+    /// How a person signs in; none where there is nothing to sign in to.
+    pub login: Option<LoginFlows>,
     /// Failure rules; the first that matches speaks.
     pub rules: Vec<Rule>,
     /// Reply headers that tell what is left.
@@ -48,6 +50,24 @@ impl Provider {
     /// 5xx head. An entry is a whole path; one that ends with `/` is a prefix; one `*` stands for any text without a `/`.
     pub fn replays(&self, path: &str) -> bool {
         self.replay_safe.iter().any(|safe| fits(safe, path))
+    }
+
+    /// The token endpoint, where tokens come from one.
+    pub fn endpoint(&self) -> Option<&TokenEndpoint> {
+        match self.token.as_ref()? {
+            TokenSource::Endpoint(endpoint) => Some(endpoint),
+            TokenSource::Command(_) => None,
+        }
+    }
+
+    /// True when a new token can be had without a refresh token and without a human: a program prints it, or the
+    /// endpoint grants it for what the preset's parameters say.
+    pub fn grants_by_itself(&self) -> bool {
+        match &self.token {
+            Some(TokenSource::Command(_)) => true,
+            Some(TokenSource::Endpoint(endpoint)) => endpoint.grant != Grant::RefreshToken,
+            None => false,
+        }
     }
 
     /// True when a rule names this status, so that the reply's first bytes are worth reading.
@@ -204,33 +224,6 @@ pub enum HeaderField {
     Access,
     /// `{account}`: the organisation or workspace at the provider.
     Account,
-}
-
-/// Where and how tokens are renewed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TokenEndpoint {
-    /// Its own origin: tokens are sent there and nowhere else.
-    pub origin: Origin,
-    /// Path on that origin.
-    pub path: String,
-    /// How the request is written.
-    pub format: TokenFormat,
-    /// The public client id.
-    pub client_id: String,
-    /// Headers of the request beyond `Content-Type` and `Accept`.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Parameters beyond `grant_type`, `refresh_token` and `client_id`.
-    pub params: Vec<(String, String)>,
-}
-
-/// How a token request is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TokenFormat {
-    /// `application/x-www-form-urlencoded` (RFC 6749 §6).
-    Form,
-    /// `application/json`.
-    Json,
 }
 
 /// Reply headers that tell one window's state.

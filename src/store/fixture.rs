@@ -142,6 +142,7 @@ pub(super) fn key(version: u64) -> Credential {
         kind: CredentialKind::ApiKey,
         access: Secret::new(format!("canary-key-{version}")),
         refresh: None,
+        self_granted: false,
         id_token: None,
         identity: Identity::default(),
         issued: Time::from_millis(1),
@@ -156,6 +157,7 @@ pub(super) fn login(version: u64) -> Credential {
         kind: CredentialKind::Oauth,
         access: Secret::new(format!("canary-access-{version}")),
         refresh: text("canary-refresh").map(Secret::new),
+        self_granted: false,
         id_token: text("canary-id").map(Secret::new),
         identity: Identity {
             account: text("org"),

@@ -179,6 +179,7 @@ mod tests {
             kind: CredentialKind::Oauth,
             access: Secret::new("token"),
             refresh: None,
+            self_granted: false,
             id_token: None,
             identity: Identity { account: account.map(str::to_owned), ..Identity::default() },
             issued: Time::default(),
@@ -217,6 +218,7 @@ mod tests {
             strip_query: Vec::new(),
             inject: BTreeMap::from([(CredentialKind::Oauth, injection)]),
             token: None,
+            login: None,
             rules: Vec::new(),
             limits: Vec::new(),
         }

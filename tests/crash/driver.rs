@@ -288,6 +288,7 @@ fn renewed() -> Credential {
         kind: CredentialKind::ApiKey,
         access: Secret::new("renewed"),
         refresh: None,
+        self_granted: false,
         id_token: None,
         identity: Identity::default(),
         issued: NOW,

@@ -3,9 +3,10 @@
 #![allow(dead_code, missing_docs, reason = "each of the two crates uses its part")]
 use crate::engine::{Applied, Command, Durability, LastEnabled, NewAccount, RoutingRequest, apply};
 use crate::model::{
-    Account, AccountId, Alias, Clamp, CooldownSource, Credential, CredentialKind, Dialect, FaultClass,
+    Account, AccountId, Alias, Clamp, CooldownSource, Credential, CredentialKind, Dialect, FaultClass, Grant,
     Health, Identity, Injection, LimitSample, LimitSource, LimitWindow, ModelName, Origin, Provider,
-    ProviderId, Rule, Scope, Secret, Settings, Snapshot, StatusSet, Time, TokenEndpoint, TokenFormat, Weight,
+    ProviderId, Rule, Scope, Secret, Settings, Snapshot, StatusSet, Time, TokenEndpoint, TokenFormat,
+    TokenSource, Weight,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,14 +81,17 @@ pub(crate) fn provider() -> Provider {
         strip: Vec::new(),
         strip_query: Vec::new(),
         inject: kinds.map(|kind| (kind, Injection::default())).into(),
-        token: Some(TokenEndpoint {
+        token: Some(TokenSource::Endpoint(TokenEndpoint {
             origin: Origin::parse("https://id.p.test").expect("an origin"),
             path: "/token".to_owned(),
             format: TokenFormat::Form,
+            code_format: None,
             client_id: "client".to_owned(),
+            grant: Grant::RefreshToken,
             headers: Vec::new(),
             params: Vec::new(),
-        }),
+        })),
+        login: None,
         rules,
         limits: Vec::new(),
     }
@@ -116,6 +120,7 @@ pub(crate) fn key() -> Credential {
         kind: CredentialKind::ApiKey,
         access: Secret::new("key"),
         refresh: None,
+        self_granted: false,
         id_token: None,
         identity: Identity::default(),
         issued: START,

@@ -6,9 +6,9 @@ use super::{Refresher, RefresherParts, TokenClient};
 use crate::clock::{Clock, ManualClock};
 use crate::engine::{Command, LastEnabled, NewAccount};
 use crate::model::{
-    AccountId, Alias, Credential, CredentialKind, CredentialState, Dialect, HeaderField, HeaderTemplate,
-    Identity, Injection, Origin, Provider, ProviderId, Secret, Settings, Snapshot, Time, TokenEndpoint,
-    TokenFormat, Weight,
+    AccountId, Alias, AliasText, Credential, CredentialKind, CredentialState, Dialect, Grant, HeaderField,
+    HeaderTemplate, Identity, Injection, Origin, Param, Provider, ProviderId, Secret, Settings, Snapshot,
+    Time, TokenEndpoint, TokenFormat, TokenSource, Weight,
 };
 use crate::state::SharedState;
 use crate::upstream::{ProxyValues, Roots, Trust, UpstreamConfig};
@@ -421,6 +421,7 @@ fn first(id: AccountId) -> Credential {
         kind: CredentialKind::Oauth,
         access: Secret::new(format!("access-{id}.1")),
         refresh: Some(Secret::new(format!("{id}.1"))),
+        self_granted: false,
         id_token: None,
         identity: Identity { account: Some("org".to_owned()), ..Identity::default() },
         issued: Time::default(),
@@ -440,9 +441,11 @@ fn provider(id: &str, authority: &Authority, format: TokenFormat) -> Provider {
         origin: origin.clone(),
         path: "/oauth/token".to_owned(),
         format,
+        code_format: None,
         client_id: "app".to_owned(),
+        grant: Grant::RefreshToken,
         headers: vec![(header::HeaderName::from_static("x-beta"), HeaderValue::from_static("oauth"))],
-        params: vec![("scope".to_owned(), "a b".to_owned())],
+        params: vec![("scope".to_owned(), Param::Text(AliasText::new("a b")))],
     };
     Provider {
         id: ProviderId::try_from(id).unwrap(),
@@ -458,7 +461,8 @@ fn provider(id: &str, authority: &Authority, format: TokenFormat) -> Provider {
         strip: Vec::new(),
         strip_query: Vec::new(),
         inject: BTreeMap::from([(CredentialKind::Oauth, injection)]),
-        token: Some(token),
+        token: Some(TokenSource::Endpoint(token)),
+        login: None,
         rules: Vec::new(),
         limits: Vec::new(),
     }

@@ -7,6 +7,7 @@ use super::table::{
 };
 use crate::model::{
     CredentialKind, Dialect, Injection, LimitHeaders, Origin, PathMap, Provider, ProviderId, Route, Rule,
+    TokenSource,
 };
 use http::HeaderName;
 use serde::Deserialize;
@@ -185,7 +186,8 @@ impl Layer {
             strip: once(self.strip),
             strip_query: self.strip_query,
             inject: self.inject,
-            token,
+            token: token.map(TokenSource::Endpoint),
+            login: None,
             rules,
             limits: self.limits,
         })

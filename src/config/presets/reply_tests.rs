@@ -380,6 +380,7 @@ fn world(provider: &Provider) -> Snapshot {
         kind: if login { CredentialKind::Oauth } else { CredentialKind::ApiKey },
         access: Secret::new("access"),
         refresh: login.then(|| Secret::new("refresh")),
+        self_granted: false,
         id_token: None,
         identity: Identity::default(),
         issued: NOW,

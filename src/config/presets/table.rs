@@ -2,8 +2,8 @@
 use super::error::Wrong;
 use super::leaf::{Headers, Path, Text, TokenUrl, plain};
 use crate::model::{
-    HeaderField, HeaderTemplate, Injection, LimitHeaders, Measure, PathMap, ProviderId, ResetFormat, Route,
-    TokenEndpoint, TokenFormat,
+    AliasText, Grant, HeaderField, HeaderTemplate, Injection, LimitHeaders, Measure, Param, PathMap,
+    ProviderId, ResetFormat, Route, TokenEndpoint, TokenFormat,
 };
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -106,9 +106,13 @@ impl RawToken {
             origin: url.origin,
             path: url.path,
             format,
+            code_format: None,
             client_id,
+            grant: Grant::RefreshToken,
             headers: self.headers.unwrap_or_default().0,
-            params: self.params.unwrap_or_default().into_iter().collect(),
+            params: (self.params.unwrap_or_default().into_iter())
+                .map(|(name, value)| (name, Param::Text(AliasText::new(value))))
+                .collect(),
         }))
     }
 }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::model::{
-    Clamp, CooldownSource, CredentialKind, FaultClass, HeaderMatch, HeaderTest, LimitHeaders, Measure,
-    Origin, PathMap, PrefixMatch, ResetFormat, Route, Rule, Scope, StatusSet, TokenFormat,
+    AliasText, Clamp, CooldownSource, CredentialKind, FaultClass, HeaderMatch, HeaderTest, LimitHeaders,
+    Measure, Origin, Param, PathMap, PrefixMatch, ResetFormat, Route, Rule, Scope, StatusSet, TokenFormat,
+    TokenSource,
 };
 use std::time::Duration;
 
@@ -90,11 +91,11 @@ fn every_key_of_a_preset_is_read() {
     assert_eq!(inject.set.len(), 2);
     assert_eq!(inject.append.len(), 1);
     assert_eq!(inject.strip, ["x-api-key"]);
-    let token = provider.token.as_ref().expect("an endpoint");
+    let token = provider.endpoint().expect("an endpoint");
     assert_eq!(token.origin.to_string(), "https://auth.example.com");
     assert_eq!((token.path.as_str(), token.format), ("/oauth/token", TokenFormat::Json));
     assert_eq!(token.client_id, "public");
-    assert_eq!(token.params, [("scope".to_owned(), "api".to_owned())]);
+    assert_eq!(token.params, [("scope".to_owned(), Param::Text(AliasText::new("api")))]);
     let limit = LimitHeaders {
         window: "day".into(),
         minutes: None,
@@ -259,7 +260,7 @@ fn a_file_that_extends_its_own_id_changes_what_it_says_and_keeps_the_rest() {
     let before = expected.rules.iter().position(|rule| *rule.name == *"plan-model");
     assert_eq!(Some(mine), before, "after the common rules, before the inherited ones");
     expected.origin = Origin::parse("http://127.0.0.1:9").expect("an origin");
-    let token = expected.token.as_mut().expect("an endpoint");
+    let Some(TokenSource::Endpoint(token)) = &mut expected.token else { panic!("an endpoint") };
     token.origin = expected.origin.clone();
     token.path = "/oauth/token".to_owned();
     expected.rules.insert(mine, changed.rules[mine].clone());

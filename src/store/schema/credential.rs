@@ -13,6 +13,7 @@ pub(in crate::store) fn take(fields: &mut Fields) -> Result<Credential, BadField
         kind: fields.get("kind")?.unwrap_or(CredentialKind::Oauth),
         access: fields.need("accessToken")?,
         refresh: fields.get("refreshToken")?,
+        self_granted: fields.get("selfGranted")?.unwrap_or(false),
         id_token: fields.get("idToken")?,
         identity: Identity {
             account: fields.get("accountId")?,
@@ -34,6 +35,7 @@ pub(in crate::store) fn give(credential: &Credential, extra: &Map<String, Value>
         .set("kind", credential.kind.as_str())
         .set("accessToken", exposed(&credential.access))
         .put("refreshToken", credential.refresh.as_ref().map(exposed))
+        .put("selfGranted", credential.self_granted.then_some(true))
         .put("idToken", credential.id_token.as_ref().map(exposed))
         .put("accountId", account)
         .put("userId", user)

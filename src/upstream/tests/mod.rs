@@ -101,6 +101,7 @@ fn provider(origin: &str) -> Provider {
         strip_query: Vec::new(),
         inject: BTreeMap::from([(CredentialKind::ApiKey, injection)]),
         token: None,
+        login: None,
         rules: Vec::new(),
         limits: Vec::new(),
     }
@@ -112,6 +113,7 @@ fn credential() -> Credential {
         kind: CredentialKind::ApiKey,
         access: Secret::new(TOKEN),
         refresh: None,
+        self_granted: false,
         id_token: None,
         identity: Identity::default(),
         issued: Time::default(),

@@ -41,6 +41,7 @@ pub(crate) fn key(secret: &str) -> Credential {
         kind: CredentialKind::ApiKey,
         access: Secret::new(secret),
         refresh: None,
+        self_granted: false,
         id_token: None,
         identity: Identity::default(),
         issued: Time::from_secs(0),

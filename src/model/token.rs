@@ -1,0 +1,119 @@
+use super::{Alias, Origin};
+use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Where a provider's OAuth access tokens come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TokenSource {
+    /// A program of the user's prints one, as with kubectl's exec plugins and AWS's `credential_process`.
+    Command(TokenCommand),
+    /// A token endpoint grants one.
+    Endpoint(TokenEndpoint),
+}
+
+/// Where and how tokens are granted and renewed (RFC 6749 §3.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenEndpoint {
+    /// Its own origin: tokens are sent there and nowhere else.
+    pub origin: Origin,
+    /// Path on that origin.
+    pub path: String,
+    /// How the request is written.
+    pub format: TokenFormat,
+    /// How the request that trades a login's code is written, where it differs.
+    pub code_format: Option<TokenFormat>,
+    /// The client id; public, a secret is a parameter.
+    pub client_id: String,
+    /// What is traded for a token, once there is an account.
+    pub grant: Grant,
+    /// Headers of the request beyond `Content-Type` and `Accept`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Parameters beyond those of the grant and `client_id`.
+    pub params: Vec<(String, Param)>,
+}
+
+/// How a token request is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenFormat {
+    /// `application/x-www-form-urlencoded` (RFC 6749 §6).
+    Form,
+    /// `application/json`.
+    Json,
+}
+
+/// What a new token is granted for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grant {
+    /// The client's own credentials, among the parameters (RFC 6749 §4.4).
+    ClientCredentials,
+    /// An assertion, among the parameters (RFC 7523 §2.1).
+    JwtBearer,
+    /// A refresh token that a login gave (RFC 6749 §6).
+    #[default]
+    RefreshToken,
+    /// Another token, among the parameters (RFC 8693 §2.1).
+    TokenExchange,
+}
+
+impl Grant {
+    /// The value of `grant_type`.
+    pub fn wire(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            Self::RefreshToken => "refresh_token",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+        }
+    }
+}
+
+/// Where a parameter's value comes from. It is read anew for every request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Param {
+    /// An environment variable of rota's, by name.
+    Env(AliasText),
+    /// What a program prints: its name and arguments.
+    Exec(Vec<AliasText>),
+    /// The text of a file that only its owner may read, by path.
+    File(AliasText),
+    /// Itself.
+    Text(AliasText),
+}
+
+/// A text in which `{alias}` stands for the account's name, so that one preset serves many accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AliasText(String);
+
+impl AliasText {
+    const HOLE: &str = "{alias}";
+
+    /// The text as it is written in a preset.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// As it is written.
+    pub fn as_written(&self) -> &str {
+        &self.0
+    }
+
+    /// The text for one account. An alias holds no character that means anything to a file system but `.`, and never
+    /// begins with one.
+    pub fn of(&self, alias: &Alias) -> String {
+        self.0.replace(Self::HOLE, alias.as_str())
+    }
+}
+
+/// A program that prints a short-lived token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenCommand {
+    /// Its name and arguments; never a shell's.
+    pub argv: Vec<AliasText>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// How long a token lasts that came without a word on it.
+    pub lifetime: Duration,
+}
