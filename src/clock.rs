@@ -74,6 +74,11 @@ impl ManualClock {
         self.set(self.now().after(span));
     }
 
+    /// How many wait for it to be moved.
+    pub fn sleepers(&self) -> usize {
+        self.moved.receiver_count()
+    }
+
     async fn reach(&self, wake: Time) {
         let mut moved = self.moved.subscribe();
         while self.now() < wake {

@@ -3,9 +3,6 @@ use crate::auth::Claims;
 use crate::model::{Credential, CredentialKind, Identity, Secret, Time};
 use serde::Deserialize;
 
-/// The longest secret there is: long tokens are a few KiB.
-const LONGEST: usize = 64 * 1024;
-
 /// A credential as a human hands it over: rota's own shape, in a request body or a file.
 #[derive(Deserialize)]
 #[serde(
@@ -106,18 +103,5 @@ impl When {
 
 /// A secret goes into a header, so it must be one that a header can carry. The message never shows it.
 fn secret(field: &str, text: &str) -> Result<Secret, ApiError> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(ApiError::invalid(field, "must not be empty"));
-    }
-    if text.len() > LONGEST {
-        return Err(ApiError::invalid(field, format!("must not be longer than {LONGEST} bytes")));
-    }
-    if !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(ApiError::invalid(
-            field,
-            "must be printable ASCII without blanks; is it the right file?",
-        ));
-    }
-    Ok(Secret::new(text))
+    Secret::token(text).map_err(|bad| ApiError::invalid(field, bad))
 }

@@ -1,4 +1,5 @@
 use super::BODY;
+use crate::auth::import::{ImportError, Unread};
 use crate::engine::Rejection;
 use crate::proxy::Turned;
 use crate::state::CommitError;
@@ -27,12 +28,15 @@ enum Code {
     BodyTooLarge,
     BodyUnread,
     DecisionNotFound,
+    ImportUnreadable,
     Internal,
     InvalidRequest,
     LastEnabled,
     MethodNotAllowed,
     NoForceActive,
     NotFound,
+    PassphraseNeeded,
+    PassphraseWrong,
     StoreUnavailable,
     Turned(&'static str, StatusCode),
     Unauthorized,
@@ -50,12 +54,15 @@ impl Code {
             Self::BodyTooLarge => ("BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
             Self::BodyUnread => ("BODY_UNREAD", StatusCode::BAD_REQUEST),
             Self::DecisionNotFound => ("DECISION_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::ImportUnreadable => ("IMPORT_UNREADABLE", StatusCode::BAD_REQUEST),
             Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
             Self::InvalidRequest => ("INVALID_REQUEST", StatusCode::BAD_REQUEST),
             Self::LastEnabled => ("LAST_ENABLED", StatusCode::CONFLICT),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
             Self::NoForceActive => ("NO_FORCE_ACTIVE", StatusCode::CONFLICT),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::PassphraseNeeded => ("PASSPHRASE_NEEDED", StatusCode::BAD_REQUEST),
+            Self::PassphraseWrong => ("PASSPHRASE_WRONG", StatusCode::BAD_REQUEST),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::Turned(code, status) => (code, status),
             Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
@@ -164,6 +171,22 @@ impl From<Rejection> for ApiError {
             | Rejection::UnknownProvider(_) => String::new(),
         };
         Self::new(code, format!("{rejection}{advice}"))
+    }
+}
+
+impl From<Unread> for ApiError {
+    fn from(unread: Unread) -> Self {
+        let code = match &unread {
+            Unread::Content { error: ImportError::Sealed(_), .. } => Code::PassphraseNeeded,
+            Unread::Content { error: ImportError::WrongKey(_), .. } => Code::PassphraseWrong,
+            Unread::Content { .. }
+            | Unread::Io { .. }
+            | Unread::Missing { .. }
+            | Unread::NotAFile { .. }
+            | Unread::TooLarge { .. }
+            | Unread::TooMany { .. } => Code::ImportUnreadable,
+        };
+        Self::new(code, unread.to_string())
     }
 }
 

@@ -6,9 +6,11 @@ mod auth;
 mod contain;
 mod credential;
 mod decisions;
+mod doctor;
 mod error;
 mod extract;
 mod health;
+mod import;
 mod listener;
 mod view;
 
@@ -21,7 +23,7 @@ use crate::proxy::{Gate, Guests};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 use listener::Doorkeeper;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -66,6 +68,8 @@ pub fn router(app: Arc<App>, door: Door) -> Router {
         .route("/api/decisions", get(decisions::latest))
         .route("/api/decisions/next", get(decisions::next))
         .route("/api/decisions/{id}", get(decisions::one))
+        .route("/api/doctor", get(doctor::examine))
+        .route("/api/import", post(import::import))
         .route("/api/status", get(health::status))
         .route_layer(from_fn_with_state(door.clone(), auth::token));
     Router::new()

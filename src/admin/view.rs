@@ -4,6 +4,7 @@ use crate::lease::Leases;
 use crate::model::{Account, Cooling, CredentialState, LimitWindow, Snapshot, Switch, Time};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A time as RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -14,6 +15,12 @@ impl From<Time> for Stamp {
         let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
         let stamp = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
         Self(stamp.to_string())
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

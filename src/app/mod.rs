@@ -13,9 +13,10 @@ pub use serve::{ServeOptions, serve};
 pub use start::{StartError, Writer, log_sink};
 
 use crate::affinity::Affinity;
+use crate::auth::import::Home;
 use crate::auth::{Refresher, Tally};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::model::{Snapshot, Time};
 use crate::proxy::{ReplayBudget, RequestIds};
 use crate::state::SharedState;
@@ -31,6 +32,10 @@ pub struct App {
     pub clock: Clock,
     /// The configuration in force; a reload replaces it.
     pub config: ArcSwap<Config>,
+    /// What is odd about it.
+    pub warnings: ArcSwap<Vec<Problem>>,
+    /// Where the user who started it keeps other programs' logins.
+    pub home: Home,
     /// The one writer.
     pub state: Arc<SharedState>,
     /// Which session is on which account.

@@ -1,13 +1,13 @@
 use super::App;
-use crate::config::{Config, Sources};
+use crate::config::{Config, Loaded, Sources};
 use crate::engine::Command;
 use std::sync::Arc;
 
 /// Reads the configuration again. Settings and presets hold from the next request on; what is fixed at the start
 /// (addresses, directories, TLS, bounds) is named if it differs. A bad configuration changes nothing.
 pub(super) fn reload(app: &App, sources: &Sources) {
-    let config = match Config::load(sources) {
-        Ok(loaded) => loaded.config,
+    let Loaded { config, warnings, .. } = match Config::load(sources) {
+        Ok(loaded) => loaded,
         Err(error) => {
             tracing::error!(%error, "the configuration was not reloaded; the old one stays in force");
             return;
@@ -22,6 +22,7 @@ pub(super) fn reload(app: &App, sources: &Sources) {
     match app.state.apply(command) {
         Ok(_) => {
             app.config.store(Arc::new(config));
+            app.warnings.store(Arc::new(warnings));
             tracing::info!("the configuration was reloaded");
         }
         Err(rejection) => tracing::error!(%rejection, "the configuration was not reloaded"),

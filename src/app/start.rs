@@ -1,9 +1,10 @@
 //! From a configuration to an [`App`]: the store's owner first, then the store, then what works on it.
 use super::App;
 use crate::affinity::{Affinity, AffinityBounds};
+use crate::auth::import::Home;
 use crate::auth::{Refresher, RefresherParts, TokenClient};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, LogFormat as Wanted, Sources, TlsRoots};
+use crate::config::{Config, ConfigError, Loaded, LogFormat as Wanted, Sources, TlsRoots};
 use crate::model::{ProviderId, Snapshot};
 use crate::proxy::{PeerError, ReplayBudget, RequestIds};
 use crate::state::SharedState;
@@ -111,7 +112,8 @@ impl App {
         let known: BTreeSet<ProviderId> =
             first.providers.iter().map(|provider| provider.id.clone()).collect();
         let opened = Store::open(backend, &known, clock.now())?;
-        let config = Config::load(&sources.clone().with_persisted(opened.settings.clone()))?.config;
+        let Loaded { config, warnings, .. } =
+            Config::load(&sources.clone().with_persisted(opened.settings.clone()))?;
         for finding in &opened.findings {
             tracing::warn!(%finding, "the store");
         }
@@ -147,6 +149,8 @@ impl App {
             started: clock.now(),
             addresses: OnceLock::new(),
             config: ArcSwap::from_pointee(config),
+            warnings: ArcSwap::from_pointee(warnings),
+            home: Home::of(|name| sources.variable(name)),
             upstream,
             state,
             store,

@@ -5,6 +5,7 @@ mod claims;
 mod endpoint;
 mod flight;
 mod grant;
+pub mod import;
 mod params;
 mod refresher;
 mod renewed;

@@ -5,9 +5,11 @@ mod api;
 mod config;
 mod confirm;
 mod demo;
+mod doctor;
 mod error;
 mod fake;
 mod healthcheck;
+mod import;
 mod render;
 mod serve;
 mod status;
@@ -65,6 +67,8 @@ enum Command {
     /// Show the accounts, add one, remove one
     #[command(visible_alias = "ls")]
     Accounts(accounts::Accounts),
+    /// Take over a login that another program has
+    Import(import::Import),
     /// Run the proxy
     Serve(serve::Serve),
     /// Show who is in rotation, how much is left, and whether all is well
@@ -75,6 +79,8 @@ enum Command {
     Enable(switch::Enable),
     /// Show why an account was chosen, or which would be next
     Why(why::Why),
+    /// Show what is wrong, with the command that puts it right: exit code 1 if something is
+    Doctor,
     /// Show, check and explain the configuration
     Config(config::Config),
     /// Back up, restore, verify, export and import the store
@@ -98,9 +104,11 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Config(command) => command.run(&setup, out),
         Command::Demo(command) => command.run(out),
         Command::Disable(command) => command.run(&setup, out),
+        Command::Doctor => doctor::run(&setup, out),
         Command::Enable(command) => command.run(&setup, out),
         Command::FakeUpstream(command) => command.run(out),
         Command::Healthcheck(command) => command.run(&setup, out),
+        Command::Import(command) => command.run(&setup, out),
         Command::Serve(command) => command.run(&setup),
         Command::Status => status::run(&setup, out),
         Command::Store(command) => command.run(&setup, out),

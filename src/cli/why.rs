@@ -69,7 +69,7 @@ impl Why {
 }
 
 /// Percent-encodes all but unreserved characters (RFC 3986 §2.3).
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -11,8 +11,9 @@ use std::path::Path;
 use toml::Value;
 
 /// Variables that are no settings, with what they do.
-pub(super) const OTHERS: [(&str, &str); 2] = [
+pub(super) const OTHERS: [(&str, &str); 3] = [
     ("ROTA_ALLOW_NON_LOOPBACK", "1: allow `container_bind` outside a container"),
+    ("ROTA_AUTH_FILE", "the `auth.json` that `rota import` and `rota doctor` look at (docs/IMPORT.md)"),
     ("ROTA_CONFIG", "the configuration file, which must exist then"),
 ];
 /// How every variable of rota begins.

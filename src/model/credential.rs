@@ -62,6 +62,20 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// True where both are known to be one login: they share a token, or the provider names the same user in the same
+    /// account. Addresses are not compared: one may have several accounts.
+    pub fn same_login(&self, other: &Self) -> bool {
+        let named = self.identity.user.is_some() || self.identity.account.is_some();
+        let same_name =
+            self.identity.user == other.identity.user && self.identity.account == other.identity.account;
+        self.access == other.access || self.same_refresh(other) || (named && same_name)
+    }
+
+    /// True where both would spend the same refresh token.
+    pub fn same_refresh(&self, other: &Self) -> bool {
+        self.refresh.is_some() && self.refresh == other.refresh
+    }
+
     /// True when it would be refused now for its age alone.
     pub fn lapsed(&self, now: Time) -> bool {
         match (self.kind, self.expires) {
@@ -128,6 +142,42 @@ pub struct Renewal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// REN-5
+    #[test]
+    fn a_login_is_known_again_by_a_token_or_by_user_and_account_and_never_by_its_address() {
+        let login =
+            |access: &str, refresh: Option<&str>, user: Option<&str>, account: Option<&str>| Credential {
+                version: 1,
+                kind: CredentialKind::Oauth,
+                access: Secret::new(access),
+                refresh: refresh.map(Secret::new),
+                self_granted: false,
+                id_token: None,
+                identity: Identity {
+                    user: user.map(str::to_owned),
+                    account: account.map(str::to_owned),
+                    plan: None,
+                    email: Some("one@example.com".to_owned()),
+                },
+                issued: Time::default(),
+                expires: None,
+            };
+        let mine = login("a", Some("r"), Some("u"), Some("o"));
+        for (other, same, spends) in [
+            (login("a2", Some("r2"), Some("u"), Some("o")), true, false),
+            (login("a2", Some("r2"), Some("u"), Some("o2")), false, false),
+            (login("a2", Some("r2"), Some("u2"), Some("o")), false, false),
+            (login("a2", Some("r"), None, None), true, true),
+            (login("a", None, None, None), true, false),
+            (login("a2", None, None, None), false, false),
+        ] {
+            assert_eq!((mine.same_login(&other), other.same_login(&mine)), (same, same), "{other:?}");
+            assert_eq!((mine.same_refresh(&other), other.same_refresh(&mine)), (spends, spends), "{other:?}");
+        }
+        let nameless = [login("a", None, None, None), login("b", None, None, None)];
+        assert!(!nameless[0].same_login(&nameless[1]), "two that nobody names are not one");
+    }
 
     /// REN-4
     #[test]

@@ -41,8 +41,32 @@ pub struct ProviderId(Arc<str>);
 #[serde(try_from = "String", into = "String")]
 pub struct ModelName(Arc<str>);
 
+/// The longest alias, in bytes.
+const LONGEST_ALIAS: usize = 64;
+
+impl Alias {
+    /// `name` made to fit, with the first number behind it that is not `taken`: what another program calls an account
+    /// need not be an alias.
+    pub fn near(name: &str, taken: impl Fn(&str) -> bool) -> Self {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        let plain: String = name.to_lowercase().chars().map(|c| if fits(c) { c } else { '-' }).collect();
+        let plain = plain.trim_start_matches(['.', '_', '-']);
+        let plain = if plain.is_empty() { "account" } else { plain };
+        let mut number = 1_u32;
+        loop {
+            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            let room = LONGEST_ALIAS - suffix.len();
+            let alias = format!("{}{suffix}", &plain[..plain.len().min(room)]);
+            if !taken(&alias) {
+                return Self(alias.into());
+            }
+            number += 1;
+        }
+    }
+}
+
 fn is_alias(text: &str) -> bool {
-    (1..=64).contains(&text.len())
+    (1..=LONGEST_ALIAS).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
 }
@@ -126,6 +150,28 @@ mod tests {
         let error = Alias::try_from("X".repeat(5000).as_str()).expect_err("refused").to_string();
         assert!(error.starts_with("an alias is 1 to 64 of a-z 0-9 . _ -"), "{error}");
         assert!(error.len() < 200, "{} bytes", error.len());
+    }
+
+    #[test]
+    fn any_name_has_an_alias_near_it_and_a_taken_one_is_numbered() {
+        let long = "x".repeat(80);
+        for (name, taken, alias) in [
+            ("work", &[][..], "work"),
+            ("Work (EU)", &[], "work--eu-"),
+            ("a@example.com", &["a-example.com"], "a-example.com-2"),
+            ("work", &["work", "work-2"], "work-3"),
+            ("", &[], "account"),
+            ("..-", &[], "account"),
+            ("äöü", &[], "account"),
+            (&long, &[], &long[..64]),
+        ] {
+            let near = Alias::near(name, |alias| taken.contains(&alias));
+            assert_eq!(near.as_str(), alias, "{name:?}");
+            assert!(Alias::try_from(near.as_str()).is_ok(), "{name:?}");
+        }
+        let first = &long[..64];
+        let second = Alias::near(&long, |alias| alias == first);
+        assert_eq!(second.as_str(), format!("{}-2", &long[..62]));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use provider::{
     ResetFormat, Route,
 };
 pub use rule::{Clamp, CooldownSource, HeaderMatch, HeaderTest, PrefixMatch, Rule, StatusSet};
-pub use secret::Secret;
+pub use secret::{BadToken, Secret};
 pub use session::SessionKey;
 pub use settings::{Affinity, Force, Settings, Strategy, Thresholds};
 pub use snapshot::{NO_BREAKER, Snapshot};

@@ -7,7 +7,39 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct Secret(Arc<Zeroizing<String>>);
 
+/// Why a text is not a token. It never shows the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadToken {
+    /// There is nothing.
+    #[error("must not be empty")]
+    Empty,
+    /// Longer than [`Secret::LONGEST_TOKEN`].
+    #[error("must not be longer than {} bytes", Secret::LONGEST_TOKEN)]
+    TooLong,
+    /// A header could not carry it.
+    #[error("must be printable ASCII without blanks; is it the right file?")]
+    Unprintable,
+}
+
 impl Secret {
+    /// The longest token there is, in bytes: long ones are a few KiB.
+    pub const LONGEST_TOKEN: usize = 64 * 1024;
+
+    /// `text` without blanks around it, as a token that a header can carry.
+    pub fn token(text: &str) -> Result<Self, BadToken> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(BadToken::Empty);
+        }
+        if text.len() > Self::LONGEST_TOKEN {
+            return Err(BadToken::TooLong);
+        }
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(BadToken::Unprintable);
+        }
+        Ok(Self::new(text))
+    }
+
     /// Takes the text in. The caller's own copy is the caller's to wipe.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Arc::new(Zeroizing::new(text.into())))
@@ -49,6 +81,22 @@ mod tests {
             assert!(shown.contains("[REDACTED]") && !shown.contains("canary"), "{shown}");
         }
         assert_eq!(secret.expose(), "canary-7f3a");
+    }
+
+    #[test]
+    fn a_token_is_what_a_header_can_carry() {
+        let long = "x".repeat(Secret::LONGEST_TOKEN + 1);
+        for (text, token) in [
+            (" abc\n", Ok(Secret::new("abc"))),
+            ("", Err(BadToken::Empty)),
+            (" \t", Err(BadToken::Empty)),
+            ("a b", Err(BadToken::Unprintable)),
+            ("caf\u{e9}", Err(BadToken::Unprintable)),
+            (&long[1..], Ok(Secret::new(&long[1..]))),
+            (&long, Err(BadToken::TooLong)),
+        ] {
+            assert_eq!(Secret::token(text), token, "{} bytes", text.len());
+        }
     }
 
     #[test]

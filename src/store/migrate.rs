@@ -12,8 +12,6 @@ use std::collections::BTreeSet;
 pub(super) const GENERATOR: &str = "rota";
 /// The provider of accounts that name none: the only one there was.
 const FIRST_PROVIDER: &str = "codex";
-/// Aliases of other programs are made to fit; this is the longest that does.
-const LONGEST_ALIAS: usize = 64;
 
 /// `document` in version 2. Idempotent: a document in version 2 is given back as it is.
 pub(super) fn upgrade(document: Value) -> Result<Value, BadField> {
@@ -50,7 +48,7 @@ fn settle(document: Map<String, Value>) -> Result<Value, BadField> {
     let fits = |(name, _): &(String, Value)| Alias::try_from(name.as_str()).is_ok();
     let (fitting, others): (Vec<_>, Vec<_>) = given.into_iter().partition(fits);
     for (name, account) in fitting.into_iter().chain(others) {
-        let alias = free_alias(&name, &accounts);
+        let alias = String::from(Alias::near(&name, |alias| accounts.contains_key(alias)));
         let account = match account {
             Value::Object(account) => settle_account(&name, &alias, account).into(),
             // Not ours to judge: it is taken in, quarantined and shown.
@@ -125,22 +123,6 @@ fn settle_force(fields: &mut Fields, renamed: &Map<String, Value>) -> Result<Val
         .set("forcedBy", by.and_then(Actor::of).unwrap_or(Actor::Admin).as_str())
         .put("previousRotationStrategy", strategy.and_then(Strategy::of).map(Strategy::as_str))
         .into())
-}
-
-/// `name` as an alias that no account has yet.
-fn free_alias(name: &str, taken: &Map<String, Value>) -> String {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-    let lower = name.to_lowercase();
-    let plain: String = lower.chars().map(|c| if fits(c) { c } else { '-' }).collect();
-    let plain = plain.trim_start_matches(['.', '_', '-']);
-    let plain = if plain.is_empty() { "account" } else { plain };
-    let numbered = (1..).map(|number| {
-        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-        let room = LONGEST_ALIAS - suffix.len();
-        format!("{}{suffix}", &plain[..plain.len().min(room)])
-    });
-    let mut free = numbered.filter(|alias| !taken.contains_key(alias));
-    free.next().unwrap_or_default()
 }
 
 fn settle_account(name: &str, alias: &str, mut account: Map<String, Value>) -> Map<String, Value> {
@@ -375,20 +357,6 @@ mod tests {
         assert_eq!(opened.force.map(|force| force.account), Some(AccountId(2)));
         let strategy = opened.settings["rotation"]["strategy"].as_str();
         assert_eq!(strategy, Some(Strategy::WeightedRoundRobin.as_str()));
-    }
-
-    #[test]
-    fn any_name_becomes_an_alias_of_its_own() {
-        let mut taken = Map::new();
-        let long = "x".repeat(100);
-        let names = ["a", "A", "É", "..", "", "a b", "a_b", &long, &long];
-        let aliases = names.map(|name| {
-            let alias = free_alias(name, &taken);
-            taken.insert(alias.clone(), Value::Null);
-            assert!(crate::model::Alias::try_from(alias.as_str()).is_ok(), "{alias}");
-            alias
-        });
-        assert_eq!(aliases[..7], ["a", "a-2", "account", "account-2", "account-3", "a-b", "a_b"]);
     }
 
     fn json(text: &str) -> Value {
