@@ -44,7 +44,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("cli", &["admin", "app", "clock", "config", "engine", "model", "store", "telemetry"]),
+    ("cli", &["admin", "app", "auth", "clock", "config", "engine", "model", "store", "telemetry"]),
     ("main", &["cli", "config"]),
     ("lib", &[]),
 ];

@@ -286,3 +286,89 @@ impl AddedView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::presets;
+    use crate::model::{CredentialKind, Identity, Secret, Settings};
+
+    const NOW: Time = Time::from_secs(1_800_000_000);
+    const PRESET: &str = r#"
+id = "p"
+name = "P"
+origin = "https://p.example"
+dialect = "responses"
+[inject.oauth]
+set = { authorization = "Bearer {access}" }
+[inject.bearer]
+set = { authorization = "Bearer {access}" }
+[token]
+url = "https://p.example/token"
+format = "json"
+client_id = "rota"
+"#;
+
+    /// REN-5
+    #[test]
+    fn each_login_is_added_once_under_a_name_of_its_own() {
+        let first = found(Some("me@example.com"), "a", "user-1");
+        let again = found(Some("again"), "b", "user-1");
+        let other = found(None, "c", "user-2");
+        let named = found(Some("Work"), "d", "user-3");
+        let mut ended = found(Some("ended"), "e", "user-4");
+        ended.credential.refresh = None;
+        ended.credential.expires = Some(NOW);
+        let unknown = Found { provider: "q".to_owned(), ..found(None, "f", "user-5") };
+        let mut key = found(None, "g", "user-6");
+        key.credential.kind = CredentialKind::ApiKey;
+        let found = vec![first, again, other, named, ended, unknown, key];
+        let plan = plan(&world(), found, None, NOW).expect("a plan");
+        let aliases: Vec<&str> = plan.added.iter().map(|added| added.alias.as_str()).collect();
+        assert_eq!(aliases, ["p", "p-2", "work"], "an address is no name");
+        let skipped: Vec<_> = plan
+            .skipped
+            .iter()
+            .map(|skipped| (skipped.name.as_str(), skipped.code, skipped.alias.as_deref()))
+            .collect();
+        let expected = [
+            ("again", "already-there", Some("p")),
+            ("ended", "expired", None),
+            ("q", "no-provider", None),
+            ("p", "kind-not-accepted", None),
+        ];
+        assert_eq!(skipped, expected);
+    }
+
+    /// REN-5
+    #[test]
+    fn a_wish_for_a_name_is_kept_or_refused() {
+        let wish = || Some(Alias::try_from("mine").expect("an alias"));
+        let one = plan(&world(), vec![found(None, "a", "u")], wish(), NOW).expect("a plan");
+        assert_eq!(one.added[0].alias.as_str(), "mine");
+        assert_eq!(plan(&world(), Vec::new(), wish(), NOW), Ok(Plan::default()));
+        let two = vec![found(None, "a", "u"), found(None, "b", "v")];
+        let error = plan(&world(), two, wish(), NOW).expect_err("two logins");
+        assert!(error.message.contains("names one account, and there are 2 logins"), "{error:?}");
+    }
+
+    fn world() -> Snapshot {
+        let provider = presets::parse("p.toml", PRESET).expect("a preset");
+        Snapshot::empty(Settings::default(), vec![provider])
+    }
+
+    fn found(name: Option<&str>, token: &str, user: &str) -> Found {
+        let credential = Credential {
+            version: 1,
+            kind: CredentialKind::Oauth,
+            access: Secret::new(format!("{token}-access")),
+            refresh: Some(Secret::new(format!("{token}-refresh"))),
+            self_granted: false,
+            id_token: None,
+            identity: Identity { user: Some(user.to_owned()), ..Identity::default() },
+            issued: NOW,
+            expires: Some(NOW),
+        };
+        Found { provider: "p".to_owned(), name: name.map(str::to_owned), credential, off: None }
+    }
+}

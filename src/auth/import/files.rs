@@ -158,9 +158,11 @@ fn listed(client: Client, place: &Path) -> Result<Vec<PathBuf>, Unread> {
 }
 
 fn bytes(client: Client, file: &Path) -> Result<Vec<u8>, Unread> {
-    let unread = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Unread::Missing { file: file.to_owned(), client },
-        _ => Unread::Io { file: file.to_owned(), error },
+    let unread = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Unread::Missing { file: file.to_owned(), client };
+        }
+        Unread::Io { file: file.to_owned(), error }
     };
     // A pipe without a writer would not open otherwise.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
