@@ -45,6 +45,8 @@ pub struct Account {
     pub reset_credits: u32,
     /// How the token endpoint treats it.
     pub tokens: TokenPolicy,
+    /// Its owner refuses every login that comes to the authorization page.
+    pub denies_logins: bool,
     /// What it answers. `None`: the script's text.
     pub text: Option<String>,
 }
@@ -239,6 +241,13 @@ impl Account {
     #[must_use]
     pub fn tokens(mut self, policy: TokenPolicy) -> Self {
         self.tokens = policy;
+        self
+    }
+
+    /// Makes its owner refuse every login on the authorization page.
+    #[must_use]
+    pub fn denying_logins(mut self) -> Self {
+        self.denies_logins = true;
         self
     }
 

@@ -79,6 +79,21 @@ impl Ask {
         }
         form_value(std::str::from_utf8(&self.body).ok()?, name)
     }
+
+    /// Every text parameter of a JSON or a form body.
+    pub(crate) fn parameters(&self) -> Vec<(String, String)> {
+        if let Some(fields) = self.json.as_object() {
+            let texts =
+                fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+            return texts.collect();
+        }
+        let form = std::str::from_utf8(&self.body).unwrap_or_default();
+        let pairs = form.split('&').filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(name, value)| (percent_decoded(name), percent_decoded(value)))
+            .collect()
+    }
 }
 
 fn form_value(form: &str, name: &str) -> Option<String> {

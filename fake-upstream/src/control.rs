@@ -50,8 +50,7 @@ pub(crate) async fn answer(hub: &Arc<Hub>, head: Head, body: Incoming) -> Respon
         }
         (&Method::POST, "accounts") => parsed::<Value>(&body).and_then(|change| put_account(hub, &change)),
         (&Method::POST, "login") => parsed::<SignIn>(&body).and_then(|ask| log_in(hub, &ask)),
-        (&Method::POST, "device") => parsed::<Approve>(&body)
-            .map(|ask| json!({"approved": hub.world().devices.approve(&ask.user_code, &ask.account)})),
+        (&Method::POST, "device") => parsed::<Judge>(&body).map(|ask| judge_device(hub, &ask)),
         (&Method::POST, "gates/release") => parsed::<Named>(&body).map(|ask| {
             hub.gates.named(&ask.name).release();
             json!({})
@@ -91,11 +90,12 @@ struct SignIn {
     vendor: Vendor,
 }
 
+/// With an account the code is approved as it, without one it is denied.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Approve {
+struct Judge {
     user_code: String,
-    account: String,
+    account: Option<String>,
 }
 
 /// `advance_ms` moves the clock, `freeze_at_ms` stops it.
@@ -157,6 +157,14 @@ fn log_in(hub: &Hub, ask: &SignIn) -> Result<Value, String> {
     let place = world.place_of(&ask.account).ok_or_else(|| format!("no account {:?}", ask.account))?;
     let login = sign_in(&mut world, place, ask.vendor, now);
     Ok(json!(login))
+}
+
+fn judge_device(hub: &Hub, ask: &Judge) -> Value {
+    let devices = &mut hub.world().devices;
+    match &ask.account {
+        Some(account) => json!({"approved": devices.approve(&ask.user_code, account)}),
+        None => json!({"denied": devices.deny(&ask.user_code)}),
+    }
 }
 
 fn move_clock(hub: &Hub, ask: &MoveClock) -> Value {

@@ -15,11 +15,11 @@ use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::recorder::{Entry, Outcome, Recorded, Slot};
 use crate::reply::Reply;
-use crate::routes::{Provider, Route};
+use crate::routes::{Door, Provider, Route};
 use crate::serve::{self, Checked, Here};
 use crate::shape::{self, Cut, Play};
 use crate::wire::{Link, Takeover};
-use crate::{auth, control, errors, messages, upload};
+use crate::{auth, control, errors, messages, parameters, upload};
 
 /// Headers that say which conversation a request belongs to.
 const AFFINITY_HEADERS: [&str; 12] = [
@@ -192,6 +192,7 @@ fn open_entry(hub: &Hub, head: &Head) -> Entry {
         body_len: 0,
         body_sha256: None,
         affinity,
+        parameters: BTreeMap::new(),
         status: None,
         sent: 0,
         faulted: false,
@@ -203,7 +204,11 @@ fn open_entry(hub: &Hub, head: &Head) -> Entry {
 
 fn note_body(hub: &Hub, entry: &Entry, ask: &Ask, route: &Route) {
     let model = serve::model(ask, route);
-    let owner = serve::owner_of_refresh_token(&hub.world(), ask, route);
+    let owner = serve::owner_of_token_request(&hub.world(), ask, route);
+    let parameters = match route {
+        Route::Door(Door::Token(_) | Door::DeviceAuthorization) => parameters::shown(ask),
+        Route::Api(_) | Route::Door(_) => BTreeMap::new(),
+    };
     let found: Vec<(String, String)> = AFFINITY_FIELDS
         .iter()
         .filter_map(|(name, place)| {
@@ -213,6 +218,7 @@ fn note_body(hub: &Hub, entry: &Entry, ask: &Ask, route: &Route) {
         .collect();
     entry.update(|recorded| {
         recorded.model = model;
+        recorded.parameters = parameters;
         recorded.affinity.extend(found);
         if let Some(owner) = owner {
             recorded.account = Some(owner);

@@ -1,7 +1,4 @@
-//! Minting tokens: what a login or an exchange gives out, and the codes that a
-//! browser login leaves behind.
-
-use std::collections::BTreeMap;
+//! Minting tokens: what a login or an exchange gives out.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
@@ -16,8 +13,6 @@ use crate::world::World;
 const MAX_ACCESS: usize = 1_000;
 /// Most refresh tokens an account keeps; older ones become unknown.
 const MAX_REFRESH: usize = 20_000;
-/// Most authorisation codes waiting to be exchanged.
-const MAX_CODES: usize = 1_000;
 
 /// Whose tokens are minted, and in which shape errors are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,34 +38,6 @@ pub struct Login {
     pub id_token: Option<String>,
     /// Lifetime of the access token in seconds.
     pub expires_in: i64,
-}
-
-/// Authorisation codes that wait for their exchange.
-#[derive(Debug, Default)]
-pub(crate) struct Codes {
-    waiting: BTreeMap<String, Code>,
-}
-
-/// What a code was given out for.
-#[derive(Clone, Debug)]
-pub(crate) struct Code {
-    pub(crate) account: String,
-    pub(crate) challenge: String,
-    pub(crate) redirect_uri: String,
-}
-
-impl Codes {
-    pub(crate) fn put(&mut self, name: String, code: Code) {
-        if self.waiting.len() >= MAX_CODES {
-            self.waiting.pop_first();
-        }
-        self.waiting.insert(name, code);
-    }
-
-    /// A code can be taken once.
-    pub(crate) fn take(&mut self, name: &str) -> Option<Code> {
-        self.waiting.remove(name)
-    }
 }
 
 /// Mints a pair in a chain of its own, as a person who signs in gets it.

@@ -26,7 +26,7 @@ pub struct Recorded {
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// Account whose credential it carried; for token endpoints, whose refresh token.
+    /// Account whose credential it carried; for token endpoints, whom the request is about.
     pub account: Option<String>,
     /// Where the credential was.
     pub slot: Option<Slot>,
@@ -40,6 +40,9 @@ pub struct Recorded {
     pub body_sha256: Option<String>,
     /// Session and conversation values from headers and body, by their names.
     pub affinity: BTreeMap<String, String>,
+    /// Parameters of a token request or a device authorization; secrets,
+    /// codes and states as [`fingerprint`](crate::fingerprint)s.
+    pub parameters: BTreeMap<String, String>,
     /// Status answered. `None` until the reply begins.
     pub status: Option<u16>,
     /// Bytes of the reply's body handed to the connection; with a cut at a byte
@@ -297,6 +300,7 @@ mod tests {
             body_len: 0,
             body_sha256: None,
             affinity: BTreeMap::new(),
+            parameters: BTreeMap::new(),
             status: None,
             sent: 0,
             faulted: false,

@@ -43,8 +43,11 @@ pub(crate) enum Api {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
     Authorize,
+    DeviceAuthorization,
     DeviceCode,
+    DevicePage,
     DeviceToken,
+    PastePage,
     Probe,
     Revoke,
     Token(Vendor),
@@ -98,6 +101,9 @@ impl Door {
             "/v1/oauth/token" if post => Some(Self::Token(Vendor::Anthropic)),
             "/token" if post => Some(Self::Token(Vendor::Generic)),
             "/oauth/revoke" if post => Some(Self::Revoke),
+            "/oauth/code/callback" if get => Some(Self::PastePage),
+            "/oauth/device/code" if post => Some(Self::DeviceAuthorization),
+            "/device" if get => Some(Self::DevicePage),
             "/api/accounts/deviceauth/usercode" if post => Some(Self::DeviceCode),
             "/api/accounts/deviceauth/token" if post => Some(Self::DeviceToken),
             _ => None,

@@ -37,9 +37,29 @@ pub struct Script {
     pub kept_body_bytes: usize,
     /// Which fields the Claude usage page has.
     pub claude_usage: ClaudeUsage,
+    /// How codes for other devices are given out.
+    pub device: DevicePolicy,
     /// Starts the clock at this many milliseconds since the epoch and keeps it
     /// still until it is moved. `None`: the wall clock plus what it is moved by.
     pub clock_ms: Option<i64>,
+}
+
+/// How the device endpoints treat everybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DevicePolicy {
+    /// Seconds to leave between two polls.
+    pub interval: i64,
+    /// Whether the reply of RFC 8628 says so; the default there is 5.
+    pub send_interval: bool,
+    /// Seconds until a code is no longer good.
+    pub expires_in: i64,
+}
+
+impl Default for DevicePolicy {
+    fn default() -> Self {
+        Self { interval: 5, send_interval: true, expires_in: 900 }
+    }
 }
 
 /// The shapes in which the Claude usage page was seen.
@@ -111,6 +131,7 @@ impl Default for Script {
             strict_codex: true,
             kept_body_bytes: KEPT_BODY_BYTES,
             claude_usage: ClaudeUsage::Both,
+            device: DevicePolicy::default(),
             clock_ms: None,
         }
     }
@@ -182,6 +203,13 @@ impl Script {
     #[must_use]
     pub fn claude_usage(mut self, form: ClaudeUsage) -> Self {
         self.claude_usage = form;
+        self
+    }
+
+    /// Sets how codes for other devices are given out.
+    #[must_use]
+    pub fn device(mut self, policy: DevicePolicy) -> Self {
+        self.device = policy;
         self
     }
 

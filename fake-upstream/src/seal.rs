@@ -64,7 +64,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Stands for a credential wherever one must not be shown.
-pub(crate) fn fingerprint(credential: &str) -> String {
+pub fn fingerprint(credential: &str) -> String {
     let digest = sha256_hex(credential.as_bytes());
     format!("fp:{}", digest.get(..12).unwrap_or(&digest))
 }

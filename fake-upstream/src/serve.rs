@@ -14,7 +14,9 @@ use crate::reply::{Content, Reply};
 use crate::routes::{Api, Door, Provider, Route};
 use crate::seal::{Purpose, open, seal};
 use crate::world::World;
-use crate::{chat, device, errors, files, gemini, messages, models, responses, shape, token, usage};
+use crate::{
+    authorize, chat, device, errors, files, gemini, messages, models, responses, shape, token, usage,
+};
 
 /// Name of the cookie that is bound to an account.
 const COOKIE: &str = "__cf_bm";
@@ -64,7 +66,7 @@ pub(crate) fn answer(
     checked: Checked,
     here: Here<'_>,
 ) -> (Reply, Option<Fault>) {
-    let token_owner = owner_of_refresh_token(world, ask, route);
+    let token_owner = owner_of_token_request(world, ask, route);
     let model = model(ask, route);
     let target = Target {
         account: checked.account().or(token_owner.as_deref()),
@@ -92,13 +94,9 @@ pub(crate) struct Here<'a> {
     pub(crate) now: i64,
 }
 
-/// The account whose refresh token a token endpoint was given.
-pub(crate) fn owner_of_refresh_token(world: &World, ask: &Ask, route: &Route) -> Option<String> {
-    if !matches!(route, Route::Door(Door::Token(_))) {
-        return None;
-    }
-    let place = world.place_of_credential(&ask.parameter("refresh_token")?)?;
-    world.accounts.get(place).map(|account| account.id.clone())
+/// The account that a token endpoint was asked for.
+pub(crate) fn owner_of_token_request(world: &World, ask: &Ask, route: &Route) -> Option<String> {
+    matches!(route, Route::Door(Door::Token(_))).then(|| token::owner(world, ask)).flatten()
 }
 
 /// The model that a request names, empty when it names none.
@@ -122,9 +120,14 @@ fn handle(world: &mut World, ask: &Ask, checked: Checked, here: Here<'_>) -> Rep
 
 fn open_endpoint(world: &mut World, ask: &Ask, door: Door, here: Here<'_>) -> Reply {
     match door {
-        Door::Authorize => device::authorize(world, ask),
-        Door::DeviceCode => device::user_code(world),
-        Door::DeviceToken => device::poll(world, ask, here.origin),
+        Door::Authorize => authorize::authorize(world, ask, here.now),
+        Door::DeviceAuthorization => device::start(world, ask, here.origin, here.now),
+        Door::DeviceCode => device::user_code(world, ask, here.now),
+        Door::DevicePage => {
+            Reply::bytes(200, "text/html; charset=utf-8", "<!doctype html><title>Type the code</title>")
+        }
+        Door::DeviceToken => device::poll(world, ask, here.origin, here.now),
+        Door::PastePage => authorize::paste_page(ask),
         Door::Probe => Reply::json(200, &json!({"fake_upstream": true})),
         Door::Revoke => token::revoke(world, ask),
         Door::Token(vendor) => token::exchange(world, ask, vendor, here.now),

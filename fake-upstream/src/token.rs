@@ -1,25 +1,39 @@
-//! The token endpoints: single-use refresh tokens, their grace, what a reuse
-//! costs, code exchange with PKCE, and revocation.
+//! The token endpoints: which grant is asked for, single-use refresh tokens,
+//! their grace, what a reuse costs, and revocation.
 
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use serde_json::{Map, Value, json};
 
 use crate::account::{Account, RefreshState};
 use crate::ask::Ask;
-use crate::errors;
-use crate::login::{Login, Vendor, mint, sign_in};
+use crate::login::{Login, Vendor, mint};
+use crate::parameters::Kind;
 use crate::reply::Reply;
 use crate::world::World;
+use crate::{authorize, device, errors, parameters};
+
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// Parameters by which a token request says whose it is.
+const OWNED: [&str; 4] = ["refresh_token", "client_secret", "subject_token", "assertion"];
 
 /// Answers a request to a token endpoint.
 pub(crate) fn exchange(world: &mut World, ask: &Ask, vendor: Vendor, now: i64) -> Reply {
-    match ask.parameter("grant_type").as_deref() {
-        Some("refresh_token") => refresh(world, ask, vendor, now),
-        Some("authorization_code") => code(world, ask, vendor, now),
+    let grant_type = ask.parameter("grant_type").unwrap_or_default();
+    match (grant_type.as_str(), Kind::named(&grant_type)) {
+        ("refresh_token", _) => refresh(world, ask, vendor, now),
+        ("authorization_code", _) => authorize::exchange(world, ask, vendor, now),
+        (DEVICE_CODE, _) => device::grant(world, ask, vendor, now),
+        (_, Some(kind)) if vendor == Vendor::Generic => parameters::grant(world, ask, kind, now),
         _ => refused(vendor, 400, "unsupported_grant_type", "grant_type is not supported"),
     }
+}
+
+/// The account that a token request is about, by what it trades.
+pub(crate) fn owner(world: &World, ask: &Ask) -> Option<String> {
+    let held = OWNED.iter().find_map(|name| world.place_of_credential(&ask.parameter(name)?));
+    let id = held.and_then(|place| world.accounts.get(place)).map(|account| account.id.as_str());
+    let coded = || world.codes.account(&ask.parameter("code")?);
+    let typed = || world.devices.account(&ask.parameter("device_code")?);
+    id.or_else(coded).or_else(typed).map(str::to_owned)
 }
 
 /// Answers `/oauth/revoke`: signs the token's whole chain out.
@@ -100,27 +114,6 @@ fn reuse(world: &mut World, place: usize, token: &str, vendor: Vendor) -> Reply 
     invalid_grant(vendor, "refresh_token_reused")
 }
 
-fn code(world: &mut World, ask: &Ask, vendor: Vendor, now: i64) -> Reply {
-    let name = ask.parameter("code").unwrap_or_default();
-    let Some(code) = world.codes.take(&name) else {
-        return refused(vendor, 400, "invalid_grant", "Invalid authorization code.");
-    };
-    let verifier = ask.parameter("code_verifier").unwrap_or_default();
-    let hashed = B64.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
-    if hashed != code.challenge {
-        return refused(vendor, 400, "invalid_grant", "PKCE verification failed.");
-    }
-    if ask.parameter("redirect_uri").is_none_or(|uri| uri != code.redirect_uri) {
-        return refused(vendor, 400, "invalid_grant", "redirect_uri does not match.");
-    }
-    let login =
-        world.place_of(&code.account).and_then(|place| Some((place, sign_in(world, place, vendor, now)?)));
-    match login.and_then(|(place, login)| Some((world.accounts.get(place)?, login))) {
-        Some((account, login)) => granted(account, vendor, &login),
-        None => refused(vendor, 400, "invalid_grant", "The account is gone."),
-    }
-}
-
 fn held_family(world: &World, place: usize, token: &str) -> u64 {
     world
         .accounts
@@ -146,11 +139,22 @@ fn grant(account: &Account, vendor: Vendor, access_token: String, refresh_token:
     granted(account, vendor, &Login { access_token, refresh_token, id_token: None, expires_in })
 }
 
-fn granted(account: &Account, vendor: Vendor, login: &Login) -> Reply {
+/// Tokens, in the vendor's shape.
+pub(crate) fn granted(account: &Account, vendor: Vendor, login: &Login) -> Reply {
+    reply(body(account, vendor, login))
+}
+
+/// An answer with tokens, which nobody may keep (RFC 6749 §5.1).
+pub(crate) fn reply(body: Map<String, Value>) -> Reply {
+    Reply::json(200, &Value::Object(body)).with("cache-control", "no-store")
+}
+
+/// The fields of an answer with tokens; an empty refresh token is none.
+pub(crate) fn body(account: &Account, vendor: Vendor, login: &Login) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("access_token".into(), login.access_token.clone().into());
     body.insert("token_type".into(), "Bearer".into());
-    if account.tokens.send_refresh_token {
+    if account.tokens.send_refresh_token && !login.refresh_token.is_empty() {
         body.insert("refresh_token".into(), login.refresh_token.clone().into());
     }
     if account.tokens.send_expires_in {
@@ -171,7 +175,7 @@ fn granted(account: &Account, vendor: Vendor, login: &Login) -> Reply {
             body.insert("scope".into(), "openid profile email offline_access".into());
         }
     }
-    Reply::json(200, &Value::Object(body)).with("cache-control", "no-store")
+    body
 }
 
 /// The refusal of a refresh token, in the vendor's words.
@@ -191,11 +195,13 @@ fn invalid_grant(vendor: Vendor, openai_code: &str) -> Reply {
     }
 }
 
-fn refused(vendor: Vendor, status: u16, code: &str, words: &str) -> Reply {
+/// A refusal in the vendor's shape.
+pub(crate) fn refused(vendor: Vendor, status: u16, code: &str, words: &str) -> Reply {
     match vendor {
         Vendor::OpenAi => errors::openai(status, code, words),
         Vendor::Anthropic | Vendor::Generic => {
             Reply::json(status, &json!({"error": code, "error_description": words}))
+                .with("cache-control", "no-store")
         }
     }
 }

@@ -142,6 +142,11 @@ impl FakeUpstream {
         self.hub.world().devices.approve(user_code, id)
     }
 
+    /// Refuses a device code; `false` when no login waits for it.
+    pub fn deny_device(&self, user_code: &str) -> bool {
+        self.hub.world().devices.deny(user_code)
+    }
+
     /// What the token endpoints have done, by refresh token.
     pub fn ledger(&self) -> Ledger {
         self.hub.world().ledger.clone()

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::account::Account;
+use crate::authorize::Codes;
 use crate::device::Devices;
 use crate::fault_table::FaultTable;
 use crate::ledger::Ledger;
-use crate::login::Codes;
 use crate::script::{Script, credentials};
 use crate::seal::fingerprint;
 

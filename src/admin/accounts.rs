@@ -18,7 +18,7 @@ const LONGEST_NOTE: usize = 1024;
 /// `GET /api/accounts`
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<AccountsView> {
     let world = app.state.snapshot();
-    Json(AccountsView::of(&world, app.state.leases(), app.clock.now()))
+    Json(AccountsView::of(&app, &world))
 }
 
 #[derive(Deserialize)]
@@ -175,13 +175,14 @@ pub(super) async fn set_enabled(
 }
 
 /// The account called `alias`, or an error that names those there are.
-fn named(world: &Snapshot, alias: &str) -> Result<Alias, ApiError> {
+pub(super) fn named(world: &Snapshot, alias: &str) -> Result<Alias, ApiError> {
     let known: Vec<&str> = world.accounts.iter().map(|account| account.alias.as_str()).collect();
     let parsed = Alias::try_from(alias).ok().filter(|alias| world.by_alias(alias).is_some());
     parsed.ok_or_else(|| ApiError::no_account(alias, &known))
 }
 
-fn one(app: &App, world: &Snapshot, alias: &Alias) -> Result<AccountView, ApiError> {
+pub(super) fn one(app: &App, world: &Snapshot, alias: &Alias) -> Result<AccountView, ApiError> {
     let account = world.by_alias(alias).ok_or(Rejection::UnknownAccount)?;
-    Ok(AccountView::of(account, world, app.state.leases(), app.clock.now()))
+    let view = AccountView::of(account, world, app.state.leases(), app.clock.now());
+    Ok(view.with_sign_in(app.logins.latest_of(alias)))
 }

@@ -1,6 +1,8 @@
 use super::BODY;
+use crate::auth::LoginError;
 use crate::auth::import::{ImportError, Unread};
 use crate::engine::Rejection;
+use crate::model::Alias;
 use crate::proxy::Turned;
 use crate::state::CommitError;
 use axum::Json;
@@ -32,11 +34,15 @@ enum Code {
     Internal,
     InvalidRequest,
     LastEnabled,
+    Login(&'static str, StatusCode),
     MethodNotAllowed,
+    NeedsReauth,
     NoForceActive,
     NotFound,
     PassphraseNeeded,
     PassphraseWrong,
+    NotRenewable,
+    RenewalFailed,
     StoreUnavailable,
     Turned(&'static str, StatusCode),
     Unauthorized,
@@ -58,11 +64,15 @@ impl Code {
             Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
             Self::InvalidRequest => ("INVALID_REQUEST", StatusCode::BAD_REQUEST),
             Self::LastEnabled => ("LAST_ENABLED", StatusCode::CONFLICT),
+            Self::Login(code, status) => (code, status),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
+            Self::NeedsReauth => ("NEEDS_REAUTH", StatusCode::CONFLICT),
             Self::NoForceActive => ("NO_FORCE_ACTIVE", StatusCode::CONFLICT),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::PassphraseNeeded => ("PASSPHRASE_NEEDED", StatusCode::BAD_REQUEST),
             Self::PassphraseWrong => ("PASSPHRASE_WRONG", StatusCode::BAD_REQUEST),
+            Self::NotRenewable => ("NOT_RENEWABLE", StatusCode::CONFLICT),
+            Self::RenewalFailed => ("RENEWAL_FAILED", StatusCode::SERVICE_UNAVAILABLE),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::Turned(code, status) => (code, status),
             Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
@@ -117,6 +127,27 @@ impl ApiError {
             }
             _ => Self::new(Code::BodyUnread, "the body could not be read to its end; nothing was changed"),
         }
+    }
+
+    /// Only a human can give the account a new credential; `detail` is why.
+    pub fn needs_reauth(alias: &Alias, detail: &str) -> Self {
+        let message = format!("account \"{alias}\" must sign in again ({detail}); `rota login {alias}`");
+        Self { details: Some(json!({"alias": alias.as_str()})), ..Self::new(Code::NeedsReauth, message) }
+    }
+
+    /// The account's credential is a key, or a token that nothing renews.
+    pub fn not_renewable(alias: &Alias) -> Self {
+        let message =
+            format!("account \"{alias}\" has nothing to renew: its credential is good until it is refused");
+        Self::new(Code::NotRenewable, message)
+    }
+
+    /// The renewal was tried, and gave nothing new.
+    pub fn not_renewed(alias: &Alias) -> Self {
+        let message = format!(
+            "the credential of account \"{alias}\" was not renewed, and the old one stays in force; the log says why"
+        );
+        Self::new(Code::RenewalFailed, message)
     }
 
     /// A mistake of rota's own.
@@ -187,6 +218,42 @@ impl From<Unread> for ApiError {
             | Unread::TooMany { .. } => Code::ImportUnreadable,
         };
         Self::new(code, unread.to_string())
+    }
+}
+
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
+        let message = error.to_string();
+        let status = match &error {
+            LoginError::NotAnAnswer => return Self::invalid("url", message),
+            LoginError::ProviderMismatch { .. }
+            | LoginError::ProviderNeeded(_)
+            | LoginError::UnknownProvider { .. } => return Self::invalid("provider", message),
+            LoginError::InProgress { id, .. } => {
+                let code = Code::Login(error.code(), StatusCode::CONFLICT);
+                return Self { details: Some(json!({"id": id})), ..Self::new(code, message) };
+            }
+            LoginError::Denied
+            | LoginError::FlowUnavailable { .. }
+            | LoginError::NoLogin(_)
+            | LoginError::StateMismatch => StatusCode::BAD_REQUEST,
+            LoginError::AccountGone | LoginError::UnknownJob => StatusCode::NOT_FOUND,
+            LoginError::AliasTaken(_)
+            | LoginError::Disabled(_)
+            | LoginError::Expired
+            | LoginError::IdentityMismatch(_)
+            | LoginError::KeyAccount(_)
+            | LoginError::NotWaiting
+            | LoginError::PortBusy { .. }
+            | LoginError::Rejected(_) => StatusCode::CONFLICT,
+            LoginError::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            LoginError::Internal | LoginError::NoRandomness => StatusCode::INTERNAL_SERVER_ERROR,
+            LoginError::DeviceUnavailable(_) | LoginError::ExchangeFailed(_) | LoginError::Refused(_) => {
+                StatusCode::BAD_GATEWAY
+            }
+            LoginError::Stopping | LoginError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(Code::Login(error.code(), status), message)
     }
 }
 

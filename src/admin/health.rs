@@ -66,7 +66,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusView> {
         BreakerState::Closed | BreakerState::Open { .. } => None,
     });
     let figures = app.store_figures();
-    let AccountsView { accounts } = AccountsView::of(&world, app.state.leases(), now);
+    let AccountsView { accounts } = AccountsView::of(&app, &world);
     Json(StatusView {
         version: env!("CARGO_PKG_VERSION"),
         started_at: app.started.into(),

@@ -11,11 +11,14 @@ mod error;
 mod extract;
 mod health;
 mod import;
+mod job;
 mod listener;
+mod login;
 mod view;
 
 pub use auth::AdminToken;
 pub use error::ApiError;
+pub use job::JobView;
 pub use view::{AccountView, StatusView};
 
 use crate::app::App;
@@ -65,11 +68,16 @@ pub fn router(app: Arc<App>, door: Door) -> Router {
         .route("/api/accounts", get(accounts::list).post(accounts::add))
         .route("/api/accounts/{alias}", delete(accounts::remove))
         .route("/api/accounts/{alias}/enabled", put(accounts::set_enabled))
+        .route("/api/accounts/{alias}/reauth", get(login::latest).post(login::again))
+        .route("/api/accounts/{alias}/refresh", post(login::refresh))
         .route("/api/decisions", get(decisions::latest))
         .route("/api/decisions/next", get(decisions::next))
         .route("/api/decisions/{id}", get(decisions::one))
         .route("/api/doctor", get(doctor::examine))
         .route("/api/import", post(import::import))
+        .route("/api/login", post(login::start))
+        .route("/api/login/{id}", get(login::job).delete(login::cancel))
+        .route("/api/login/{id}/complete", post(login::complete))
         .route("/api/status", get(health::status))
         .route_layer(from_fn_with_state(door.clone(), auth::token));
     Router::new()

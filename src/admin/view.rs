@@ -1,4 +1,7 @@
 //! What people and programs may see. No field here can hold a secret.
+use super::job::JobView;
+use crate::app::App;
+use crate::auth::JobReport;
 use crate::engine::{Eligibility, confidence, eligibility};
 use crate::lease::Leases;
 use crate::model::{Account, Cooling, CredentialState, LimitWindow, Snapshot, Switch, Time};
@@ -31,8 +34,12 @@ pub(super) struct AccountsView {
 }
 
 impl AccountsView {
-    pub(super) fn of(world: &Snapshot, leases: &Leases, now: Time) -> Self {
-        let view = |account: &std::sync::Arc<Account>| AccountView::of(account, world, leases, now);
+    pub(super) fn of(app: &App, world: &Snapshot) -> Self {
+        let now = app.clock.now();
+        let view = |account: &std::sync::Arc<Account>| {
+            let view = AccountView::of(account, world, app.state.leases(), now);
+            view.with_sign_in(app.logins.latest_of(&account.alias))
+        };
         Self { accounts: world.accounts.iter().map(view).collect() }
     }
 }
@@ -58,6 +65,8 @@ pub struct AccountView {
     in_flight: u32,
     last_used_at: Option<Stamp>,
     forced: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reauth: Option<JobView>,
 }
 
 /// Whether a request could be given to the account now, and if not, why and until when.
@@ -144,7 +153,13 @@ impl AccountView {
             in_flight: leases.on_account(account.id),
             last_used_at: leases.last_used(account.id).map(Stamp::from),
             forced: world.forced(now) == Some(account.id),
+            reauth: None,
         }
+    }
+
+    /// The same with the account's latest sign-in, if there is one.
+    pub(super) fn with_sign_in(self, job: Option<JobReport>) -> Self {
+        Self { reauth: job.map(JobView::from), ..self }
     }
 
     /// The account's name.

@@ -14,7 +14,7 @@ pub use start::{StartError, Writer, log_sink};
 
 use crate::affinity::Affinity;
 use crate::auth::import::Home;
-use crate::auth::{Refresher, Tally};
+use crate::auth::{Logins, Refresher, Tally};
 use crate::clock::Clock;
 use crate::config::{Config, Problem};
 use crate::model::{Snapshot, Time};
@@ -42,6 +42,8 @@ pub struct App {
     pub affinity: Affinity,
     /// Renews tokens.
     pub refresher: Refresher,
+    /// People signing in.
+    pub logins: Logins,
     /// Sends requests to providers.
     pub upstream: Upstream,
     /// Tells what was decided.

@@ -16,7 +16,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
 
-/// For calls of the admin API under way, once rota stops: a change waits at most this long for the disk.
+/// For calls of the admin API under way once rota stops, and for sign-ins that are being stored: a change waits at most
+/// this long for the disk.
 const ADMIN_GRACE: Duration = Duration::from_secs(6);
 
 /// A rota whose listeners are bound and whose workers run.
@@ -90,14 +91,15 @@ impl Running {
         }
     }
 
-    /// Stops in order: no new requests; those under way end within their grace; renewals in flight end; the store keeps
-    /// the last snapshot. When `hurry` is ready nothing is waited for any more but the store. The error is why it did not
+    /// Stops in order: no new requests; sign-ins are called off; requests under way end within their grace; renewals in
+    /// flight end; the store keeps the last snapshot. When `hurry` is ready nothing is waited for any more but the store. The error is why it did not
     /// keep all.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), StartError> {
         let config = self.app.config.load_full();
         let _ = self.stop.send(true);
         let cut = [self.proxy.abort_handle(), self.admin.abort_handle()];
         let ended = async {
+            let _ = timeout(ADMIN_GRACE, self.app.logins.stop()).await;
             let _ = self.proxy.await;
             let _ = timeout(ADMIN_GRACE, self.admin).await;
             if timeout(config.timeouts.token, self.app.refresher.idle()).await.is_err() {

@@ -2,7 +2,7 @@
 use super::App;
 use crate::affinity::{Affinity, AffinityBounds};
 use crate::auth::import::Home;
-use crate::auth::{Refresher, RefresherParts, TokenClient};
+use crate::auth::{Logins, LoginsParts, Refresher, RefresherParts, TokenClient};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Loaded, LogFormat as Wanted, Sources, TlsRoots};
 use crate::model::{ProviderId, Snapshot};
@@ -133,12 +133,21 @@ impl App {
             durable,
             stopped,
         ));
+        let tokens = TokenClient::new(&upstream_config(&config))?;
         let app = Self {
             affinity: Affinity::new(affinity_bounds(&config)),
             refresher: Refresher::new(RefresherParts {
                 state: Arc::clone(&state),
                 store: Arc::clone(&store),
-                tokens: TokenClient::new(&upstream_config(&config))?,
+                tokens: tokens.clone(),
+                deadline: config.timeouts.token,
+                clock: clock.clone(),
+                runtime: control.clone(),
+            }),
+            logins: Logins::new(LoginsParts {
+                state: Arc::clone(&state),
+                store: Arc::clone(&store),
+                tokens,
                 deadline: config.timeouts.token,
                 clock: clock.clone(),
                 runtime: control.clone(),

@@ -105,14 +105,18 @@ fn is_dead(status: StatusCode, code: &str) -> bool {
 
 /// `error.code`, else `error` where it is a string, else `code`; in lower case, as no client trusts their case. What is
 /// not a short word is left out: it goes into logs and views.
-fn code(body: &Value) -> Option<String> {
+pub(super) fn code(body: &Value) -> Option<String> {
     let error = body.get("error");
     let named = error.and_then(|error| error.get("code")).and_then(Value::as_str);
     let plain = || error.and_then(Value::as_str);
-    let code = named.or_else(plain).or_else(|| body.get("code")?.as_str())?;
+    Some(word(named.or_else(plain).or_else(|| body.get("code")?.as_str())?))
+}
+
+/// A code as it may be shown.
+pub(super) fn word(code: &str) -> String {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     let shown = (1..=CODE_BYTES).contains(&code.len()) && code.bytes().all(word);
-    Some(if shown { code.to_ascii_lowercase() } else { "an error without a plain code".to_owned() })
+    if shown { code.to_ascii_lowercase() } else { "an error without a plain code".to_owned() }
 }
 
 /// A date in place of seconds counts as nothing: the waits grow by themselves.
@@ -147,7 +151,7 @@ fn is_token(token: &str) -> bool {
     token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn whole_number(value: &Value) -> Option<i64> {
+pub(super) fn whole_number(value: &Value) -> Option<i64> {
     let text = || value.as_str()?.trim().parse().ok();
     value.as_i64().or_else(|| Some(value.as_f64()? as i64)).or_else(text)
 }

@@ -1,4 +1,5 @@
-//! Credentials kept alive: the token endpoint's client and the refresher, which spends a refresh token at most once.
+//! Credentials kept alive: the token endpoint's client, the refresher, which spends a refresh token at most once, and
+//! sign-ins.
 //! What a renewal means for the account is decided by the engine; where records live is the store's business.
 mod attempts;
 mod claims;
@@ -6,6 +7,7 @@ mod endpoint;
 mod flight;
 mod grant;
 pub mod import;
+mod login;
 mod params;
 mod refresher;
 mod renewed;
@@ -16,5 +18,9 @@ mod tests;
 
 pub use claims::Claims;
 pub use flight::Tally;
+pub use login::{
+    Ended, JobKind, JobReport, LoginError, LoginFailure, LoginFlow, LoginRequest, Logins, LoginsParts, Offer,
+    OwnersEyes, Progress,
+};
 pub use refresher::{Refresher, RefresherParts};
 pub use token::TokenClient;

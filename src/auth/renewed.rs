@@ -46,7 +46,7 @@ pub(super) fn renewed(
 }
 
 /// `expires_in` counts from now and needs no common clock; `exp` is the next best.
-fn expires(grant: &Grant, now: Time) -> Time {
+pub(super) fn expires(grant: &Grant, now: Time) -> Time {
     let latest = now.after(LONGEST_LIFETIME);
     if let Some(seconds) = grant.expires_in {
         let lifetime = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
@@ -58,7 +58,7 @@ fn expires(grant: &Grant, now: Time) -> Time {
 
 /// Like is compared with like: a token's claims with those of the token it replaces, what the reply says beside them
 /// with what is on record.
-fn is_another(old: &Identity, known: &Known, grant: &Grant) -> bool {
+pub(super) fn is_another(old: &Identity, known: &Known, grant: &Grant) -> bool {
     contradict(&known.id, &grant.id_claims)
         || contradict(&known.access, &grant.access_claims)
         || differ(&old.account, &grant.named.account)

@@ -1,10 +1,10 @@
 use super::claims::Claims;
 use super::grant::{self, Exchange, Then};
 use super::renewed::Known;
-use crate::model::{Credential, Secret, TokenEndpoint, TokenFormat};
+use crate::model::{Credential, Endpoint, Origin, Secret, TokenEndpoint, TokenFormat};
 use crate::upstream::{BuildError, Connector, Failure, Proxies, UpstreamConfig, failure, target};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -40,36 +40,109 @@ impl TokenClient {
         params: &[(String, String)],
         patience: Duration,
     ) -> Exchange {
-        let request = match request(endpoint, trade, params) {
-            Ok(request) => request,
-            Err(why) => return unreached(why),
-        };
-        let answering = tokio::time::timeout(patience, self.answer(request));
-        match answering.await {
-            Ok(exchange) => exchange,
-            Err(_) => Exchange::Unclear("it did not answer in time".to_owned()),
+        match self.ask(endpoint, trade, params, patience).await {
+            Ok(answer) => answer.exchange(),
+            Err(exchange) => exchange,
         }
     }
 
-    async fn answer(&self, request: Request<Full<Bytes>>) -> Exchange {
-        let response = match self.client.request(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                return match failure(&error) {
-                    Failure::Lost(why) => Exchange::Unclear(why),
-                    Failure::NotSent(_, why) | Failure::Unprocessed(why) => unreached(why),
-                };
-            }
-        };
-        let (head, body) = response.into_parts();
-        match Limited::new(body, ANSWER_BYTES).collect().await {
-            Ok(body) => grant::read(head.status, &head.headers, &body.to_bytes()),
-            // The head alone says this much.
-            Err(_) if head.status == StatusCode::TOO_MANY_REQUESTS => {
-                grant::read(head.status, &head.headers, b"")
-            }
-            Err(_) => Exchange::Unclear("its answer was cut or too large".to_owned()),
+    /// The endpoint's own words on a trade. The error is what became of it where there are none.
+    pub(super) async fn ask(
+        &self,
+        endpoint: &TokenEndpoint,
+        trade: &Trade<'_>,
+        params: &[(String, String)],
+        patience: Duration,
+    ) -> Result<Answer, Exchange> {
+        self.send(request(endpoint, trade, params), patience).await
+    }
+
+    /// Asks an endpoint that grants no tokens.
+    pub(super) async fn post(&self, post: &Post<'_>, patience: Duration) -> Result<Answer, Exchange> {
+        self.send(post.request(), patience).await
+    }
+
+    async fn send(
+        &self,
+        request: Result<Request<Full<Bytes>>, String>,
+        patience: Duration,
+    ) -> Result<Answer, Exchange> {
+        let answering = self.answer(request.map_err(unreached)?);
+        match tokio::time::timeout(patience, answering).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Exchange::Unclear("it did not answer in time".to_owned())),
         }
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Answer, Exchange> {
+        let response = self.client.request(request).await.map_err(|error| match failure(&error) {
+            Failure::Lost(why) => Exchange::Unclear(why),
+            Failure::NotSent(_, why) | Failure::Unprocessed(why) => unreached(why),
+        })?;
+        let (head, body) = response.into_parts();
+        let body = match Limited::new(body, ANSWER_BYTES).collect().await {
+            Ok(body) => body.to_bytes(),
+            // The head alone says this much.
+            Err(_) if head.status == StatusCode::TOO_MANY_REQUESTS => Bytes::new(),
+            Err(_) => return Err(Exchange::Unclear("its answer was cut or too large".to_owned())),
+        };
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+}
+
+/// A complete answer. It may hold tokens: it is never shown.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    /// Taken as the answer to a trade.
+    pub(super) fn exchange(&self) -> Exchange {
+        grant::read(self.status, &self.headers, &self.body)
+    }
+
+    /// The code by which it names an error, if it does.
+    pub(super) fn code(&self) -> Option<String> {
+        grant::code(&self.json())
+    }
+
+    /// Its body; null where it is not JSON.
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// A request to an endpoint that grants no tokens.
+pub(super) struct Post<'a> {
+    /// Where.
+    pub(super) to: &'a Endpoint,
+    /// How it is written.
+    pub(super) format: TokenFormat,
+    /// Headers beyond `Content-Type` and `Accept`.
+    pub(super) headers: &'a [(HeaderName, HeaderValue)],
+    /// What it says.
+    pub(super) fields: Vec<(&'a str, Field<'a>)>,
+}
+
+/// A value of a [`Post`].
+#[derive(Clone, Copy)]
+pub(super) enum Field<'a> {
+    /// Nobody else's business.
+    Secret(&'a Secret),
+    /// Anybody may know it.
+    Shown(&'a str),
+}
+
+impl Post<'_> {
+    fn request(&self) -> Result<Request<Full<Bytes>>, String> {
+        let fields = self.fields.iter().map(|(name, value)| match value {
+            Field::Secret(secret) => (*name, secret.expose()),
+            Field::Shown(text) => (*name, *text),
+        });
+        let wire = Wire { origin: &self.to.origin, path: &self.to.path, format: self.format };
+        wire.request(self.headers, fields)
     }
 }
 
@@ -89,20 +162,20 @@ pub(super) enum Trade<'a> {
     /// What a login through a browser gave (RFC 6749 §4.1.3, RFC 7636 §4.5).
     Code {
         /// Single-use.
-        code: &'a str,
+        code: &'a Secret,
         /// The redirection it was given to.
         redirect: &'a str,
         /// Of which the challenge was made.
-        verifier: &'a str,
+        verifier: &'a Secret,
         /// Where the endpoint wants it repeated.
-        state: Option<&'a str>,
+        state: Option<&'a Secret>,
     },
     /// What a device's login is known by (RFC 8628 §3.4).
     Device {
         /// Its code.
-        code: &'a str,
+        code: &'a Secret,
         /// Where a challenge was sent.
-        verifier: Option<&'a str>,
+        verifier: Option<&'a Secret>,
     },
     /// Nothing but what the endpoint's own parameters say.
     Parameters,
@@ -116,16 +189,21 @@ impl<'a> Trade<'a> {
             Self::Code { code, redirect, verifier, state } => {
                 let fixed = [
                     ("grant_type", "authorization_code"),
-                    ("code", code),
+                    ("code", code.expose()),
                     ("redirect_uri", redirect),
-                    ("code_verifier", verifier),
+                    ("code_verifier", verifier.expose()),
                 ];
-                fixed.into_iter().chain(state.map(|state| ("state", state))).collect()
+                fixed.into_iter().chain(state.map(|state| ("state", state.expose()))).collect()
             }
             Self::Device { code, verifier } => {
-                let fixed =
-                    [("grant_type", "urn:ietf:params:oauth:grant-type:device_code"), ("device_code", code)];
-                fixed.into_iter().chain(verifier.map(|verifier| ("code_verifier", verifier))).collect()
+                let fixed = [
+                    ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+                    ("device_code", code.expose()),
+                ];
+                fixed
+                    .into_iter()
+                    .chain(verifier.map(|verifier| ("code_verifier", verifier.expose())))
+                    .collect()
             }
             Self::Parameters => vec![("grant_type", endpoint.grant.wire())],
             Self::Refresh(token) => vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())],
@@ -145,28 +223,46 @@ fn request(
     trade: &Trade<'_>,
     params: &[(String, String)],
 ) -> Result<Request<Full<Bytes>>, String> {
-    let fixed = trade.params(endpoint).into_iter().chain([("client_id", endpoint.client_id.as_str())]);
+    let client = Some(("client_id", endpoint.client_id.as_str())).filter(|(_, id)| !id.is_empty());
+    let fixed = trade.params(endpoint).into_iter().chain(client);
     let more = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let params = fixed.chain(more);
-    let (kind, body) = match trade.format(endpoint) {
-        TokenFormat::Form => ("application/x-www-form-urlencoded", form(params)),
-        TokenFormat::Json => {
-            let params = params.map(|(name, value)| (name.to_owned(), value.into()));
-            let body = serde_json::Value::Object(params.collect());
-            ("application/json", body.to_string())
+    let wire = Wire { origin: &endpoint.origin, path: &endpoint.path, format: trade.format(endpoint) };
+    wire.request(&endpoint.headers, fixed.chain(more))
+}
+
+/// Where a request goes, and how it is written.
+struct Wire<'a> {
+    origin: &'a Origin,
+    path: &'a str,
+    format: TokenFormat,
+}
+
+impl Wire<'_> {
+    fn request<'f>(
+        &self,
+        headers: &[(HeaderName, HeaderValue)],
+        fields: impl Iterator<Item = (&'f str, &'f str)>,
+    ) -> Result<Request<Full<Bytes>>, String> {
+        let (kind, body) = match self.format {
+            TokenFormat::Form => ("application/x-www-form-urlencoded", form(fields)),
+            TokenFormat::Json => {
+                let fields = fields.map(|(name, value)| (name.to_owned(), value.into()));
+                let body = serde_json::Value::Object(fields.collect());
+                ("application/json", body.to_string())
+            }
+        };
+        let path = self.path.parse().map_err(|_| "its path is not one that can be requested")?;
+        let mut request = Request::new(Full::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = target(self.origin, path)?;
+        let sent = request.headers_mut();
+        sent.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        sent.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        for (name, value) in headers {
+            sent.insert(name, value.clone());
         }
-    };
-    let path = endpoint.path.parse().map_err(|_| "its path is not one that can be requested")?;
-    let mut request = Request::new(Full::from(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = target(&endpoint.origin, path)?;
-    let headers = request.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    for (name, value) in &endpoint.headers {
-        headers.insert(name, value.clone());
+        Ok(request)
     }
-    Ok(request)
 }
 
 /// The encoding of HTML forms (RFC 6749 appendix B).

@@ -1,6 +1,6 @@
 use super::api::{call, succeed};
-use super::{CliError, Exit, Setup, render};
-use crate::config::read_private;
+use super::{CliError, Exit, Setup, render, status};
+use crate::config::{Config, read_private};
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
@@ -109,12 +109,15 @@ fn list(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
     if accounts.is_empty() {
         writeln!(
             out,
-            "There are no accounts yet.\n\n  rota accounts add work --provider ID --key-file FILE"
+            "There are no accounts yet.\n\n  rota login work\n  rota accounts add work --provider ID --key-file FILE"
         )?;
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = accounts.iter().map(row).collect();
     render::table(out, &["ACCOUNT", "PROVIDER", "KIND", "STATE", "WEIGHT", "TAGS"], &rows)?;
+    for line in status::again(accounts, &Config::load(&setup.sources)?.config.providers) {
+        writeln!(out, "\n{line}")?;
+    }
     Ok(Exit::Done)
 }
 

@@ -1,11 +1,13 @@
-//! How a command reaches the admin API: over loopback if a daemon runs, else in this process, under the store's lock.
+//! How a command reaches the admin API, once or many times: over loopback if a daemon runs, else in this process, under
+//! the store's lock.
 use super::{CliError, Exit, Setup};
 use crate::admin::{self, AdminToken, Door};
-use crate::app::{self, App, ServerInfo};
+use crate::app::{self, App, ServerInfo, Writer};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{Backend, FileBackend, StoreError};
 use crate::telemetry::{LogFormat, LogSink};
+use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -22,6 +24,8 @@ use tower_service::Service;
 
 /// A daemon that does not answer in this time is reported, not waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The same where it may have to ask a program or a token endpoint first.
+const LONG_PATIENCE: Duration = Duration::from_secs(150);
 /// How long an owner of the store that tells no address is waited for.
 const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at its lock.
@@ -39,6 +43,35 @@ pub(super) struct Answer {
     pub(super) body: Value,
 }
 
+/// Who answers a command's calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answerer {
+    /// A running daemon.
+    Daemon,
+    /// This process.
+    Inside,
+}
+
+/// The admin API for as long as one command has something to ask it.
+pub(super) enum Link {
+    /// A running daemon's.
+    Daemon {
+        /// Where its token is.
+        config: Box<Config>,
+        /// Where it listens.
+        admin: SocketAddr,
+    },
+    /// This process's own: it holds the store's lock until the link is closed.
+    Inside {
+        /// Everything behind it.
+        app: Arc<App>,
+        /// Keeps what is changed.
+        writer: Writer,
+        /// The endpoints.
+        router: Router,
+    },
+}
+
 /// One call, wherever the API is.
 pub(super) fn call(
     setup: &Setup,
@@ -46,21 +79,86 @@ pub(super) fn call(
     path: &str,
     body: Option<Value>,
 ) -> Result<Answer, CliError> {
+    linked(setup, async |link| link.call(method, path, body).await)
+}
+
+/// As many calls as `work` makes, all to the same App. What they start goes on in this process between two of them, if
+/// it is this process that answers.
+pub(super) fn linked<T>(
+    setup: &Setup,
+    work: impl AsyncFnOnce(&mut Link) -> Result<T, CliError>,
+) -> Result<T, CliError> {
     let config = Config::load(&setup.sources)?.config;
     runtime()?.block_on(async {
+        let mut link = Link::open(setup, config).await?;
+        let done = work(&mut link).await;
+        let closed = link.close().await;
+        let done = done?;
+        closed.map(|()| done)
+    })
+}
+
+impl Link {
+    async fn open(setup: &Setup, config: Config) -> Result<Self, CliError> {
         let mut tries = TRIES;
         loop {
             tries -= 1;
             if let Some(info) = daemon(&config).await? {
-                return over_socket(&config, info.admin, method, path, body).await;
+                return Ok(Self::Daemon { config: Box::new(config), admin: info.admin });
             }
-            match in_process(setup, method.clone(), path, body.clone()).await {
+            match Self::inside(setup).await {
                 // A daemon has started in between: nothing was done, and it can be asked now.
                 Err(error) if error.exit == Exit::Locked && tries > 0 => {}
                 done => return done,
             }
         }
-    })
+    }
+
+    async fn inside(setup: &Setup) -> Result<Self, CliError> {
+        let log = LogSink::start(LogFormat::Text, std::io::stderr())?;
+        let (app, writer) = App::open(&setup.sources, log, &Handle::current()).await?;
+        // Opening may have put a damaged record right: nobody will be told again.
+        for finding in app.store.findings() {
+            eprintln!("warning: {finding}");
+        }
+        let router = admin::router(Arc::clone(&app), Door::Inside);
+        Ok(Self::Inside { app, writer, router })
+    }
+
+    /// Who answers.
+    pub(super) fn answerer(&self) -> Answerer {
+        match self {
+            Self::Daemon { .. } => Answerer::Daemon,
+            Self::Inside { .. } => Answerer::Inside,
+        }
+    }
+
+    /// One call.
+    pub(super) async fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, CliError> {
+        match self {
+            Self::Daemon { config, admin } => over_socket(config, *admin, method, path, body).await,
+            Self::Inside { router, .. } => in_process(router, method, path, body).await,
+        }
+    }
+
+    /// Ends what this process runs; what it has changed is on disk then.
+    async fn close(self) -> Result<(), CliError> {
+        let Self::Inside { app, writer, router } = self else {
+            return Ok(());
+        };
+        drop(router);
+        let patience = app.config.load().timeouts.token;
+        // None is left but one whose command was told twice to end.
+        let _ = tokio::time::timeout(patience, app.logins.stop()).await;
+        // A renewal that takes longer has its intent on disk, for the next start to find.
+        let _ = tokio::time::timeout(patience, app.refresher.idle()).await;
+        Ok(writer.stop().await?)
+    }
 }
 
 /// One call that only a running daemon can answer.
@@ -127,6 +225,7 @@ async fn over_socket(
 ) -> Result<Answer, CliError> {
     let token = AdminToken::load(&app::token_file(&config.state_dir))
         .map_err(|error| CliError::io("the admin token could not be read", &error))?;
+    let patience = if method == Method::POST { LONG_PATIENCE } else { PATIENCE };
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -147,35 +246,28 @@ async fn over_socket(
         driver.abort();
         Ok::<_, std::io::Error>(Answer { status: head.status, body: read(&body) })
     };
-    match tokio::time::timeout(PATIENCE, exchange).await {
+    match tokio::time::timeout(patience, exchange).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(CliError::io(format!("the daemon at {admin} did not answer"), &error)),
         Err(_) => Err(CliError::failed(format!(
             "the daemon at {admin} did not answer within {} s; nothing was changed by this command as far as it knows",
-            PATIENCE.as_secs()
+            patience.as_secs()
         ))),
     }
 }
 
 async fn in_process(
-    setup: &Setup,
+    router: &mut Router,
     method: Method,
     path: &str,
     body: Option<Value>,
 ) -> Result<Answer, CliError> {
-    let log = LogSink::start(LogFormat::Text, std::io::stderr())?;
-    let (app, writer) = App::open(&setup.sources, log, &Handle::current()).await?;
-    // Opening may have put a damaged record right: nobody will be told again.
-    for finding in app.store.findings() {
-        eprintln!("warning: {finding}");
-    }
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header(CONTENT_TYPE, "application/json")
         .body(Body::from(written(body)))
         .map_err(|error| CliError::failed(format!("the request could not be built: {error}")))?;
-    let mut router = admin::router(Arc::clone(&app), Door::Inside);
     let Ok(reply) = router.call(request).await;
     let (head, body) = reply.into_parts();
     let body = Limited::new(body, ANSWER)
@@ -183,7 +275,6 @@ async fn in_process(
         .await
         .map_err(|error| CliError::failed(format!("the answer could not be read: {error}")))?
         .to_bytes();
-    writer.stop().await?;
     Ok(Answer { status: head.status, body: read(&body) })
 }
 

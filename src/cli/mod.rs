@@ -2,6 +2,7 @@
 //! it is, so that the command line and the API cannot drift apart.
 mod accounts;
 mod api;
+mod browser;
 mod config;
 mod confirm;
 mod demo;
@@ -10,6 +11,7 @@ mod error;
 mod fake;
 mod healthcheck;
 mod import;
+mod login;
 mod render;
 mod serve;
 mod status;
@@ -33,7 +35,7 @@ use std::path::PathBuf;
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 rota is not running, 4 no account could serve,\n\
-                  75 another rota owns the store, 78 the configuration was refused"
+                  5 an account still has to sign in, 75 another rota owns the store, 78 the configuration was refused"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -69,6 +71,8 @@ enum Command {
     Accounts(accounts::Accounts),
     /// Take over a login that another program has
     Import(import::Import),
+    /// Sign in to an account, new or old
+    Login(login::Login),
     /// Run the proxy
     Serve(serve::Serve),
     /// Show who is in rotation, how much is left, and whether all is well
@@ -109,6 +113,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::FakeUpstream(command) => command.run(out),
         Command::Healthcheck(command) => command.run(&setup, out),
         Command::Import(command) => command.run(&setup, out),
+        Command::Login(command) => command.run(&setup, out),
         Command::Serve(command) => command.run(&setup),
         Command::Status => status::run(&setup, out),
         Command::Store(command) => command.run(&setup, out),

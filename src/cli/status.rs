@@ -1,6 +1,8 @@
 use super::accounts::text;
 use super::api::{call, succeed};
 use super::{CliError, Exit, Setup, render};
+use crate::config::Config;
+use crate::model::Provider;
 use http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -23,12 +25,18 @@ pub(super) fn show(setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<E
     headline(body, now, out)?;
     let accounts = body["accounts"].as_array().map(Vec::as_slice).unwrap_or_default();
     if accounts.is_empty() {
-        writeln!(out, "\nNo accounts yet.  rota accounts add work --provider ID --key-file FILE")?;
+        writeln!(
+            out,
+            "\nNo accounts yet.  rota login work, or rota accounts add work --provider ID --key-file FILE"
+        )?;
         return Ok(Exit::Done);
     }
     writeln!(out)?;
     let rows: Vec<Vec<String>> = accounts.iter().map(|account| row(account, now)).collect();
     render::table(out, &["ACCOUNT", "PROVIDER", "STATE", "LEFT", "IN FLIGHT", "TOKEN"], &rows)?;
+    for line in again(accounts, &Config::load(&setup.sources)?.config.providers) {
+        writeln!(out, "\n{line}")?;
+    }
     if let Some(breakers) = body["openBreakers"].as_object() {
         for (provider, until) in breakers {
             writeln!(out, "\n{provider} is failing; the next try is at {}", moment(until, now))?;
@@ -56,6 +64,28 @@ fn headline(body: &Value, now: Timestamp, out: &mut dyn Write) -> Result<(), Cli
     Ok(())
 }
 
+/// Accounts that a person has to see to, each with what is wrong and the command that helps.
+pub(super) fn again(accounts: &[Value], providers: &[Provider]) -> Vec<String> {
+    let lines = accounts.iter().filter_map(|account| {
+        let credential = &account["credential"];
+        let wrong = match credential["state"].as_str()? {
+            "needs-reauth" => "has to sign in again",
+            "missing" => "has no credential",
+            _ => return None,
+        };
+        let (alias, id) = (text(&account["alias"]), text(&account["provider"]));
+        let has_login = providers.iter().any(|known| known.id.as_str() == id && known.login.is_some());
+        let fix = match has_login {
+            true => format!("rota login {alias}"),
+            false => format!(
+                "rota accounts rm {alias}, then add it again: rota accounts add {alias} --provider {id}"
+            ),
+        };
+        Some(format!("! {alias} {wrong}: {}\n    {fix}", text(&credential["detail"])))
+    });
+    lines.collect()
+}
+
 fn row(account: &Value, now: Timestamp) -> Vec<String> {
     vec![
         text(&account["alias"]),
@@ -81,7 +111,8 @@ fn state(account: &Value, now: Timestamp) -> String {
     }
 }
 
-fn left(limits: &Value) -> String {
+/// What is left of an account's limits; `unknown` if nobody knows.
+pub(super) fn left(limits: &Value) -> String {
     let windows = limits["windows"].as_array().map(Vec::as_slice).unwrap_or_default();
     if windows.is_empty() || limits["limitsConfidence"] == "unknown" {
         return "unknown".to_owned();
@@ -109,7 +140,7 @@ fn token(credential: &Value, now: Timestamp) -> String {
                 render::relative(at, now)
             }
         }
-        (Some(state), _) => format!("{state}: {}", text(&credential["detail"])),
+        (Some(state), _) => state.to_owned(),
         (None, _) => "-".to_owned(),
     }
 }

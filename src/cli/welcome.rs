@@ -7,8 +7,9 @@ use std::io::Write;
 
 const START: &str = "
   rota demo                    see a failover, with no account and no network
+  rota login work              sign in to an account and call it \"work\"
   rota accounts add work --provider ID --key-file FILE
-                               add an account and call it \"work\"
+                               add an account that has a key
   rota serve                   run the proxy
   rota --help                  everything else
 ";

@@ -12,7 +12,7 @@ use toml::{Spanned, Value};
 /// A larger file is not a configuration.
 pub(super) const MOST_FILE_BYTES: u64 = 1024 * 1024;
 /// What may be overridden of a provider, in the file and in the environment.
-pub(super) const OVERRIDES: [&str; 3] = ["origin", "base", "token_url"];
+pub(super) const OVERRIDES: [&str; 4] = ["auth_origin", "base", "origin", "token_url"];
 /// What a route consists of.
 const ROUTE_KEYS: [&str; 4] = ["prefix", "provider", "header", "unless"];
 

@@ -1,13 +1,19 @@
 //! Providers are data: the embedded presets, the user's own files over them, and the parser of both. The list of
 //! embedded files is the only place in this crate that names a provider.
+mod address;
 mod error;
 mod layer;
 mod leaf;
+mod login;
+mod param;
 mod rule;
 mod table;
+mod token;
 
 #[cfg(test)]
 mod reply_tests;
+#[cfg(test)]
+mod sign_in_tests;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,7 @@ use super::layers::Layers;
 use super::presets;
 use super::problem::{ConfigError, Place, Problem, Show};
 use super::value::{Bad, nearest, shown, text};
-use crate::model::{Origin, Provider, Route, TokenSource};
+use crate::model::{DeviceFlow, Origin, Provider, Route, TokenEndpoint, TokenSource};
 use http::HeaderName;
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -94,17 +94,64 @@ fn override_one(all: &mut [Provider], key: &str, layers: &Layers) -> Result<(), 
         Origin::parse(text)
             .map_err(|why| Bad::new(why, "allowed: an origin such as \"https://api.example.com\""))
     };
-    match OVERRIDES.iter().position(|known| *known == field) {
-        Some(0) => provider.origin = url(written)?,
-        Some(1) => provider.base = base(value)?,
-        _ => {
-            let Some(TokenSource::Endpoint(token)) = &mut provider.token else {
-                return Err(Bad::new(format!("the provider {id:?} renews no tokens"), "remove it"));
-            };
+    match field {
+        "auth_origin" => sign_in_at(provider, &url(written)?),
+        "base" => {
+            provider.base = base(value)?;
+            Ok(())
+        }
+        "origin" => {
+            provider.origin = url(written)?;
+            Ok(())
+        }
+        "token_url" => {
             let (origin, path) = split_url(written)?;
+            let token = endpoint(provider)?;
             token.origin = url(origin)?;
             path.clone_into(&mut token.path);
+            Ok(())
         }
+        _ => Err(Bad::new("a provider has no such key here", format!("allowed: {}", OVERRIDES.join(", ")))),
+    }
+}
+
+fn endpoint(provider: &mut Provider) -> Result<&mut TokenEndpoint, Bad> {
+    match &mut provider.token {
+        Some(TokenSource::Endpoint(endpoint)) => Ok(endpoint),
+        Some(TokenSource::Command(_)) | None => Err(Bad::new(
+            format!("the provider {:?} has no token endpoint", provider.id.as_str()),
+            "remove it",
+        )),
+    }
+}
+
+/// Everything of logins and tokens is asked for at `origin` instead, under the paths of the preset. `token_url` comes
+/// later in the order of the keys, so that it goes before this.
+fn sign_in_at(provider: &mut Provider, origin: &Origin) -> Result<(), Bad> {
+    origin.clone_into(&mut endpoint(provider)?.origin);
+    let moved = |url: &mut String| {
+        let host = url.find("://").map_or(0, |at| at + 3);
+        let path = url[host..].find('/').map_or("", |at| &url[host + at..]);
+        *url = format!("{origin}{path}");
+    };
+    let Some(login) = &mut provider.login else {
+        return Ok(());
+    };
+    if let Some(browser) = &mut login.browser {
+        browser.authorize.origin = origin.clone();
+        if let Some(paste) = &mut browser.paste {
+            moved(paste);
+        }
+    }
+    match &mut login.device {
+        Some(DeviceFlow::Code { start, poll, page, redirect }) => {
+            start.origin = origin.clone();
+            poll.origin = origin.clone();
+            moved(page);
+            moved(redirect);
+        }
+        Some(DeviceFlow::Standard { start, .. }) => start.origin = origin.clone(),
+        None => {}
     }
     Ok(())
 }
@@ -224,6 +271,39 @@ mod tests {
         assert_eq!(all[1], provider("second", "/v2"));
     }
 
+    #[test]
+    fn a_gateway_takes_the_place_of_everything_that_logins_and_tokens_are_asked_for_at() {
+        for device in [
+            "kind = \"code\"\nstart_url = \"https://a.example/s\"\npoll_url = \"https://b.example/p\"\n\
+             page = \"https://c.example/d?x=1\"\nredirect = \"https://d.example/r\"",
+            "url = \"https://a.example/s\"",
+        ] {
+            let login = format!(
+                "[token]\nurl = \"https://t.example/token\"\nformat = \"form\"\nclient_id = \"c\"\n[login.browser]\n\
+                 authorize_url = \"https://e.example/a?x=1\"\npaste = \"https://f.example/c\"\n[login.device]\n{device}\n"
+            );
+            let preset = |text: &str| {
+                let head = "id = \"first\"\norigin = \"https://api.example\"\nextends = \"bearer\"\n";
+                presets::parse("test.toml", &format!("{head}{text}")).unwrap()
+            };
+            let (all, problems) = adjust_all(
+                "[providers.first]\nauth_origin = \"http://127.0.0.1:9\"\ntoken_url = \"https://t2.example/t\"\n",
+                vec![preset(&login)],
+            );
+            assert_eq!(problems, Vec::<String>::new());
+            let moved = login.split("https://").map(|rest| rest.split_once(".example"));
+            let moved: Vec<String> = moved
+                .map(|part| part.map_or_else(String::new, |(_, rest)| format!("http://127.0.0.1:9{rest}")))
+                .collect();
+            let before = &login[..login.find("https://").unwrap()];
+            let expected = format!("{before}{}", moved.concat())
+                .replace("http://127.0.0.1:9/token", "https://t2.example/t");
+            assert_eq!(all, [preset(&expected)], "{device}");
+        }
+        let (_, problems) = adjusted("providers.second.auth_origin = \"https://a.example\"\n");
+        assert!(problems[0].contains("\"second\" has no token endpoint"), "{problems:?}");
+    }
+
     /// I13
     #[test]
     fn a_credential_never_leaves_in_the_clear() {
@@ -271,7 +351,7 @@ mod tests {
                 "[providers.first]\norigni = \"https://a\"",
                 "error: providers.first.origni: a provider has no such key here\n  in /rota.toml, line 2, column 1\n  |\n\
                  2 | origni = \"…\"\n  | ^^^^^^\n  \
-                 allowed: origin, base, token_url; anything else goes into a preset of your own\n  did you mean \"origin\"?",
+                 allowed: auth_origin, base, origin, token_url; anything else goes into a preset of your own\n  did you mean \"origin\"?",
             ),
             (
                 "[[route]]\nprefix = \"v1/\"\nprovider = \"first\"",
@@ -307,12 +387,15 @@ mod tests {
     }
 
     fn adjusted(file: &str) -> (Vec<Provider>, Vec<String>) {
+        adjust_all(file, vec![provider("first", "/v1"), provider("second", "/v2")])
+    }
+
+    fn adjust_all(file: &str, all: Vec<Provider>) -> (Vec<Provider>, Vec<String>) {
         let mut problems = Vec::new();
         let layers = Layers {
             file: FileLayer::parse(Path::new("/rota.toml"), file.to_owned(), &mut problems),
             ..Layers::default()
         };
-        let all = vec![provider("first", "/v1"), provider("second", "/v2")];
         let all = adjust(all, &layers, &mut problems);
         (all, problems.iter().map(ToString::to_string).collect())
     }

@@ -53,6 +53,13 @@ pub enum Command {
         /// What it told.
         sample: LimitSample,
     },
+    /// A human signed in again, and the new credential is durable already (REN-6).
+    Reauthenticated {
+        /// Whose.
+        account: AccountId,
+        /// The new one; its version is higher than that of any before.
+        credential: Credential,
+    },
     /// The configuration was read again.
     Reconfigured {
         /// The new settings.
@@ -218,6 +225,9 @@ fn change(next: &mut Snapshot, command: Command, now: Time) -> Result<Durability
         Command::ForceCleared => force::cleared(next, now),
         Command::Forced { alias, by } => force::forced(next, alias, by, now),
         Command::LimitsSeen { account, sample } => limits::seen(find(next, account)?, sample),
+        Command::Reauthenticated { account, credential } => {
+            credentials::reauthenticated(next, account, credential)
+        }
         Command::Reconfigured { settings, providers } => accounts::reconfigured(next, settings, providers),
         Command::Refreshed { account, version, credential } => {
             credentials::refreshed(find(next, account)?, version, credential, now)

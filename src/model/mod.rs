@@ -6,6 +6,7 @@ mod credential;
 mod fault;
 mod health;
 mod ident;
+mod job;
 mod limits;
 mod login;
 mod provider;
@@ -23,6 +24,7 @@ pub use credential::{Credential, CredentialKind, CredentialState, Identity, Rene
 pub use fault::{FaultClass, Reason, Scope};
 pub use health::{Cooling, CoolingSource, Health};
 pub use ident::{AccountId, Alias, BadIdent, ModelName, ProviderId};
+pub use job::JobState;
 pub use limits::{LimitSample, LimitSource, LimitStatus, LimitWindow, Limits};
 pub use login::{BrowserFlow, DeviceFlow, Endpoint, LoginFlows, Loopback};
 pub use provider::{

@@ -23,7 +23,7 @@ pub struct TokenEndpoint {
     pub format: TokenFormat,
     /// How the request that trades a login's code is written, where it differs.
     pub code_format: Option<TokenFormat>,
-    /// The client id; public, a secret is a parameter.
+    /// The client id; public, a secret is a parameter. Empty sends none, where a grant is told by its parameters alone.
     pub client_id: String,
     /// What is traded for a token, once there is an account.
     pub grant: Grant,

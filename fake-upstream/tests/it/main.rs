@@ -5,5 +5,6 @@ mod control;
 mod dialects;
 mod faults;
 mod limits;
+mod logins;
 mod tokens;
 mod wire;

@@ -103,8 +103,11 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// A client secret among the token parameters, or a password in a URL, is not for a terminal or a log.
+/// Words that stand beside a client secret, a key or another token among the token parameters, or in a URL.
+const TELLTALE: [&str; 8] = ["@", "_token", "assertion", "basic ", "exec", "params", "password", "secret"];
+
+/// What may hold a secret is not for a terminal or a log.
 fn may_hold_secret(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
-    ["secret", "password", "@"].iter().any(|word| line.contains(word))
+    TELLTALE.iter().any(|word| line.contains(word))
 }

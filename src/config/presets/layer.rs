@@ -1,10 +1,10 @@
 //! One preset file: its keys as they are written, and a layer of meant values that can lie over another file's.
 use super::error::{Place, PresetError, Wrong};
 use super::leaf::{Path, SafePath, Text, plain};
+use super::login::{LoginLayer, RawLogin};
 use super::rule::RawRule;
-use super::table::{
-    RawInjection, RawLimit, RawMap, RawRoute, RawToken, injection_of, limit_of, map_of, route_of,
-};
+use super::table::{RawInjection, RawLimit, RawMap, RawRoute, injection_of, limit_of, map_of, route_of};
+use super::token::{Missing, RawToken, TokenLayer};
 use crate::model::{
     CredentialKind, Dialect, Injection, LimitHeaders, Origin, PathMap, Provider, ProviderId, Route, Rule,
     TokenSource,
@@ -38,8 +38,8 @@ struct RawFile {
     strip_query: Vec<String>,
     #[serde(default)]
     inject: BTreeMap<CredentialKind, Spanned<RawInjection>>,
-    #[serde(default)]
-    token: RawToken,
+    token: Option<Spanned<RawToken>>,
+    login: Option<Spanned<RawLogin>>,
     map: Option<Vec<RawMap>>,
     route: Option<Vec<RawRoute>>,
     #[serde(default)]
@@ -64,7 +64,10 @@ pub(super) struct Layer {
     strip: Vec<HeaderName>,
     strip_query: Vec<String>,
     inject: BTreeMap<CredentialKind, Injection>,
-    token: RawToken,
+    token: Option<TokenLayer>,
+    login: LoginLayer,
+    /// True once a layer had a program print the tokens: endpoints and logins of the layers beneath it are gone.
+    programmed: bool,
     maps: Option<Vec<PathMap>>,
     routes: Option<Vec<Route>>,
     rules: Vec<Rule>,
@@ -89,6 +92,8 @@ impl Layer {
             raw.inject.into_iter().map(|(kind, injection)| Ok((kind, injection_of(injection)?))).collect();
         let rules: Result<Vec<_>, Wrong> = raw.rule.into_iter().map(RawRule::meant).collect();
         let limits: Result<Vec<_>, Wrong> = raw.limit.into_iter().map(limit_of).collect();
+        let token = raw.token.map(RawToken::meant).transpose()?;
+        let login = login_of(raw.login, token.as_ref())?;
         let extends = raw.extends.map(|base| {
             let place = Place::of(text, &base.span());
             (base.into_inner(), place)
@@ -110,7 +115,9 @@ impl Layer {
             strip: plain(raw.strip),
             strip_query: raw.strip_query,
             inject: inject?,
-            token: raw.token,
+            programmed: token.as_ref().is_some_and(TokenLayer::is_command),
+            token,
+            login,
             maps: raw.map.map(|list| list.into_iter().map(map_of).collect()),
             routes: raw.route.map(|list| list.into_iter().map(route_of).collect()),
             rules: rules?,
@@ -128,6 +135,8 @@ impl Layer {
         let mut inject = base.inject;
         inject.extend(self.inject);
         let same = base.id.is_some() && base.id == self.id;
+        let beneath = base.token.filter(|token| !self.programmed || token.is_command());
+        let logins = if self.programmed { LoginLayer::default() } else { base.login };
         Self {
             file: self.file,
             name: self.name.or(base.name.filter(|_| same)),
@@ -142,7 +151,12 @@ impl Layer {
             strip: self.strip,
             strip_query: self.strip_query,
             inject,
-            token: self.token.over(base.token),
+            programmed: self.programmed || base.programmed,
+            token: match (self.token, beneath) {
+                (Some(own), Some(base)) => Some(own.over(base)),
+                (own, base) => own.or(base),
+            },
+            login: self.login.over(logins),
             maps: self.maps.or(base.maps),
             routes: self.routes.or(base.routes.filter(|_| same)),
             rules: self.rules,
@@ -163,8 +177,20 @@ impl Layer {
             let example = "[inject.api-key] with set = { authorization = \"Bearer {access}\" }";
             return Err(missing("inject", example));
         }
-        let token =
-            self.token.finish().map_err(|key| missing(&key, "[token] with url, format and client_id"))?;
+        let nowhere = |gap: Missing| missing(gap.key, gap.example);
+        let token = self.token.map(TokenLayer::finish).transpose().map_err(nowhere)?;
+        let login = self.login.finish().map_err(nowhere)?;
+        let anonymous =
+            |source: &TokenSource| matches!(source, TokenSource::Endpoint(to) if to.client_id.is_empty());
+        if login.is_some() && token.as_ref().is_some_and(anonymous) {
+            return Err(missing("token.client_id", "client_id = \"the-public-client-id\", for the login"));
+        }
+        if login.is_some() && token.is_none() {
+            return Err(missing(
+                "token",
+                "[token] with url, format and client_id, where a login's code is traded",
+            ));
+        }
         if self.inject.contains_key(&CredentialKind::Oauth) && token.is_none() {
             return Err(missing("token", "[token] with url, format and client_id, or no [inject.oauth]"));
         }
@@ -186,12 +212,26 @@ impl Layer {
             strip: once(self.strip),
             strip_query: self.strip_query,
             inject: self.inject,
-            token: token.map(TokenSource::Endpoint),
-            login: None,
+            token,
+            login,
             rules,
             limits: self.limits,
         })
     }
+}
+
+/// A login ends at a token endpoint; where a program prints the tokens there is none.
+fn login_of(raw: Option<Spanned<RawLogin>>, token: Option<&TokenLayer>) -> Result<LoginLayer, Wrong> {
+    let Some(raw) = raw else {
+        return Ok(LoginLayer::default());
+    };
+    let span = raw.span();
+    let login = raw.into_inner().meant()?;
+    if token.is_some_and(TokenLayer::is_command) && !login.is_silent() {
+        let message = "a program prints this provider's tokens, so that nobody signs in; leave [login] or token.exec out";
+        return Err(Wrong::at(span, message));
+    }
+    Ok(login)
 }
 
 /// Names are how rules are shown and found, so each stands for one rule.

@@ -153,24 +153,6 @@ impl Leaf for HeaderTemplate {
     }
 }
 
-/// A token endpoint's URL.
-#[derive(Clone, Debug)]
-pub(super) struct TokenUrl {
-    pub(super) origin: Origin,
-    pub(super) path: String,
-}
-
-impl Leaf for TokenUrl {
-    const EXPECTED: &'static str = "a URL such as \"https://auth.example.com/oauth/token\"";
-    fn read(text: &str) -> Result<Self, String> {
-        let wrong = || format!("a token URL is {}", &Self::EXPECTED["a URL ".len()..]);
-        let host = text.find("://").map(|at| at + 3).ok_or_else(wrong)?;
-        let slash = text[host..].find('/').ok_or_else(wrong)? + host;
-        let Path(path) = Path::read(&text[slash..]).map_err(|_| wrong())?;
-        Ok(Self { origin: Origin::parse(&text[..slash])?, path })
-    }
-}
-
 /// A wait: `30s`, `15m`, `6h`, `8d`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait(pub(super) Duration);

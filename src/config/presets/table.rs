@@ -1,13 +1,11 @@
 //! The tables of a preset file, as they are written and as they are meant.
 use super::error::Wrong;
-use super::leaf::{Headers, Path, Text, TokenUrl, plain};
+use super::leaf::{Headers, Path, Text, plain};
 use crate::model::{
-    AliasText, Grant, HeaderField, HeaderTemplate, Injection, LimitHeaders, Measure, Param, PathMap,
-    ProviderId, ResetFormat, Route, TokenEndpoint, TokenFormat,
+    HeaderField, HeaderTemplate, Injection, LimitHeaders, Measure, PathMap, ProviderId, ResetFormat, Route,
 };
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use toml::Spanned;
 
 /// How one kind of credential goes into a request.
@@ -20,17 +18,6 @@ pub(super) struct RawInjection {
     append: Headers<HeaderValue>,
     #[serde(default)]
     strip: Vec<Text<HeaderName>>,
-}
-
-/// A token endpoint, of which another layer may tell the rest.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a token endpoint: a table with url, format and client_id")]
-pub(super) struct RawToken {
-    url: Option<Text<TokenUrl>>,
-    format: Option<TokenFormat>,
-    client_id: Option<String>,
-    headers: Option<Headers<HeaderValue>>,
-    params: Option<BTreeMap<String, String>>,
 }
 
 /// A path rewrite.
@@ -79,42 +66,6 @@ struct RawReset {
 struct RawSpent {
     header: Text<HeaderName>,
     is: String,
-}
-
-impl RawToken {
-    /// This endpoint over `base`, key by key.
-    pub(super) fn over(self, base: Self) -> Self {
-        Self {
-            url: self.url.or(base.url),
-            format: self.format.or(base.format),
-            client_id: self.client_id.or(base.client_id),
-            headers: self.headers.or(base.headers),
-            params: self.params.or(base.params),
-        }
-    }
-
-    /// None where no layer says anything; the error is the key that is missing.
-    pub(super) fn finish(self) -> Result<Option<TokenEndpoint>, String> {
-        let (url, format, client_id) = match (self.url, self.format, self.client_id) {
-            (None, None, None) => return Ok(None),
-            (Some(Text(url)), Some(format), Some(client_id)) => (url, format, client_id),
-            (None, _, _) => return Err("token.url".to_owned()),
-            (_, None, _) => return Err("token.format".to_owned()),
-            (_, _, None) => return Err("token.client_id".to_owned()),
-        };
-        Ok(Some(TokenEndpoint {
-            origin: url.origin,
-            path: url.path,
-            format,
-            code_format: None,
-            client_id,
-            grant: Grant::RefreshToken,
-            headers: self.headers.unwrap_or_default().0,
-            params: (self.params.unwrap_or_default().into_iter())
-                .map(|(name, value)| (name, Param::Text(AliasText::new(value))))
-                .collect(),
-        }))
-    }
 }
 
 pub(super) fn map_of(raw: RawMap) -> PathMap {

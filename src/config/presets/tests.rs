@@ -60,6 +60,11 @@ fn every_template_becomes_a_provider_in_five_lines_and_so_does_the_example_in_it
         let provider =
             parse("example.toml", &example).unwrap_or_else(|error| panic!("the example of {name}: {error}"));
         assert_eq!(provider.id.as_str(), "example");
+        for other in other_examples(text) {
+            let text = format!("id = \"x\"\nextends = \"{name}\"\norigin = \"https://x.example\"\n{other}");
+            let provider = parse("example.toml", &text).unwrap_or_else(|error| panic!("{other}{error}"));
+            assert!(provider.grants_by_itself(), "{other}");
+        }
         let mut short = format!("id = \"x\"\nextends = \"{name}\"\norigin = \"https://api.example.com\"\n");
         if *name == "oauth2" {
             short += "token.url = \"https://example.com/token\"\ntoken.client_id = \"c\"\n";
@@ -141,7 +146,7 @@ fn what_is_wrong_is_named_with_its_line_its_value_and_what_is_allowed() {
         ("[inject.oauth]\nset = { a = \"{token}\" }", 5, "{access} or {account}"),
         ("[inject.oauth]\nset = { a = \"b\" }", 4, "{access}"),
         ("[inject.oauth]\nset = { \"a b\" = \"{access}\" }", 5, "not a header name"),
-        ("[token]\nurl = \"https://x\"", 5, "a token URL is such as"),
+        ("[token]\nurl = \"https://x\"", 5, "not a URL such as"),
         ("[[map]]\nfrom = \"/a/\"\nto = \"\"", 5, "not a path"),
         ("[[limit]]\nwindow = \"w\"", 4, "measured in one way"),
         ("a = ", 4, "string values must be quoted"),
@@ -298,6 +303,13 @@ fn files_that_contradict_each_other_are_refused() {
         let error = load(&files).expect_err(said).to_string();
         assert!(error.starts_with(said), "{error}");
     }
+}
+
+/// The examples that are marked with `#:`, each of adjacent lines.
+fn other_examples(text: &str) -> Vec<String> {
+    let lines: Vec<Option<&str>> = text.lines().map(|line| line.strip_prefix("#: ")).collect();
+    let blocks = lines.split(Option::is_none).filter(|block| !block.is_empty());
+    blocks.map(|block| block.iter().flatten().map(|line| format!("{line}\n")).collect()).collect()
 }
 
 /// `lines` after three others are refused in line `line`, in words for people.

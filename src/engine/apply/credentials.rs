@@ -27,6 +27,26 @@ pub(super) fn refreshed(
     Ok(Durability::Required)
 }
 
+/// A human signed in again. What was held against the old login goes with it: that it was dead, that renewing it failed,
+/// a rest for its sake. The provider's deaths go, too (FLO-5): an authority that has just granted a login is not one that
+/// is signing everybody out, and who signs in to be served must not wait ten minutes. Rests for quota or money stay.
+pub(super) fn reauthenticated(
+    next: &mut Snapshot,
+    id: AccountId,
+    credential: Credential,
+) -> Result<Durability, Rejection> {
+    let account = super::find(next, id)?;
+    if credential.version <= account.credential.version() {
+        return Err(Rejection::Outdated);
+    }
+    account.credential = CredentialState::Usable(Arc::new(credential));
+    account.renewal = Renewal::default();
+    account.health.cooling = account.health.cooling.filter(|rest| !is_of_token(rest.class));
+    let provider = account.provider.clone();
+    next.deaths.remove(&provider);
+    Ok(Durability::Required)
+}
+
 pub(super) fn renewal_failed(
     next: &mut Snapshot,
     id: AccountId,

@@ -10,6 +10,7 @@ fn rota_alone_says_what_to_do_next() {
     for words in [
         "No accounts yet, and nothing is listening on 127.0.0.1:",
         "rota demo",
+        "rota login",
         "rota accounts add",
         "rota serve",
     ] {
@@ -39,6 +40,7 @@ fn every_command_has_its_help() {
         &["enable"],
         &["healthcheck"],
         &["import"],
+        &["login"],
         &["serve"],
         &["status"],
         &["store", "verify"],

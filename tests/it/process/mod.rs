@@ -6,6 +6,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod import;
+mod login;
 mod place;
 mod renewal;
 mod secrets;

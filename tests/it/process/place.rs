@@ -213,13 +213,14 @@ pub(super) struct Daemon {
 
 /// What it has written.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     text: Mutex<(String, bool)>,
     more: Condvar,
 }
 
 impl Lines {
-    fn read(&self, from: impl Read) {
+    /// Takes all that comes, line by line, until the end.
+    pub(super) fn read(&self, from: impl Read) {
         let mut from = BufReader::new(from);
         let mut line = String::new();
         while from.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
@@ -231,7 +232,8 @@ impl Lines {
         self.more.notify_all();
     }
 
-    fn wait(&self, wanted: impl Fn(&str) -> bool) -> String {
+    /// Waits until `wanted` holds of the text, and returns it.
+    pub(super) fn wait(&self, wanted: impl Fn(&str) -> bool) -> String {
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         let unfinished = |text: &mut (String, bool)| !wanted(&text.0) && !text.1;
         let (text, _) =
