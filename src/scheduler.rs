@@ -42,7 +42,7 @@ async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             // The only way this is turned down is that somebody else did it first.
             let _ = app.state.apply(Command::TimePassed);
         }
-        started.retain(|_, at| now < at.after(BREATH));
+        started.retain(|_, at| is_recent(*at, now));
         for (account, version) in due.renew {
             if started.contains_key(&account) {
                 continue;
@@ -57,6 +57,27 @@ async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             changed = marks.changed() => if changed.is_err() { return },
             Some(_) = flights.join_next() => {}
             _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// True within a breath of `at`. What was started in the future was started before the clock was put back.
+fn is_recent(at: Time, now: Time) -> bool {
+    at <= now && now < at.after(BREATH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T5
+    #[test]
+    fn a_clock_that_was_put_back_does_not_put_renewals_off() {
+        let at = Time::from_secs(1_000_000);
+        for (now, recent) in
+            [(999_999, false), (1_000_000, true), (1_000_029, true), (1_000_030, false), (0, false)]
+        {
+            assert_eq!(is_recent(at, Time::from_secs(now)), recent, "{now}");
         }
     }
 }

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["clock", "model", "state"]),
     ("upstream", &["engine", "model"]),
     ("telemetry", &["engine", "model"]),
-    ("auth", &["clock", "engine", "model", "state", "store", "upstream"]),
+    ("auth", &["clock", "config", "engine", "model", "state", "store", "upstream"]),
     ("scheduler", &["app", "engine", "model"]),
     ("proxy", &["affinity", "app", "clock", "engine", "lease", "model", "telemetry", "upstream"]),
     ("admin", &["app", "auth", "config", "engine", "lease", "model", "proxy", "state", "telemetry"]),

@@ -4,7 +4,9 @@ use super::extract::{Given, GivenOr, Named};
 use super::view::{AccountView, AccountsView};
 use crate::app::App;
 use crate::engine::{Command, LastEnabled, NewAccount, Rejection};
-use crate::model::{Actor, Alias, CredentialKind, ProviderId, Snapshot, Switch, Weight};
+use crate::model::{
+    Actor, Alias, Credential, CredentialKind, Provider, ProviderId, Snapshot, Switch, Time, Weight,
+};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -25,7 +27,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<AccountsView> {
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
-    expecting = "an object with alias, provider, and either secret or credential"
+    expecting = "an object with alias, provider, and secret or credential where the provider grants no token by itself"
 )]
 pub(super) struct AddAccount {
     alias: String,
@@ -42,20 +44,21 @@ pub(super) struct AddAccount {
     notes: String,
 }
 
-/// `POST /api/accounts`: 201 with the account, once it is durable.
+/// `POST /api/accounts`: 201 with the account, once it is durable. Without a secret its first token is granted at once,
+/// where the provider does so by itself; where that fails nothing is added.
 pub(super) async fn add(
     State(app): State<Arc<App>>,
     Given(add): Given<AddAccount>,
 ) -> Result<(StatusCode, Json<AccountView>), ApiError> {
-    let now = app.clock.now();
-    let new = add.into_new(&app.state.snapshot(), now)?;
-    let alias = new.alias.clone();
+    let draft = add.read(&app.state.snapshot(), app.clock.now())?;
+    let alias = draft.alias.clone();
+    let new = draft.complete(&app).await?;
     let world = app.state.commit(Command::AccountAdded(Box::new(new))).await?;
     Ok((StatusCode::CREATED, Json(one(&app, &world, &alias)?)))
 }
 
 impl AddAccount {
-    fn into_new(self, world: &Snapshot, now: crate::model::Time) -> Result<NewAccount, ApiError> {
+    fn read(self, world: &Snapshot, now: Time) -> Result<Draft, ApiError> {
         let alias = Alias::try_from(self.alias).map_err(|bad| ApiError::invalid("alias", bad))?;
         let provider =
             ProviderId::try_from(self.provider).map_err(|bad| ApiError::invalid("provider", bad))?;
@@ -67,19 +70,20 @@ impl AddAccount {
         };
         let given = match (self.secret, self.credential, self.kind) {
             (Some(secret), None, kind) => {
-                GivenCredential::plain(kind.unwrap_or(CredentialKind::ApiKey), secret)
+                Some(GivenCredential::plain(kind.unwrap_or(CredentialKind::ApiKey), secret))
             }
-            (None, Some(credential), None) => credential,
+            (None, Some(credential), None) => Some(credential),
             (None, Some(_), Some(_)) => return Err(ApiError::invalid("kind", "belongs inside credential")),
             (Some(_), Some(_), _) => {
                 return Err(ApiError::invalid("secret", "give secret or credential, not both"));
             }
-            (None, None, _) => {
-                return Err(ApiError::invalid("secret", "give secret (a key or bearer) or credential"));
-            }
+            (None, None, Some(_)) => return Err(ApiError::invalid("kind", "belongs to a secret; give one")),
+            (None, None, None) if preset.grants_by_itself() => None,
+            (None, None, None) => return Err(secretless(preset)),
         };
-        let credential = given.into_credential(now)?;
-        if !preset.inject.contains_key(&credential.kind) {
+        let credential = given.map(|given| given.into_credential(now)).transpose()?;
+        let kind = credential.as_ref().map_or(CredentialKind::Oauth, |credential| credential.kind);
+        if !preset.inject.contains_key(&kind) {
             let kinds: Vec<&str> = preset.inject.keys().map(|kind| kind.as_str()).collect();
             let constraint = format!("provider {provider} takes {}", kinds.join(" or "));
             return Err(ApiError::invalid("kind", constraint));
@@ -96,13 +100,56 @@ impl AddAccount {
         if self.notes.len() > LONGEST_NOTE {
             return Err(ApiError::invalid("notes", format!("at most {LONGEST_NOTE} bytes")));
         }
-        let quota_group = self.quota_group.map(Arc::from);
-        Ok(NewAccount {
+        if world.by_alias(&alias).is_some() {
+            return Err(Rejection::AliasTaken(alias).into());
+        }
+        Ok(Draft {
             alias,
-            provider,
+            provider: Arc::clone(preset),
             credential,
             weight,
-            quota_group,
+            quota_group: self.quota_group.map(Arc::from),
+            tags: self.tags,
+            notes: self.notes,
+        })
+    }
+}
+
+fn secretless(preset: &Provider) -> ApiError {
+    let login = match &preset.login {
+        Some(_) => "; or sign in with `rota login`",
+        None => "",
+    };
+    let constraint = format!(
+        "give secret (a key or bearer) or credential: provider {} grants no token without one{login}",
+        preset.id
+    );
+    ApiError::invalid("secret", constraint)
+}
+
+/// An account that may be added, perhaps without a credential yet.
+struct Draft {
+    alias: Alias,
+    provider: Arc<Provider>,
+    credential: Option<Credential>,
+    weight: Weight,
+    quota_group: Option<Arc<str>>,
+    tags: Vec<String>,
+    notes: String,
+}
+
+impl Draft {
+    async fn complete(self, app: &App) -> Result<NewAccount, ApiError> {
+        let credential = match self.credential {
+            Some(given) => given,
+            None => app.refresher.first(&self.provider, &self.alias).await?,
+        };
+        Ok(NewAccount {
+            alias: self.alias,
+            provider: self.provider.id.clone(),
+            credential,
+            weight: self.weight,
+            quota_group: self.quota_group,
             tags: self.tags,
             notes: self.notes,
         })

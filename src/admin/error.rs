@@ -1,5 +1,6 @@
 use super::BODY;
 use crate::auth::LoginError;
+use crate::auth::NotGranted;
 use crate::auth::import::{ImportError, Unread};
 use crate::engine::Rejection;
 use crate::model::Alias;
@@ -44,6 +45,7 @@ enum Code {
     NotRenewable,
     RenewalFailed,
     StoreUnavailable,
+    TokenNotGranted,
     Turned(&'static str, StatusCode),
     Unauthorized,
     UnknownProvider,
@@ -74,6 +76,7 @@ impl Code {
             Self::NotRenewable => ("NOT_RENEWABLE", StatusCode::CONFLICT),
             Self::RenewalFailed => ("RENEWAL_FAILED", StatusCode::SERVICE_UNAVAILABLE),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TokenNotGranted => ("TOKEN_NOT_GRANTED", StatusCode::BAD_GATEWAY),
             Self::Turned(code, status) => (code, status),
             Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
             Self::UnknownProvider => ("UNKNOWN_PROVIDER", StatusCode::BAD_REQUEST),
@@ -266,6 +269,12 @@ impl From<CommitError> for ApiError {
             ),
             CommitError::Rejected(rejection) => rejection.into(),
         }
+    }
+}
+
+impl From<NotGranted> for ApiError {
+    fn from(error: NotGranted) -> Self {
+        Self::new(Code::TokenNotGranted, format!("no token was granted, and nothing was added: {error}"))
     }
 }
 

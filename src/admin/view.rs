@@ -253,7 +253,8 @@ impl CredentialView {
             kind: credential.map(|credential| credential.kind.as_str()),
             version: account.credential.version(),
             expires_at: credential.and_then(|credential| credential.expires).map(Stamp::from),
-            renews_itself: credential.is_some_and(|credential| credential.refresh.is_some()),
+            renews_itself: credential
+                .is_some_and(|credential| credential.refresh.is_some() || credential.self_granted),
             renewal_failures: account.renewal.failures,
             plan: credential.and_then(|credential| credential.identity.plan.clone()),
             email: credential.and_then(|credential| credential.identity.email.clone()),

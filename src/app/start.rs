@@ -133,7 +133,7 @@ impl App {
             durable,
             stopped,
         ));
-        let tokens = TokenClient::new(&upstream_config(&config))?;
+        let tokens = TokenClient::new(&upstream_config(&config))?.with_variables(config.variables.clone());
         let app = Self {
             affinity: Affinity::new(affinity_bounds(&config)),
             refresher: Refresher::new(RefresherParts {
@@ -166,6 +166,7 @@ impl App {
             clock,
             owner,
         };
+        app.refresher.recover().await;
         Ok((Arc::new(app), Writer { stop, task }))
     }
 }

@@ -1,19 +1,19 @@
 use super::attempts::Attempts;
 use super::endpoint::Endpoints;
-use super::params;
+use super::grant::Grant as Granted;
+use super::granted;
+use super::logbook::{self, Logbook};
 use super::renewed::renewed;
 use super::token::{TokenClient, Trade, known};
 use crate::clock::Clock;
 use crate::engine::{Command, RenewalFailure};
-use crate::model::{AccountId, Alias, Credential, Grant, TokenEndpoint};
+use crate::model::{AccountId, Alias, Credential, Grant, TokenEndpoint, TokenSource};
 use crate::state::SharedState;
-use crate::store::{Guard, Store, StoreError};
+use crate::store::{Round, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long another process may hold the account's lock.
-const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 /// The wait before what was granted is stored again; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest of them.
@@ -62,7 +62,7 @@ pub(super) enum Landed {
 pub(super) struct Unsaved {
     account: AccountId,
     credential: Credential,
-    _lock: Box<dyn Guard>,
+    log: Logbook,
 }
 
 /// One renewal of `version`, or of whatever the record says when its lock is ours. Nothing is sent that could not be
@@ -78,42 +78,59 @@ pub(super) async fn fly(tools: &Tools, account: AccountId, version: u64) -> Land
 }
 
 async fn renew(tools: &Tools, account: AccountId, version: u64) -> Result<Landed, RenewalFailure> {
-    let Some(Plan { credential, endpoint, alias }) = plan(tools, account, version)? else {
+    let Some(Plan { credential, source, alias }) = plan(tools, account, version)? else {
         return Ok(Landed::Done);
     };
+    match source {
+        TokenSource::Command(command) => granted::renew(tools, account, credential, &command, &alias).await,
+        TokenSource::Endpoint(endpoint) => {
+            let traded = trade(tools, account, &credential, &endpoint, &alias).await;
+            if credential.self_granted { traded.map_err(granted::softened) } else { traded }
+        }
+    }
+}
+
+async fn trade(
+    tools: &Tools,
+    account: AccountId,
+    credential: &Arc<Credential>,
+    endpoint: &TokenEndpoint,
+    alias: &Alias,
+) -> Result<Landed, RenewalFailure> {
+    let version = credential.version;
     let trade = match &credential.refresh {
         Some(refresh) => Trade::Refresh(refresh),
         None if endpoint.grant != Grant::RefreshToken => Trade::Parameters,
         None => return Err(later("there is no refresh token")),
     };
-    let params = params::resolve(&endpoint.params, &alias).await.map_err(|why| later(&why))?;
+    let params = tools.tokens.params(&endpoint.params, alias).await.map_err(|why| later(&why))?;
     let entrance = tools.endpoints.of(&endpoint.origin);
     let Some(leave) = entrance.enter(|| tools.clock.now()).await else {
         return Err(later("the token endpoint has failed too often and is left alone for now"));
     };
-    let lock = tokio::time::timeout(LOCK_PATIENCE, blocking(tools, move |store| store.lock(account)))
-        .await
-        .map_err(|_| later("another process holds the account's lock"))?
-        .map_err(|error| later(&error.to_string()))?;
+    let log = Logbook::new(logbook::lock(tools, account).await?, account, Arc::clone(credential));
     if adopt(tools, account, version).await? || current(tools, account) != Some(version) {
         return Ok(Landed::Done);
     }
-    let ready = blocking(tools, move |store| store.preflight(account)).await;
-    ready.map_err(|error| later(&format!("nothing was sent, for it could not be stored: {error}")))?;
-    let attempts = Attempts { tools, leave: &leave, endpoint: &endpoint, trade, params: &params };
-    let grant = match attempts.run(account, version).await? {
-        Some(grant) => grant,
-        None => return Ok(Landed::Done),
-    };
-    let new = renewed(&credential, &known(&credential), grant, tools.clock.now())
-        .map_err(|other| RenewalFailure::Permanent { detail: other.to_string() })?;
-    Ok(keep(tools, account, version, new, lock).await)
+    let attempts = Attempts { tools, leave: &leave, endpoint, trade, params: &params, log: &log };
+    match attempts.run().await? {
+        Some(grant) => commit(tools, log, grant).await,
+        None => Ok(Landed::Done),
+    }
 }
 
-/// What is to be renewed, and where.
+/// Makes the next credential of what was granted, and keeps it.
+pub(super) async fn commit(tools: &Tools, log: Logbook, grant: Granted) -> Result<Landed, RenewalFailure> {
+    let old = log.credential();
+    let new = renewed(old, &known(old), grant, tools.clock.now())
+        .map_err(|other| RenewalFailure::Permanent { detail: other.to_string() })?;
+    Ok(keep(tools, new, log).await)
+}
+
+/// What is to be renewed, and by what.
 struct Plan {
     credential: Arc<Credential>,
-    endpoint: TokenEndpoint,
+    source: TokenSource,
     alias: Alias,
 }
 
@@ -126,12 +143,12 @@ fn plan(tools: &Tools, account: AccountId, version: u64) -> Result<Option<Plan>,
     let Some(credential) = known.credential.usable().filter(|held| held.version == version) else {
         return Ok(None);
     };
-    let endpoint = world.provider(&known.provider).and_then(|preset| preset.endpoint().cloned());
-    let endpoint = endpoint.ok_or_else(|| later("the provider's preset names no token endpoint"))?;
-    Ok(Some(Plan { credential: credential.clone(), endpoint, alias: known.alias.clone() }))
+    let source = world.provider(&known.provider).and_then(|preset| preset.token.clone());
+    let source = source.ok_or_else(|| later("the provider's preset names no source of tokens"))?;
+    Ok(Some(Plan { credential: credential.clone(), source, alias: known.alias.clone() }))
 }
 
-fn current(tools: &Tools, account: AccountId) -> Option<u64> {
+pub(super) fn current(tools: &Tools, account: AccountId) -> Option<u64> {
     let world = tools.state.snapshot();
     let credential = world.account(account)?.credential.usable()?;
     Some(credential.version)
@@ -150,20 +167,17 @@ pub(super) async fn adopt(tools: &Tools, account: AccountId, version: u64) -> Re
 }
 
 /// Durable first, then in force (REN-2). Where the store fails now, the old refresh token is spent already and nothing
-/// is won by waiting: the new credential serves from memory until the store takes it.
-async fn keep(
-    tools: &Tools,
-    account: AccountId,
-    version: u64,
-    new: Credential,
-    lock: Box<dyn Guard>,
-) -> Landed {
+/// is won by waiting: the new credential serves from memory until the store takes it. After a crash the journal still
+/// has the answer; it is wiped once it is not needed any more.
+pub(super) async fn keep(tools: &Tools, new: Credential, log: Logbook) -> Landed {
+    let (account, version) = (log.account(), log.credential().version);
     let saved = save(tools, account, &new).await;
     tools.note(account, |tally| tally.renewed += 1);
     match saved {
         Ok(()) => {
             tracing::info!(account = account.0, version = new.version, "renewed the credential");
             publish(tools, account, version, new);
+            log.clear(tools, Round::First).await;
             Landed::Done
         }
         Err(error) if error.is_outdated() => {
@@ -176,7 +190,7 @@ async fn keep(
         Err(error) => {
             tracing::error!(account = account.0, %error, "a renewed credential is in memory only");
             publish(tools, account, version, new.clone());
-            Landed::Unsaved(Unsaved { account, credential: new, _lock: lock })
+            Landed::Unsaved(Unsaved { account, credential: new, log })
         }
     }
 }
@@ -193,7 +207,7 @@ impl Unsaved {
             match save(tools, self.account, &self.credential).await {
                 Ok(()) => {
                     tracing::info!(account = self.account.0, "the renewed credential is stored");
-                    return;
+                    return self.log.clear(tools, Round::First).await;
                 }
                 Err(error) if error.is_outdated() => return,
                 Err(_) => wait = (wait * 2).min(LONGEST_WAIT),
@@ -214,7 +228,7 @@ fn publish(tools: &Tools, account: AccountId, version: u64, credential: Credenti
     }
 }
 
-fn fail(tools: &Tools, account: AccountId, version: u64, failure: RenewalFailure) {
+pub(super) fn fail(tools: &Tools, account: AccountId, version: u64, failure: RenewalFailure) {
     match &failure {
         RenewalFailure::Permanent { detail } => {
             tools.note(account, |tally| tally.permanent += 1);
@@ -232,7 +246,7 @@ fn fail(tools: &Tools, account: AccountId, version: u64, failure: RenewalFailure
 }
 
 /// Runs `work` where blocking is allowed. A thread that failed did not do it.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     tools: &Tools,
     work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Unkept> {
@@ -243,7 +257,7 @@ async fn blocking<T: Send + 'static>(
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
-enum Unkept {
+pub(super) enum Unkept {
     #[error("the store's thread failed")]
     Died,
     #[error(transparent)]

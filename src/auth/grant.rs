@@ -147,8 +147,8 @@ fn grant(body: &Value) -> Option<Grant> {
 }
 
 /// A token that cannot be a header's value is no use (REN-4).
-fn is_token(token: &str) -> bool {
-    token.bytes().all(|byte| byte.is_ascii_graphic())
+pub(super) fn is_token(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 pub(super) fn whole_number(value: &Value) -> Option<i64> {

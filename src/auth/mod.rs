@@ -6,9 +6,14 @@ mod claims;
 mod endpoint;
 mod flight;
 mod grant;
+mod granted;
 pub mod import;
+mod logbook;
 mod login;
 mod params;
+mod printed;
+mod program;
+mod recovery;
 mod refresher;
 mod renewed;
 mod token;
@@ -18,6 +23,7 @@ mod tests;
 
 pub use claims::Claims;
 pub use flight::Tally;
+pub use granted::NotGranted;
 pub use login::{
     Ended, JobKind, JobReport, LoginError, LoginFailure, LoginFlow, LoginRequest, Logins, LoginsParts, Offer,
     OwnersEyes, Progress,

@@ -1,5 +1,6 @@
 use super::endpoint::Endpoints;
 use super::flight::{Landed, Tally, Tools, fly};
+use super::recovery;
 use super::token::TokenClient;
 use crate::clock::Clock;
 use crate::model::AccountId;
@@ -87,6 +88,19 @@ impl Refresher {
         }
     }
 
+    /// Finishes what a process that ended left in the journals, before anybody asks: answers that were noted become
+    /// credentials without a word to the endpoint. What cannot be finished so is logged. Accounts whose lock somebody
+    /// else holds are left to that process.
+    pub async fn recover(&self) {
+        let tools = &self.inner.tools;
+        for (account, credential) in recovery::left_over(tools).await {
+            if let Landed::Unsaved(unsaved) = recovery::finish(tools, account, credential).await {
+                let task = Task::begin(self.inner.clone());
+                self.inner.runtime.spawn(async move { unsaved.settle(&task.0.tools).await });
+            }
+        }
+    }
+
     /// Returns when no renewal is under way and every granted credential is stored. A store that never takes one keeps
     /// it waiting: the caller sets the limit.
     pub async fn idle(&self) {
@@ -98,6 +112,10 @@ impl Refresher {
     /// How renewals went since the start, for those accounts that had one.
     pub fn tallies(&self) -> BTreeMap<AccountId, Tally> {
         self.inner.tools.tallies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn tools(&self) -> &Tools {
+        &self.inner.tools
     }
 
     fn version(&self, account: AccountId) -> Option<u64> {

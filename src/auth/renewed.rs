@@ -36,7 +36,8 @@ pub(super) fn renewed(
         version: old.version + 1,
         kind: old.kind,
         access: grant.access,
-        refresh: grant.refresh.or_else(|| old.refresh.clone()),
+        // What is granted without a login is asked for anew, not by a refresh token.
+        refresh: grant.refresh.filter(|_| !old.self_granted).or_else(|| old.refresh.clone()),
         self_granted: old.self_granted,
         id_token: grant.id_token.or_else(|| old.id_token.clone()),
         identity,

@@ -1,13 +1,17 @@
 use super::claims::Claims;
 use super::grant::{self, Exchange, Then};
+use super::params;
+use super::program::Programs;
 use super::renewed::Known;
-use crate::model::{Credential, Endpoint, Origin, Secret, TokenEndpoint, TokenFormat};
+use crate::config::Variables;
+use crate::model::{Alias, Credential, Endpoint, Origin, Param, Secret, TokenEndpoint, TokenFormat};
 use crate::upstream::{BuildError, Connector, Failure, Proxies, UpstreamConfig, failure, target};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A token endpoint's answer at most.
@@ -18,6 +22,7 @@ const ANSWER_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct TokenClient {
     client: Client<Connector, Full<Bytes>>,
+    programs: Arc<Programs>,
 }
 
 impl TokenClient {
@@ -29,7 +34,30 @@ impl TokenClient {
             .retry_canceled_requests(false)
             .pool_max_idle_per_host(0)
             .build(connector);
-        Ok(Self { client })
+        Ok(Self { client, programs: Arc::new(Programs::new(Variables::default())) })
+    }
+
+    /// With the environment that parameters may come from and programs are found by; there is none otherwise.
+    #[must_use]
+    pub fn with_variables(self, variables: Variables) -> Self {
+        Self { programs: Arc::new(Programs::new(variables)), ..self }
+    }
+
+    /// The values of an endpoint's own parameters for one account, read now.
+    ///
+    /// # Errors
+    /// A sentence that names the parameter and holds no value.
+    pub(super) async fn params(
+        &self,
+        params: &[(String, Param)],
+        alias: &Alias,
+    ) -> Result<Vec<(String, String)>, String> {
+        params::resolve(params, alias, &self.programs).await
+    }
+
+    /// What runs the user's programs.
+    pub(super) fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     /// Makes one trade for new tokens, within `patience`. `params` are the endpoint's own, read for this account.
@@ -94,7 +122,7 @@ impl TokenClient {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     headers: HeaderMap,
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 impl Answer {

@@ -18,7 +18,8 @@ pub(super) struct Accounts {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Add an account. Its secret comes from a file, standard input or an environment variable, never as an argument
+    /// Add an account. Its secret comes from a file, standard input or an environment variable, never as an argument;
+    /// it needs none where the provider's preset says how tokens are granted without a login
     Add(Add),
     /// Show the accounts
     Ls,
@@ -52,9 +53,9 @@ struct Add {
     notes: String,
 }
 
-/// Where the secret comes from: one of these.
+/// Where the secret comes from: one of these, or none where the provider grants tokens by itself.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct Source {
     /// A file that holds the key and nothing else; only you may be able to read it
     #[arg(long, value_name = "FILE")]
@@ -148,6 +149,7 @@ impl Add {
         });
         match self.source.read(setup)? {
             Given::Credential(credential) => body["credential"] = credential,
+            Given::Nothing => {}
             Given::Secret(secret) => {
                 body["secret"] = Value::String(secret);
                 body["kind"] = json!(match self.kind {
@@ -180,6 +182,7 @@ impl Add {
 
 enum Given {
     Credential(Value),
+    Nothing,
     Secret(String),
 }
 
@@ -202,6 +205,9 @@ impl Source {
                 || CliError::failed(format!("the environment variable {name} is not set, or empty"));
             let value = setup.sources.variable(name);
             return value.map(|value| Given::Secret(value.trim().to_owned())).ok_or_else(missing);
+        }
+        if !self.key_stdin {
+            return Ok(Given::Nothing);
         }
         let mut text = String::new();
         std::io::stdin()

@@ -69,6 +69,7 @@ impl From<StoreError> for CliError {
             | StoreError::Damaged { .. }
             | StoreError::Insecure { .. }
             | StoreError::Io { .. }
+            | StoreError::LockLost { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::Unrecoverable(_)
             | StoreError::Unsure { .. } => Exit::Failed,

@@ -17,6 +17,7 @@ mod sources;
 mod table;
 mod types;
 mod value;
+mod variables;
 
 pub use explain::{Explanation, Row, UnknownSetting};
 pub use listen::{Listen, Loopback, Surroundings};
@@ -25,6 +26,7 @@ pub use problem::{Code, ConfigError, Excerpt, Place, Problem, Severity};
 pub use reference::{reference, table_of_settings, template};
 pub use sources::{Paths, Sources};
 pub use types::{Bounds, LogConfig, LogFormat, ProxyEnv, Timeouts, TlsRoots};
+pub use variables::Variables;
 
 use crate::model::{Provider, Secret, Settings, Thresholds};
 use layers::Layers;
@@ -65,6 +67,8 @@ pub struct Config {
     pub ssl_cert_dir: Option<String>,
     /// Proxies towards upstreams.
     pub proxy_env: ProxyEnv,
+    /// The environment, for presets that take a value from it.
+    pub variables: Variables,
     /// What goes to standard error.
     pub log: LogConfig,
     /// Whether replies carry `x-rota-*` headers that tell of the decision.
@@ -148,6 +152,7 @@ fn assemble(sources: &Sources, layers: &Layers, providers: Vec<Provider>) -> Res
         ssl_cert_file: sources.variable("SSL_CERT_FILE").map(PathBuf::from),
         ssl_cert_dir: sources.variable("SSL_CERT_DIR").map(str::to_owned),
         proxy_env: ProxyEnv::of(sources),
+        variables: Variables::of(sources),
         log: LogConfig { filter: layers.get(&table::LEVEL)?, format: layers.get(&table::FORMAT)? },
         decision_headers: layers.get(&table::DECISION)?,
     })

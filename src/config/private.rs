@@ -1,7 +1,7 @@
 //! Files that hold a secret: read only if nobody else can.
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A larger file holds more than a secret.
@@ -10,11 +10,18 @@ const MOST_BYTES: u64 = 64 * 1024;
 /// The text of a file that holds a secret, at most 64 KiB.
 ///
 /// # Errors
-/// It cannot be read, is larger, is not UTF-8, or users other than its owner can read or change it; the error says what
-/// to do, and never what the file holds.
+/// It cannot be read, is larger, is not UTF-8, belongs to another user, or users other than its owner can read or change
+/// it; the error says what to do, and never what the file holds.
 pub fn read_private(file: &Path) -> io::Result<String> {
     let opened = File::open(file)?;
-    let mode = opened.metadata()?.permissions().mode();
+    let about = opened.metadata()?;
+    let (owner, me) = (about.uid(), rustix::process::geteuid().as_raw());
+    if !may_own(owner, me) {
+        let message =
+            format!("it belongs to another user ({owner}); make it yours: chown {me} {}", file.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    let mode = about.mode();
     if mode & 0o077 != 0 {
         let message = format!(
             "other users can read or change it (mode {:04o}); run: chmod 600 {}",
@@ -32,10 +39,16 @@ pub fn read_private(file: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// Whoever owns a file can change it; who is root can anyway.
+fn may_own(owner: u32, me: u32) -> bool {
+    owner == me || owner == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::{Permissions, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt;
 
     /// STO-4
     #[test]
@@ -51,6 +64,14 @@ mod tests {
                     assert!(!read && error.to_string().contains("chmod 600"), "{error}");
                 }
             }
+        }
+    }
+
+    /// STO-4
+    #[test]
+    fn a_secret_is_read_from_a_file_of_ones_own_or_of_roots() {
+        for (owner, me, allowed) in [(7, 7, true), (0, 7, true), (0, 0, true), (8, 7, false), (7, 0, false)] {
+            assert_eq!(may_own(owner, me), allowed, "{owner} {me}");
         }
     }
 

@@ -1,13 +1,13 @@
 //! Waits that grow, and the hash that stands in for chance. Nothing here remembers anything.
-use crate::model::AccountId;
+use crate::model::{AccountId, Renewal, Time};
 use std::time::Duration;
 
 /// The default rest after the first strike; it doubles with each further one.
 const FIRST: Duration = Duration::from_secs(30);
 /// The longest default rest.
 const LONGEST: Duration = Duration::from_secs(300);
-/// The wait after the first failed renewal (REN-1).
-const RENEWAL_FIRST: Duration = Duration::from_secs(30);
+/// The wait after the first failed renewal: an authority that is down is asked once a minute and account at most.
+const RENEWAL_FIRST: Duration = Duration::from_secs(60);
 /// The longest wait between renewals (REN-1).
 const RENEWAL_LONGEST: Duration = Duration::from_secs(1800);
 
@@ -23,9 +23,15 @@ pub(super) fn longer(last: Duration) -> Duration {
     last.saturating_mul(2).clamp(FIRST, LONGEST)
 }
 
-/// The wait after the `failures`-th failed renewal in a row: 30 s doubling to half an hour.
+/// The wait after the `failures`-th failed renewal in a row: 30 s · 2ⁿ up to half an hour (REN-1).
 pub(super) fn renewal(failures: u32) -> Duration {
     doubled(RENEWAL_FIRST, failures, RENEWAL_LONGEST)
+}
+
+/// Until when renewing is left alone. An end that lies further away than any wait was set by a clock that ran ahead, and
+/// is none.
+pub(super) fn waits(renewal: &Renewal, now: Time) -> Option<Time> {
+    renewal.not_before.filter(|until| *until > now && *until <= now.after(RENEWAL_LONGEST))
 }
 
 /// `first` for step 1, twice as much for each further step, `longest` at most. Step 0 counts as 1.
@@ -56,9 +62,23 @@ mod tests {
 
     /// REN-1
     #[test]
-    fn renewals_back_off_from_half_a_minute_to_half_an_hour() {
-        let waits: Vec<u64> = (1..=9).map(|n| renewal(n).as_secs()).collect();
-        assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1800, 1800, 1800]);
+    fn renewals_back_off_from_a_minute_to_half_an_hour() {
+        let waits: Vec<u64> = (1..=8).map(|n| renewal(n).as_secs()).collect();
+        assert_eq!(waits, [60, 120, 240, 480, 960, 1800, 1800, 1800]);
+    }
+
+    /// T5
+    #[test]
+    fn a_wait_ends_with_the_clock_that_set_it() {
+        let now = Time::from_secs(1_000_000);
+        for (until, waiting) in
+            [(-1, false), (0, false), (1, true), (1800, true), (1801, false), (315_000_000, false)]
+        {
+            let until = Time::from_secs(now.as_secs().saturating_add_signed(until));
+            let renewal = Renewal { failures: 1, not_before: Some(until) };
+            assert_eq!(waits(&renewal, now), waiting.then_some(until), "{until:?}");
+        }
+        assert_eq!(waits(&Renewal::default(), now), None);
     }
 
     proptest! {

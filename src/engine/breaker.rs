@@ -35,7 +35,10 @@ pub enum Passage {
 pub fn passage(breaker: &Breaker, now: Time) -> Passage {
     match breaker.state {
         BreakerState::Closed => Passage::Free,
-        BreakerState::Open { until } if until > now => Passage::Shut { until },
+        // An end further away than it is ever open for was set by a clock that ran ahead.
+        BreakerState::Open { until } if until > now && until <= now.after(OPEN_LONGEST) => {
+            Passage::Shut { until }
+        }
         BreakerState::Open { .. } => Passage::Probe,
     }
 }
@@ -62,7 +65,8 @@ fn open(opened: u32, now: Time) -> Breaker {
 pub fn cut_off(deaths: &[Time], now: Time) -> Option<Time> {
     let first = deaths.len().checked_sub(DEATHS)?;
     let until = deaths.get(first)?.after(DEATH_WINDOW);
-    (until > now).then_some(until)
+    // A death that lies further ahead than clocks of two threads differ was noted by a clock that ran ahead.
+    (until > now && until <= now.after(DEATH_WINDOW * 2)).then_some(until)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use super::apply::has_fallen;
-use super::backoff::spread;
+use super::backoff::{spread, waits};
 use super::breaker;
 use super::eligibility::renewable;
 use crate::model::{Account, AccountId, Credential, Provider, Snapshot, Time};
@@ -39,7 +39,7 @@ pub fn due(world: &Snapshot, now: Time) -> Due {
         };
         let deaths = world.deaths.get(&account.provider);
         let cut_off = deaths.and_then(|deaths| breaker::cut_off(deaths, now));
-        let Some((version, at, expires)) = renewal(account, provider) else {
+        let Some((version, at, expires)) = renewal(account, provider, now) else {
             continue;
         };
         let at = cut_off.map_or(at, |until| at.max(until));
@@ -56,14 +56,14 @@ pub fn due(world: &Snapshot, now: Time) -> Due {
 }
 
 /// Which version is to be renewed, when, and when it ends; none for what is never renewed ahead.
-fn renewal(account: &Account, provider: &Provider) -> Option<(u64, Time, Time)> {
+fn renewal(account: &Account, provider: &Provider, now: Time) -> Option<(u64, Time, Time)> {
     let credential = account.credential.usable()?;
     let renews = account.is_on()
         && provider.token.is_some()
         && renewable(credential)
         && account.renewal.failures < FAILURES;
     let (at, expires) = ahead(account.id, credential)?;
-    let at = account.renewal.not_before.map_or(at, |wait| at.max(wait));
+    let at = waits(&account.renewal, now).map_or(at, |wait| at.max(wait));
     renews.then_some((credential.version, at, expires))
 }
 

@@ -1,3 +1,4 @@
+use super::backoff::waits;
 use crate::model::{
     Account, Cooling, CoolingSource, Credential, CredentialKind, FaultClass, Limits, ModelName, Settings,
     Time,
@@ -102,7 +103,7 @@ pub(super) fn is_inference(rest: &Cooling) -> bool {
 
 /// The rest of an account whose token ran out while renewing it is backing off.
 fn unrenewed(account: &Account, credential: &Credential, now: Time) -> Option<Cooling> {
-    let until = account.renewal.not_before.filter(|until| *until > now)?;
+    let until = waits(&account.renewal, now)?;
     Some(Cooling {
         until,
         class: FaultClass::AuthExpired,

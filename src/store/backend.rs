@@ -53,8 +53,8 @@ pub trait Backend: Send + Sync {
     /// error the record is the old one; after [`StoreError::Unsure`] it is the old or the new one, whole.
     fn put(&self, key: Key, expected: u64, body: &[u8]) -> Result<u64, StoreError>;
 
-    /// Removes a record that is at version `expected` or damaged, with every copy of it, durably. One that is not
-    /// there is removed already.
+    /// Removes a record that is at version `expected` or damaged, with every copy of it, durably; with a credential
+    /// goes its journal. One that is not there is removed already.
     fn remove(&self, key: Key, expected: u64) -> Result<(), StoreError>;
 
     /// Becomes the store's owner until the guard is dropped, or says who is: [`StoreError::Locked`]. Clears away what
@@ -64,6 +64,12 @@ pub trait Backend: Send + Sync {
     /// Waits for the account's lock, across threads and processes. A paused holder keeps it, a dead one loses it.
     /// Dropping the guard gives it back.
     fn lock(&self, account: AccountId) -> Result<Box<dyn Guard>, StoreError>;
+
+    /// The account's lock if nobody holds it, else none.
+    fn try_lock(&self, account: AccountId) -> Result<Option<Box<dyn Guard>>, StoreError>;
+
+    /// The account's rotation journal. Only who holds the account's lock may write to it.
+    fn journal(&self, account: AccountId) -> Box<dyn Journal + '_>;
 
     /// Proves that a record could be made durable now, before something is done that must be recorded.
     fn preflight(&self, account: AccountId) -> Result<(), StoreError>;
@@ -79,6 +85,56 @@ pub trait Backend: Send + Sync {
 pub trait Guard: Send + Sync {
     /// Tells those who find the lock taken where its holder listens: one address a line.
     fn announce(&self, addresses: &str) -> Result<(), StoreError>;
+
+    /// Asks whether the lock is still what others would meet: [`StoreError::LockLost`] where its file was removed or
+    /// replaced, or the session that held it is gone.
+    fn holds(&self) -> Result<(), StoreError>;
+}
+
+/// One account's rotation journal: what is about to be sent, and what came back, each durable before the call returns.
+/// Entries are opaque here, and small ([`INTENT_BYTES`], [`RESULT_BYTES`]). Room for them is taken beforehand: writing
+/// one must not fail for want of space where that can be avoided. A database gives it as one row an account with three
+/// columns of bytes; every call is one committed `UPDATE`. An entry that was cut off while it was written is none.
+pub trait Journal {
+    /// What is noted. Changes nothing.
+    fn read(&self) -> Result<Noted, StoreError>;
+
+    /// Notes what is about to be sent, in place of an earlier entry of the same round. After an error nothing may be
+    /// sent.
+    fn intent(&self, round: Round, entry: &[u8]) -> Result<(), StoreError>;
+
+    /// Notes what came back, in place of an earlier answer.
+    fn result(&self, entry: &[u8]) -> Result<(), StoreError>;
+
+    /// Wipes what was noted of this round and of those after it, and the answer.
+    fn clear(&self, from: Round) -> Result<(), StoreError>;
+}
+
+/// What an intent may hold.
+pub const INTENT_BYTES: usize = 1 << 10;
+/// What an answer may hold.
+pub const RESULT_BYTES: usize = 64 << 10;
+
+/// Which sending of one refresh token it is. There is no third.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Round {
+    /// The one that should do.
+    First,
+    /// The one after an answer was lost.
+    Recovery,
+}
+
+/// What a journal holds.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// The intent of the first round.
+    pub first: Option<Vec<u8>>,
+    /// The intent of the recovery.
+    pub recovery: Option<Vec<u8>>,
+    /// The last answer.
+    pub result: Option<Vec<u8>>,
+    /// True where something stands that is no whole entry: cut off, or damaged.
+    pub torn: bool,
 }
 
 /// A record and its version.

@@ -50,6 +50,15 @@ pub enum StoreError {
         /// The system's number of it, if it has one.
         errno: Option<i32>,
     },
+    /// The account's lock is not what it was: others may hold another one.
+    #[error(
+        "the lock file {} was removed or replaced while it was held; nothing was sent. Leave the files in that directory alone, also when rota is stopped",
+        path.display()
+    )]
+    LockLost {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process owns the store (exit code 75).
     #[error("another rota{} owns {}; stop it first, or talk to it{}", owner(*pid), dir.display(), at(detail))]
     Locked {
@@ -107,6 +116,7 @@ impl StoreError {
             Self::Damaged { .. } => "STORE_DAMAGED",
             Self::Insecure { .. } => "STORE_INSECURE",
             Self::Io { .. } => "STORE_IO",
+            Self::LockLost { .. } => "STORE_LOCK_LOST",
             Self::Locked { .. } => "STORE_LOCKED",
             Self::NewerSchema { .. } => "STORE_NEWER_SCHEMA",
             Self::Unrecoverable(_) => "STORE_UNRECOVERABLE",

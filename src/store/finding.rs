@@ -41,6 +41,13 @@ pub enum Finding {
         /// Why.
         problem: String,
     },
+    /// What became of an account's last renewal cannot be said.
+    Unsettled {
+        /// Whose.
+        alias: Alias,
+        /// Why.
+        problem: String,
+    },
     /// A record was damaged and its last-known-good copy took its place; the damaged file is kept beside it.
     Restored {
         /// Which.
@@ -87,6 +94,9 @@ impl fmt::Display for Finding {
                 f,
                 "limits and health of account \"{alias}\" cannot be read ({problem}); they start as unknown"
             ),
+            Self::Unsettled { alias, problem } => {
+                write!(f, "the last renewal of account \"{alias}\": {problem}")
+            }
         }
     }
 }

@@ -45,6 +45,8 @@ pub enum Patience {
 pub trait StoreFs: Send + Sync {
     /// A new, empty file, mode 0600 whatever the umask; `AlreadyExists` if the name is taken.
     fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>>;
+    /// A file that is there, to be written in place.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn InPlace>>;
     /// The whole file and what it is; `FileTooLarge` above `most` bytes. What is no regular file has no bytes.
     fn read(&self, path: &Path, most: u64) -> io::Result<(Vec<u8>, Meta)>;
     /// What the name is.
@@ -75,6 +77,15 @@ pub trait NewFile {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// A file that is written where it is: its length stays. Dropping it closes it; only [`sync`](Self::sync) makes its
+/// bytes durable. Until then a power cut leaves any mixture of old and new ones.
+pub trait InPlace {
+    /// Writes all bytes at `offset`.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Makes the bytes durable. After an error they are lost for good: the kernel may call them clean next time.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
 /// A lock file whose lock is held. Dropping it gives the lock back; the file stays.
 pub trait LockFile: Send + Sync {
     /// The locked file itself.
@@ -94,6 +105,12 @@ impl StoreFs for OsFs {
     fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>> {
         let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(FILE_MODE))?;
+        Ok(Box::new(OsFile(file)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn InPlace>> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = OpenOptions::new().write(true).custom_flags(flags.bits().cast_signed()).open(path)?;
         Ok(Box::new(OsFile(file)))
     }
 
@@ -195,6 +212,16 @@ impl NewFile for OsFile {
     fn sync(&mut self) -> io::Result<()> {
         // Not `File::sync_all`: it would ask the same descriptor again after an interruption.
         Ok(rustix::fs::fsync(&self.0)?)
+    }
+}
+
+impl InPlace for OsFile {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(&self.0)?)
     }
 }
 

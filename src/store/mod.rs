@@ -11,6 +11,7 @@ mod finding;
 mod fixture;
 mod fs;
 mod handle;
+mod journal;
 mod migrate;
 mod open;
 mod plan;
@@ -21,13 +22,16 @@ mod schema;
 mod tests;
 pub mod writer;
 
-pub use backend::{Backend, Found, Guard, Key, Legacy, Record};
+pub use backend::{
+    Backend, Found, Guard, INTENT_BYTES, Journal, Key, Legacy, Noted, RESULT_BYTES, Record, Round,
+};
 pub use document::{ImportReport, Secrets, export, import};
 pub use error::StoreError;
 pub use file::FileBackend;
 pub use finding::Finding;
-pub use fs::{Kind, LockFile, Meta, NewFile, OsFs, Patience, StoreFs};
+pub use fs::{InPlace, Kind, LockFile, Meta, NewFile, OsFs, Patience, StoreFs};
 pub use handle::{Store, StoreHealth};
+pub use journal::{Answer, Pending, Rotation, Ticket};
 pub use open::Opened;
 pub use rescue::{BackupReport, Report, ReportLine, RestoreReport, backup, restore, verify};
 

@@ -5,6 +5,7 @@ use super::document;
 use super::error::StoreError;
 use super::finding::Finding;
 use super::handle::{Known, Store};
+use super::journal;
 use super::schema::credential;
 use super::schema::fields::Fields;
 use super::schema::runtime::Runtime;
@@ -148,7 +149,13 @@ impl Opening<'_> {
     fn account(&mut self, listed: &state::Listed) -> Account {
         let runtime = self.runtime(listed);
         let credential = match self.credential(listed.id) {
-            Ok(credential) => held(credential, &runtime),
+            Ok(credential) => {
+                if let Some(problem) = journal::problem(self.backend, listed.id, &credential) {
+                    let alias = listed.alias.clone();
+                    self.findings.push(Finding::Unsettled { alias, problem });
+                }
+                held(credential, &runtime)
+            }
             Err(problem) => {
                 self.findings
                     .push(Finding::CredentialLost { alias: listed.alias.clone(), problem: problem.clone() });

@@ -1,8 +1,9 @@
 //! What is done by hand, and works on a store that does not open: look at every record, copy all, bring a copy back.
-use super::backend::{Backend, Found, Key, Record};
+use super::backend::{Backend, Found, Key, Record, Round};
 use super::document::{self, overwrite};
 use super::error::StoreError;
 use super::file::FileBackend;
+use super::journal;
 use super::schema::credential;
 use super::schema::fields::Fields;
 use super::schema::runtime::Runtime;
@@ -68,7 +69,7 @@ pub fn verify(backend: &dyn Backend) -> Result<Report, StoreError> {
             Found::Absent if key == Key::State => (None, Some("it is gone".to_owned())),
             Found::Absent => return None,
             Found::Damaged { problem } => (None, Some(problem)),
-            Found::Good(record) => (Some(record.version), meaning(key, &record)),
+            Found::Good(record) => (Some(record.version), meaning(backend, key, &record)),
             Found::Restored { record, problem } => {
                 let problem = format!("{problem}; its last-known-good copy is whole");
                 (Some(record.version), Some(problem))
@@ -80,15 +81,15 @@ pub fn verify(backend: &dyn Backend) -> Result<Report, StoreError> {
 }
 
 /// What is wrong with a whole record's content.
-fn meaning(key: Key, record: &Record) -> Option<String> {
+fn meaning(backend: &dyn Backend, key: Key, record: &Record) -> Option<String> {
     let read = match key {
         Key::State => state::parse(&record.body, |_| true).map(|state| {
             let first = state.carried.quarantined.first();
             first.map(|one| format!("account \"{}\" cannot be used: {}", one.name(), one.problem))
         }),
-        Key::Credential(_) => {
-            Fields::parse(&record.body).and_then(|mut fields| credential::take(&mut fields)).map(|_| None)
-        }
+        Key::Credential(id) => Fields::parse(&record.body)
+            .and_then(|mut fields| credential::take(&mut fields))
+            .map(|credential| journal::problem(backend, id, &credential)),
         Key::Runtime(_) => {
             Fields::parse(&record.body).and_then(|mut fields| Runtime::take(&mut fields)).map(|_| None)
         }
@@ -97,7 +98,8 @@ fn meaning(key: Key, record: &Record) -> Option<String> {
 }
 
 /// Copies every whole record to the directory `to`, which must be missing or without records, and is a store itself
-/// afterwards. The state goes last: a backup that was cut off is none.
+/// afterwards. The state goes last: a backup that was cut off is none. Rotation journals stay behind: they are worth
+/// something beside the record they belong to only.
 pub fn backup(backend: &dyn Backend, to: &Path) -> Result<BackupReport, StoreError> {
     let target = FileBackend::create(to)?;
     let there = target.load()?;
@@ -121,7 +123,8 @@ pub fn backup(backend: &dyn Backend, to: &Path) -> Result<BackupReport, StoreErr
 
 /// Brings the backup in `from` back into the store, whose owner the caller must be. Accounts, switches, settings and
 /// the force become those of the backup. Nothing else is lost: accounts that came later stay, and so does a credential
-/// that was renewed since, and what is known of limits and health. Works on a store whose state cannot be read; damaged files are put aside.
+/// that was renewed since, and what is known of limits and health. Where a credential is brought back, the account's
+/// rotation journal is wiped. Works on a store whose state cannot be read; damaged files are put aside.
 pub fn restore(backend: &dyn Backend, from: &Path) -> Result<RestoreReport, StoreError> {
     let source = FileBackend::existing(from)?.load()?;
     let body = document::state_body(source.get(&Key::State))?;
@@ -134,7 +137,13 @@ pub fn restore(backend: &dyn Backend, from: &Path) -> Result<RestoreReport, Stor
         if old > new {
             report.kept_credentials.push(listed.alias.clone());
         } else if let Some(record) = source.get(&key).and_then(Found::record) {
-            overwrite(backend, key, &record.body)?;
+            let current = there.get(&key).and_then(Found::record);
+            if current.is_none_or(|current| current.body != record.body) {
+                // What was noted of a token that was replaced since must not be taken for news of it.
+                let _lock = backend.lock(listed.id)?;
+                backend.journal(listed.id).clear(Round::First)?;
+                overwrite(backend, key, &record.body)?;
+            }
         }
         let key = Key::Runtime(listed.id);
         let there = there.get(&key).and_then(Found::record);

@@ -509,3 +509,52 @@ fn edit(dir: &Dir, key: Key, change: impl FnOnce(&mut Value)) {
     change(&mut body);
     backend.put(key, record.version, body.to_string().as_bytes()).unwrap();
 }
+
+/// STO-8 REN-2: what was noted of a token is no news of the one that a backup brings back.
+#[test]
+fn a_restored_credential_starts_with_an_empty_journal_and_one_that_stays_keeps_its_own() {
+    for changed in [false, true] {
+        let dir = Dir::new();
+        let store = dir.open().store;
+        let id = AccountId(1);
+        let old = Account { credential: CredentialState::Usable(Arc::new(login(4))), ..account(1) };
+        store.save(&world(vec![old]), None).unwrap();
+        let to = dir.path.join("../backup");
+        backup(dir.backend().as_ref(), &to).unwrap();
+        assert_eq!(fs::read_dir(to.join("journal")).unwrap().count(), 0);
+        let rotation = store.rotation(id).unwrap().unwrap();
+        rotation.intent(Round::First, &login(4), NOW).unwrap();
+        drop(rotation);
+        if changed {
+            store.remove_credential(id).unwrap();
+            store.save_credential(id, &login(3)).unwrap();
+            store.rotation(id).unwrap().unwrap().intent(Round::First, &login(4), NOW).unwrap();
+        }
+        restore(dir.backend().as_ref(), &to).unwrap();
+        assert_eq!(store.credential(id), Ok(Some(login(4))));
+        assert_eq!(store.has_noted(id), Ok(!changed), "changed: {changed}");
+    }
+}
+
+/// REN-3: a token of unknown fate is shown until somebody signed in again.
+#[test]
+fn what_cannot_be_said_of_a_renewal_is_a_finding_and_a_problem() {
+    let dir = Dir::new();
+    let store = dir.open().store;
+    let id = AccountId(1);
+    let held = Account { credential: CredentialState::Usable(Arc::new(login(4))), ..account(1) };
+    store.save(&world(vec![held.clone()]), None).unwrap();
+    let rotation = store.rotation(id).unwrap().unwrap();
+    rotation.intent(Round::First, &login(4), NOW).unwrap();
+    assert_eq!(dir.open().findings, [], "the next renewal settles it");
+    rotation.intent(Round::Recovery, &login(4), NOW).unwrap();
+    let opened = dir.open();
+    assert_eq!(opened.accounts, [held], "it serves");
+    let shown = opened.findings[0].to_string();
+    assert!(shown.contains("\"a1\"") && shown.contains("indeterminate"), "{shown}");
+    let lines = verify(dir.backend().as_ref()).unwrap().lines;
+    let problem = lines.iter().find(|line| line.key == Key::Credential(id)).unwrap().problem.clone();
+    assert!(problem.is_some_and(|problem| problem.starts_with("indeterminate")));
+    store.save_credential(id, &login(5)).unwrap();
+    assert_eq!(dir.open().findings, []);
+}

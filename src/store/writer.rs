@@ -85,10 +85,12 @@ impl Writer {
             return None;
         }
         let now = self.clock.now();
-        let dirty = *self.dirty.get_or_insert(now);
+        // A clock that was put back must not put a write off.
+        let dirty = self.dirty.map_or(now, |since| since.min(now));
+        self.dirty = Some(dirty);
         self.store.note(|health| health.unsaved_since = Some(dirty));
         let wake = if wanted.required > durable { now } else { dirty.after(DEBOUNCE) };
-        Some(wake.max(self.not_before))
+        Some(wake.max(self.not_before.min(now.after(LONGEST_BACKOFF))))
     }
 
     /// Writes the state as it is now.
@@ -166,7 +168,7 @@ mod tests {
     use crate::engine::{Command, LastEnabled};
     use crate::model::{AccountId, Actor, LimitSample, LimitSource, LimitWindow, Switch};
     use crate::store::fixture::{Dir, NOW, account, world};
-    use crate::store::{Backend, Found, Guard, Key, Legacy};
+    use crate::store::{Backend, Found, Guard, Journal, Key, Legacy};
     use std::collections::BTreeMap;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -408,6 +410,12 @@ mod tests {
         }
         fn lock(&self, account: AccountId) -> Result<Box<dyn Guard>, StoreError> {
             self.inner.lock(account)
+        }
+        fn try_lock(&self, account: AccountId) -> Result<Option<Box<dyn Guard>>, StoreError> {
+            self.inner.try_lock(account)
+        }
+        fn journal(&self, account: AccountId) -> Box<dyn Journal + '_> {
+            self.inner.journal(account)
         }
         fn preflight(&self, account: AccountId) -> Result<(), StoreError> {
             self.inner.preflight(account)

@@ -1,7 +1,7 @@
 //! A file system in memory that keeps apart what is written and what is durable. The power can be cut before or during
 //! any operation; what was not synced is then there, not there, or there in part, as the seed decides. Any operation
 //! can fail with any error, and a read can go wrong once.
-use rota::store::{Kind, LockFile, Meta, NewFile, Patience, StoreFs};
+use rota::store::{InPlace, Kind, LockFile, Meta, NewFile, Patience, StoreFs};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -221,7 +221,9 @@ impl Disk {
                 sector.iter_mut().zip(old.chain(std::iter::repeat(0))).for_each(|(byte, old)| *byte = old);
             }
         }
-        let keep = self.roll(torn.len() as u64 + 1) as usize;
+        // A file that was only written in place has the length it had.
+        let least = file.durable.len().min(torn.len());
+        let keep = least + self.roll((torn.len() - least) as u64 + 1) as usize;
         if self.roll(2) == 0 {
             torn.truncate(keep);
         }
@@ -303,6 +305,12 @@ impl StoreFs for SimFs {
             Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
             Err(_) => disk.new_file(path),
         })?;
+        let (fs, failed) = (self.clone(), false);
+        Ok(Box::new(SimFile { fs, inode, failed }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn InPlace>> {
+        let inode = self.operate(|disk| disk.inode(path))?;
         let (fs, failed) = (self.clone(), false);
         Ok(Box::new(SimFile { fs, inode, failed }))
     }
@@ -413,22 +421,14 @@ struct SimFile {
     failed: bool,
 }
 
-impl NewFile for SimFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let half = {
-            let disk = self.fs.disk();
-            matches!(disk.faults.get(&(disk.operations + 1)), Some(Fault::Error(_)))
-        };
-        if half && let Ok(file) = self.fs.disk().file(self.inode) {
-            file.now.extend_from_slice(&bytes[..bytes.len() / 2]);
-        }
-        self.fs.operate(|disk| {
-            disk.file(self.inode)?.now.extend_from_slice(bytes);
-            Ok(())
-        })
+impl SimFile {
+    /// True where the next operation is to fail: a write gets half of its way first.
+    fn fails_next(&self) -> bool {
+        let disk = self.fs.disk();
+        matches!(disk.faults.get(&(disk.operations + 1)), Some(Fault::Error(_)))
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn confirm(&mut self) -> io::Result<()> {
         if self.failed {
             self.fs.disk().resyncs += 1;
         }
@@ -449,6 +449,52 @@ impl NewFile for SimFile {
             }
         }
         done
+    }
+}
+
+impl NewFile for SimFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.fails_next()
+            && let Ok(file) = self.fs.disk().file(self.inode)
+        {
+            file.now.extend_from_slice(&bytes[..bytes.len() / 2]);
+        }
+        self.fs.operate(|disk| {
+            disk.file(self.inode)?.now.extend_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.confirm()
+    }
+}
+
+impl InPlace for SimFile {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.fails_next()
+            && let Ok(file) = self.fs.disk().file(self.inode)
+        {
+            file.overlay(offset, &bytes[..bytes.len() / 2]);
+        }
+        self.fs.operate(|disk| {
+            disk.file(self.inode)?.overlay(offset, bytes);
+            Ok(())
+        })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.confirm()
+    }
+}
+
+impl File {
+    fn overlay(&mut self, offset: u64, bytes: &[u8]) {
+        let end = offset as usize + bytes.len();
+        if self.now.len() < end {
+            self.now.resize(end, 0);
+        }
+        self.now[offset as usize..end].copy_from_slice(bytes);
     }
 }
 

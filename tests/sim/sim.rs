@@ -258,7 +258,7 @@ impl Sim {
     }
 
     /// What the refresher does: nothing if the version was replaced already.
-    fn renew(&mut self, account: AccountId, version: u64) {
+    pub(crate) fn renew(&mut self, account: AccountId, version: u64) {
         let current = self.world.account(account).map(|a| a.credential.version());
         if current != Some(version) {
             return;

@@ -4,7 +4,6 @@ use super::logins::Work;
 use super::pkce::Pkce;
 use super::trade;
 use crate::auth::grant::{self, Exchange, Grant};
-use crate::auth::params;
 use crate::auth::token::{Answer, Field, Post, Trade};
 use crate::model::{DeviceFlow, Endpoint, Secret, Time, TokenEndpoint, TokenFormat};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -136,7 +135,7 @@ impl Desk<'_> {
     }
 
     async fn poll(&self, mut rounds: Rounds, trade: &Trade<'_>) -> Result<Grant, LoginError> {
-        let params = params::resolve(&self.endpoint.params, &self.job.alias).await;
+        let params = self.work.tokens.params(&self.endpoint.params, &self.job.alias).await;
         let params = params.map_err(LoginError::ExchangeFailed)?;
         loop {
             rounds.wait(self.work).await?;

@@ -2,7 +2,6 @@ use super::error::LoginError;
 use super::job::{Job, Progress};
 use super::logins::Work;
 use crate::auth::grant::{Exchange, Grant, Then};
-use crate::auth::params;
 use crate::auth::token::Trade;
 use crate::model::TokenEndpoint;
 use std::time::Duration;
@@ -23,7 +22,8 @@ pub(super) async fn exchange(
     trade: &Trade<'_>,
 ) -> Result<Grant, LoginError> {
     job.advance(Progress::Exchanging);
-    let params = params::resolve(&endpoint.params, &job.alias).await.map_err(LoginError::ExchangeFailed)?;
+    let params =
+        work.tokens.params(&endpoint.params, &job.alias).await.map_err(LoginError::ExchangeFailed)?;
     let mut wait = FIRST_WAIT;
     let mut left = ATTEMPTS;
     loop {

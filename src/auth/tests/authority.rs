@@ -86,6 +86,12 @@ impl Authority {
         self.shared.book.lock().unwrap().grace = true;
     }
 
+    /// Spends a token for somebody whom the answer does not reach.
+    pub(super) fn spend(&self, token: &str) {
+        let (status, _) = self.shared.book.lock().unwrap().exchange(token);
+        assert_eq!(status, 200);
+    }
+
     pub(super) fn hold(&self) -> Hold {
         self.shared.held.send_replace(true);
         Hold(self.shared.clone())
@@ -202,13 +208,14 @@ async fn read(socket: &mut TcpStream) -> String {
     request
 }
 
+/// The refresh token shown; empty where none is.
 fn token_of(request: &str) -> String {
     let body = request.split_once("\r\n\r\n").unwrap().1;
     if let Ok(body) = serde_json::from_str::<Value>(body) {
         return body["refresh_token"].as_str().unwrap().to_owned();
     }
     let mut fields = body.split('&').filter_map(|field| field.split_once('='));
-    fields.find(|(name, _)| *name == "refresh_token").unwrap().1.to_owned()
+    fields.find(|(name, _)| *name == "refresh_token").map_or_else(String::new, |(_, token)| token.to_owned())
 }
 
 fn reply(status: u16, body: &str, wait: &str) -> String {

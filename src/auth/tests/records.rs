@@ -1,5 +1,5 @@
 use crate::model::{AccountId, Credential, ProviderId, Time};
-use crate::store::{Backend, FileBackend, Found, Guard, Key, Legacy, Store, StoreError};
+use crate::store::{Backend, FileBackend, Found, Guard, Journal, Key, Legacy, Noted, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,10 +29,16 @@ impl Records {
             full: AtomicBool::new(false),
             look: Mutex::default(),
             seen: Mutex::default(),
+            meddle: Mutex::new(Box::new(|| {})),
         });
         let providers = BTreeSet::<ProviderId>::new();
         let opened = Store::open(disk.clone(), &providers, Time::default()).unwrap();
         Self { dir, disk, store: opened.store }
+    }
+
+    /// A file of the test's own beside the store.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// Notes what `look` says whenever something is written.
@@ -44,6 +50,16 @@ impl Records {
         self.disk.seen.lock().unwrap().clone()
     }
 
+    /// What is noted of the account.
+    pub(super) fn noted(&self, id: AccountId) -> Noted {
+        self.disk.files.journal(id).read().unwrap()
+    }
+
+    /// The file at `path` below the store.
+    pub(super) fn file(&self, path: &str) -> PathBuf {
+        self.dir.path().join("store").join(path)
+    }
+
     /// From now on nothing can be written.
     pub(super) fn fill_up(&self) {
         self.disk.full.store(true, Ordering::SeqCst);
@@ -51,6 +67,11 @@ impl Records {
 
     pub(super) fn make_room(&self) {
         self.disk.full.store(false, Ordering::SeqCst);
+    }
+
+    /// Does `meddle` after the lock was taken, right before an intent would be noted.
+    pub(super) fn before_intent(&self, meddle: impl Fn() + Send + 'static) {
+        *self.disk.meddle.lock().unwrap() = Box::new(meddle);
     }
 
     pub(super) fn write(&self, id: AccountId, credential: &Credential) {
@@ -68,6 +89,7 @@ struct Disk {
     full: AtomicBool,
     look: Mutex<Option<Box<dyn Fn() -> u64 + Send>>>,
     seen: Mutex<Vec<u64>>,
+    meddle: Mutex<Box<dyn Fn() + Send>>,
 }
 
 impl Disk {
@@ -113,8 +135,18 @@ impl Backend for Disk {
         self.files.lock(account)
     }
 
+    fn try_lock(&self, account: AccountId) -> Result<Option<Box<dyn Guard>>, StoreError> {
+        self.files.try_lock(account)
+    }
+
+    /// Its room was taken beforehand: it can be written also where nothing else can.
+    fn journal(&self, account: AccountId) -> Box<dyn Journal + '_> {
+        self.files.journal(account)
+    }
+
     fn preflight(&self, account: AccountId) -> Result<(), StoreError> {
         self.room()?;
+        (self.meddle.lock().unwrap())();
         self.files.preflight(account)
     }
 

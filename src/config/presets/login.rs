@@ -122,11 +122,10 @@ impl RawLogin {
 
 impl RawBrowser {
     fn meant(self) -> Result<BrowserLayer, Wrong> {
-        if let Some(ports) = self.ports.as_ref() {
-            if ports.get_ref().len() > MOST_PORTS {
-                let message = format!("there are at most {MOST_PORTS} ports; [] means any free one");
-                return Err(Wrong::at(ports.span(), message));
-            }
+        let many = self.ports.as_ref().filter(|ports| ports.get_ref().len() > MOST_PORTS);
+        if let Some(ports) = many {
+            let message = format!("there are at most {MOST_PORTS} ports; [] means any free one");
+            return Err(Wrong::at(ports.span(), message));
         }
         Ok(BrowserLayer {
             authorize: self.authorize_url.map(|Text(url)| url),

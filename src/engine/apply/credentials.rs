@@ -19,6 +19,8 @@ pub(super) fn refreshed(
         return Err(Rejection::Outdated);
     }
     let moved = match (old.expires, credential.expires) {
+        // What was issued in the future was issued under a clock that ran ahead, and so was its end.
+        (Some(_), Some(_)) if old.issued > credential.issued => true,
         (Some(old), Some(new)) => new > old,
         (None, _) | (_, None) => true,
     };

@@ -236,7 +236,7 @@ fn a_renewal_that_does_not_move_the_expiry_backs_off_like_a_failure() {
     let fresh = world_of(provider(), 1, |_| oauth(1, START));
     let command = Command::Refreshed { account: AccountId(1), version: 1, credential: oauth(2, START) };
     let stuck = done(&fresh, command, START);
-    let wait = Renewal { failures: 1, not_before: Some(START.after(Duration::from_secs(30))) };
+    let wait = Renewal { failures: 1, not_before: Some(START.after(Duration::from_secs(60))) };
     assert_eq!(account(&stuck, 1).renewal, wait);
 }
 

@@ -24,7 +24,7 @@ fn only_what_can_and_should_be_renewed_ahead_is_due() {
         ),
         ("three failures", failed(&fresh, 3, START), false),
         ("two failures, waited", failed(&fresh, 2, late), true),
-        ("two failures, waiting", failed(&fresh, 2, late.after(LIFE)), false),
+        ("two failures, waiting", failed(&fresh, 2, late.after(LIFE / 2)), false),
         (
             "no token endpoint",
             world_of(Provider { token: None, ..provider() }, 1, |_| oauth(1, START)),

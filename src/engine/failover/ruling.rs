@@ -1,6 +1,7 @@
 use super::course::{Course, course};
 use super::{After, Attempt, Failover, Held, Leg, Ruling};
 use crate::engine::apply::{Command, Touches, apply, touches};
+use crate::engine::backoff::waits;
 use crate::engine::breaker::DEATHS;
 use crate::engine::classify::{Fault, Outcome, Verdict, classify};
 use crate::engine::eligibility::renewable;
@@ -119,7 +120,7 @@ impl Failover {
             return false;
         };
         let replaced = account.credential.version() > decision.version;
-        let backing_off = account.renewal.not_before.is_some_and(|until| until > now);
+        let backing_off = waits(&account.renewal, now).is_some();
         self.sends(decision.account) < 2
             && !self.renewed.contains(&decision.account)
             && (replaced || !backing_off)

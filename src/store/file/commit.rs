@@ -20,7 +20,7 @@ const NAMES: u32 = 64;
 const NO_LINKS: [Errno; 4] = [Errno::PERM, Errno::NOTSUP, Errno::NOSYS, Errno::MLINK];
 
 /// Why a generation was not confirmed.
-enum Setback {
+pub(super) enum Setback {
     /// It is not in place, and trying again is pointless.
     Failed(StoreError),
     /// Its bytes were not confirmed; it is not in place.
@@ -30,7 +30,7 @@ enum Setback {
 }
 
 impl Setback {
-    fn into_error(self, key: Key) -> StoreError {
+    pub(super) fn into_error(self, key: Key) -> StoreError {
         match self {
             Self::Failed(error) | Self::Unsynced(error) => error,
             Self::Unsure(problem) => StoreError::Unsure { key, problem },
@@ -117,7 +117,12 @@ impl FileBackend {
     }
 
     /// Writes `text` to a new name beside the record and has its bytes confirmed.
-    fn write_new(&self, place: &Place, text: &[u8], commits: &mut Commits) -> Result<PathBuf, Setback> {
+    pub(super) fn write_new(
+        &self,
+        place: &Place,
+        text: &[u8],
+        commits: &mut Commits,
+    ) -> Result<PathBuf, Setback> {
         let (path, mut file) = self.create_new(place, commits)?;
         let failed = |error: &io::Error| {
             let _ = self.fs.remove(&path);

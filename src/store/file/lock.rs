@@ -1,13 +1,14 @@
 //! Locks: one owner of the directory, one renewer of an account. Lock files are never unlinked.
-use super::place::{self, CREDENTIALS, RUNTIME};
+use super::place::{self, CREDENTIALS, JOURNAL, RUNTIME};
 use super::{FileBackend, NOTE};
 use crate::store::backend::Guard;
 use crate::store::error::StoreError;
-use crate::store::fs::{LockFile, Patience};
+use crate::store::fs::{LockFile, Patience, StoreFs};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 impl FileBackend {
     /// Takes the lock at `path`; none where it is taken and `patience` is short.
@@ -47,7 +48,7 @@ impl FileBackend {
     /// Removes the half-written generations of writers that are no more. Another process may be renewing a token right
     /// now, under the account's lock alone: what a living one writes is left to it.
     pub(super) fn clear_away(&self) -> Result<(), StoreError> {
-        let dirs = [CREDENTIALS, RUNTIME].map(|name| self.dir.join(name));
+        let dirs = [CREDENTIALS, RUNTIME, JOURNAL].map(|name| self.dir.join(name));
         for dir in dirs.iter().chain([&self.dir]) {
             for name in self.list(dir)? {
                 if place::writer_of(&name).is_some_and(|pid| !is_another_alive(pid)) {
@@ -69,6 +70,7 @@ fn is_another_alive(pid: i32) -> bool {
 
 /// A lock of ours; the file's text says who holds it.
 pub(super) struct Held {
+    pub(super) fs: Arc<dyn StoreFs>,
     pub(super) lock: Box<dyn LockFile>,
     pub(super) path: PathBuf,
 }
@@ -78,5 +80,16 @@ impl Guard for Held {
         self.lock
             .note(&format!("{}\n{addresses}\n", std::process::id()))
             .map_err(|error| StoreError::io("write", &self.path, &error))
+    }
+
+    fn holds(&self) -> Result<(), StoreError> {
+        match self.fs.meta(&self.path) {
+            Ok(meta) if meta.ino == self.lock.ino() => Ok(()),
+            Ok(_) => Err(StoreError::LockLost { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::LockLost { path: self.path.clone() })
+            }
+            Err(error) => Err(StoreError::io("look at", &self.path, &error)),
+        }
     }
 }

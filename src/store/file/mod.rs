@@ -1,20 +1,23 @@
 //! The file backend: one file a record. A write goes tmp -> fsync -> last-known-good link -> rename -> fsync(dir); a
-//! file is never changed in place, so that a name always means one whole generation. Rules that are easy to break:
+//! record is never changed in place, so that a name always means one whole generation; a journal always is, so that it
+//! needs no room when it matters. Rules that are easy to break:
 //! a descriptor whose fsync failed is never synced again (the kernel may have marked the lost pages clean), and a
 //! directory whose fsync failed after the rename leaves the record in doubt until a further generation is confirmed.
 mod commit;
 mod envelope;
+mod journal;
 mod lock;
 mod place;
 mod scan;
 
-use super::backend::{Backend, Found, Guard, Key, Legacy};
+use super::backend::{Backend, Found, Guard, Journal, Key, Legacy};
 use super::error::StoreError;
 use super::fs::{Kind, NewFile, OsFs, Patience, StoreFs};
 use crate::model::AccountId;
 use commit::Replacement;
+use journal::FileJournal;
 use lock::Held;
-use place::{CREDENTIALS, LOCKS, Place, RUNTIME};
+use place::{CREDENTIALS, JOURNAL, LOCKS, Place, RUNTIME};
 use scan::{Bytes, Look, Scan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -60,7 +63,7 @@ impl FileBackend {
 
     /// The same on any file system.
     pub fn create_on(fs: Arc<dyn StoreFs>, dir: &Path) -> Result<Self, StoreError> {
-        for dir in [dir, &dir.join(CREDENTIALS), &dir.join(RUNTIME), &dir.join(LOCKS)] {
+        for dir in [dir, &dir.join(CREDENTIALS), &dir.join(RUNTIME), &dir.join(LOCKS), &dir.join(JOURNAL)] {
             place::make_dir(fs.as_ref(), dir)?;
         }
         Ok(Self::at(fs, dir))
@@ -81,6 +84,14 @@ impl FileBackend {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    fn held(&self, lock: Box<dyn super::fs::LockFile>, path: PathBuf) -> Box<dyn Guard> {
+        Box::new(Held { fs: Arc::clone(&self.fs), lock, path })
+    }
+
+    fn account_lock(&self, account: AccountId) -> PathBuf {
+        self.dir.join(LOCKS).join(format!("{account}.lock"))
     }
 
     fn place(&self, key: Key) -> Place {
@@ -157,6 +168,9 @@ impl Backend for FileBackend {
             }
             Found::Good(_) | Found::Restored { .. } | Found::Damaged { .. } => {}
         }
+        if let Key::Credential(account) = key {
+            self.remove_journal(account)?;
+        }
         let names = self.list(&place.dir)?;
         let corrupt = place.corrupt_among(&names).into_iter().map(|number| place.corrupt(number));
         // What could stand in for the record goes before it does, or a power cut could bring it back.
@@ -175,18 +189,27 @@ impl Backend for FileBackend {
         let Some(lock) = self.take(&path, Patience::Try)? else {
             return Err(self.locked(&path));
         };
-        let guard = Held { lock, path };
+        let guard = self.held(lock, path);
         guard.announce("")?;
         self.clear_away()?;
-        Ok(Box::new(guard))
+        Ok(guard)
     }
 
     fn lock(&self, account: AccountId) -> Result<Box<dyn Guard>, StoreError> {
-        let path = self.dir.join(LOCKS).join(format!("{account}.lock"));
+        let path = self.account_lock(account);
         match self.take(&path, Patience::Wait)? {
-            Some(lock) => Ok(Box::new(Held { lock, path })),
+            Some(lock) => Ok(self.held(lock, path)),
             None => Err(self.locked(&path)),
         }
+    }
+
+    fn try_lock(&self, account: AccountId) -> Result<Option<Box<dyn Guard>>, StoreError> {
+        let path = self.account_lock(account);
+        Ok(self.take(&path, Patience::Try)?.map(|lock| self.held(lock, path)))
+    }
+
+    fn journal(&self, account: AccountId) -> Box<dyn Journal + '_> {
+        Box::new(FileJournal { backend: self, account })
     }
 
     fn preflight(&self, account: AccountId) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 pub(super) const CREDENTIALS: &str = "credentials";
 pub(super) const RUNTIME: &str = "runtime";
 pub(super) const LOCKS: &str = "locks";
+pub(super) const JOURNAL: &str = "journal";
 const STATE: &str = "state.json";
 const EXTENSION: &str = ".json";
 const COPY: &str = ".lkg";
@@ -30,6 +31,11 @@ impl Place {
             Key::Runtime(id) => (root.join(RUNTIME), format!("{id}{EXTENSION}")),
         };
         Self { dir, name }
+    }
+
+    /// An account's journal, which is no record.
+    pub(super) fn journal(root: &Path, account: AccountId) -> Self {
+        Self { dir: root.join(JOURNAL), name: account.to_string() }
     }
 
     /// The record itself.

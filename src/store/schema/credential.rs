@@ -1,6 +1,7 @@
 //! `credential/<id>`: one account's token material. The only file that holds secrets.
 use super::fields::{BadField, Fields, Object};
 use crate::model::{Credential, CredentialKind, Identity};
+use crate::store::digest::Fingerprint;
 use serde_json::{Map, Value};
 
 /// The fields that are secret: only a credential record and an export that was asked for them may hold these.
@@ -43,4 +44,9 @@ pub(in crate::store) fn give(credential: &Credential, extra: &Map<String, Value>
         .put("email", email)
         .time("issuedAt", Some(credential.issued))
         .time("expiresAt", credential.expires)
+}
+
+/// Which refresh token the credential holds, without telling it; none where it holds none.
+pub(in crate::store) fn fingerprint(credential: &Credential) -> Option<String> {
+    credential.refresh.as_ref().map(|token| Fingerprint::of(token.expose().as_bytes()).short())
 }

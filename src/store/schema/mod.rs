@@ -2,5 +2,6 @@
 //! model, so that either can change without the other; fields that this program does not know survive a rewrite.
 pub(super) mod credential;
 pub(super) mod fields;
+pub(super) mod rotation;
 pub(super) mod runtime;
 pub(super) mod state;

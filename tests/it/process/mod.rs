@@ -5,6 +5,7 @@ mod admin;
 mod bad_input;
 mod cli;
 mod crash;
+mod granted;
 mod import;
 mod login;
 mod place;
