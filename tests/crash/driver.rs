@@ -213,6 +213,9 @@ fn every_scenario_comes_to_its_end_on_a_healthy_disk() {
         if name == "own" {
             return own(Path::new(&dir));
         }
+        if name == "renew" {
+            return crate::killed::renew(&dir);
+        }
         let mut known = Scenario::ALL.into_iter().chain([Scenario::Careless]);
         let scenario = known.find(|scenario| scenario.name() == name).unwrap();
         warm_up();

@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "all of this is a test, helpers too")]
 mod cuts;
 mod driver;
+mod killed;
 mod processes;
+mod renewal;
+mod rotations;
 mod sim;
 mod syscalls;
 

@@ -19,6 +19,8 @@ pub(crate) enum Defect {
     NoFileSync,
     /// Directories are never synced.
     NoDirSync,
+    /// Files that are written in place are never synced.
+    NoInPlaceSync,
     /// A rename truncates the old file and writes it anew.
     InPlace,
 }
@@ -50,6 +52,11 @@ struct Disk {
     defect: Defect,
     chance: u64,
     resyncs: u32,
+    /// Errors since the last start.
+    errors: u32,
+    /// Who holds the lock of which file.
+    locks: BTreeMap<u64, u64>,
+    lockings: u64,
 }
 
 #[derive(Default)]
@@ -91,6 +98,9 @@ impl SimFs {
             defect,
             chance: seed,
             resyncs: 0,
+            errors: 0,
+            locks: BTreeMap::new(),
+            lockings: 0,
         })))
     }
 
@@ -116,6 +126,11 @@ impl SimFs {
         self.disk().resyncs
     }
 
+    /// Planned errors that were met since the last start.
+    pub(crate) fn errors(&self) -> u32 {
+        self.disk().errors
+    }
+
     /// A number below `below`, by the seed.
     pub(crate) fn chance(&self, below: u64) -> u64 {
         self.disk().roll(below)
@@ -133,6 +148,8 @@ impl SimFs {
         let mut disk = self.disk();
         disk.lose();
         disk.dead = false;
+        disk.errors = 0;
+        disk.locks.clear();
         disk.faults.clear();
     }
 
@@ -150,7 +167,10 @@ impl SimFs {
         let mut disk = self.disk();
         let fault = disk.step()?;
         match fault {
-            Some(Fault::Error(number)) => return Err(io::Error::from_raw_os_error(number)),
+            Some(Fault::Error(number)) => {
+                disk.errors += 1;
+                return Err(io::Error::from_raw_os_error(number));
+            }
             Some(Fault::CutBefore) => return Err(disk.cut()),
             Some(Fault::CutAfter | Fault::Misread) | None => {}
         }
@@ -400,12 +420,22 @@ impl StoreFs for SimFs {
         })
     }
 
+    /// Nobody can be waited for: all of this happens on one thread.
     fn lock(&self, path: &Path, _: Patience) -> io::Result<Box<dyn LockFile>> {
-        let inode = self.operate(|disk| match disk.inode(path) {
-            Ok(inode) => Ok(inode),
-            Err(_) => disk.new_file(path),
+        let (inode, number) = self.operate(|disk| {
+            let inode = match disk.inode(path) {
+                Ok(inode) => inode,
+                Err(_) => disk.new_file(path)?,
+            };
+            if disk.locks.contains_key(&inode) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            disk.lockings += 1;
+            let number = disk.lockings;
+            disk.locks.insert(inode, number);
+            Ok((inode, number))
         })?;
-        Ok(Box::new(SimLock(inode)))
+        Ok(Box::new(SimLock { fs: self.clone(), inode, number }))
     }
 
     fn user(&self) -> u32 {
@@ -484,6 +514,9 @@ impl InPlace for SimFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        if self.fs.disk().defect == Defect::NoInPlaceSync {
+            return self.fs.operate(|_| Ok(()));
+        }
         self.confirm()
     }
 }
@@ -498,11 +531,24 @@ impl File {
     }
 }
 
-struct SimLock(u64);
+struct SimLock {
+    fs: SimFs,
+    inode: u64,
+    number: u64,
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut disk = self.fs.disk();
+        if disk.locks.get(&self.inode) == Some(&self.number) {
+            disk.locks.remove(&self.inode);
+        }
+    }
+}
 
 impl LockFile for SimLock {
     fn ino(&self) -> u64 {
-        self.0
+        self.inode
     }
     fn note(&self, _: &str) -> io::Result<()> {
         Ok(())

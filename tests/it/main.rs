@@ -6,6 +6,7 @@ mod failover;
 mod hangup;
 mod harness;
 mod headers;
+mod login;
 mod process;
 mod renewal;
 mod replies;

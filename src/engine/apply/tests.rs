@@ -74,6 +74,7 @@ fn what_a_human_did_is_durable_before_it_is_acknowledged_and_counters_are_not_wa
         (&two, switch(1, off_by_admin()), START, Durability::Required),
         (&two, force(1), START, Durability::Required),
         (&two, renewed(1, 2), START, Durability::Required),
+        (&two, signed_in(1, 2), START, Durability::Required),
         (&two, fault(1, FaultClass::AuthDead, None), START, Durability::Required),
         (&two, renewal_failed(permanent()), START, Durability::Required),
         (&two, renewal_failed(transient()), START, Durability::Debounced),
@@ -240,6 +241,33 @@ fn a_renewal_that_does_not_move_the_expiry_backs_off_like_a_failure() {
     assert_eq!(account(&stuck, 1).renewal, wait);
 }
 
+/// REN-6, FLO-5: what was held against the old login goes with it, and nothing else does.
+#[test]
+fn a_human_who_signs_in_again_revives_the_account_and_its_provider() {
+    let fresh = world_of(subscription(), 3, |_| oauth(1, START));
+    let dead = [1, 2].into_iter().fold(fresh, |world, id| {
+        done(&world, fault_of(id, FaultClass::AuthDead, Scope::Account, None), START)
+    });
+    assert_eq!(dead.deaths.values().flatten().count(), 2);
+    let alive = done(&dead, signed_in(1, 2), START);
+    let credential = CredentialState::Usable(Arc::new(oauth(2, START)));
+    let expected = Account { credential, ..account(&dead, 1).clone() };
+    assert_eq!((account(&alive, 1), alive.deaths.values().flatten().count()), (&expected, 0));
+    assert!(matches!(account(&alive, 2).credential, CredentialState::NeedsReauth { .. }), "not its own");
+    let late = apply(&alive, fault(1, FaultClass::AuthDead, None), START);
+    assert_eq!(late, Err(Rejection::Outdated), "a refusal of the old token");
+    for (id, version, refused) in [(1, 2, Rejection::Outdated), (9, 5, Rejection::UnknownAccount)] {
+        assert_eq!(apply(&alive, signed_in(id, version), START), Err(refused));
+    }
+    for (class, rests) in [(FaultClass::AuthExpired, false), (FaultClass::QuotaWindow, true)] {
+        let world = world_of(provider(), 1, |_| oauth(1, START));
+        let tired = done(&done(&world, renewal_failed(transient()), START), fault(1, class, Some(60)), START);
+        let now = done(&tired, signed_in(1, 2), START);
+        let told = (account(&now, 1).renewal, health(&now, 1).cooling.is_some());
+        assert_eq!(told, (Renewal::default(), rests), "{class:?}");
+    }
+}
+
 /// LIM-4
 #[test]
 fn limits_keep_a_bounded_history_and_a_late_observation_changes_nothing() {
@@ -301,6 +329,7 @@ proptest! {
             0 => switch(id, off_by_admin()),
             1 => force(id),
             2 => remove(alias(id)),
+            3 => signed_in(id, 2),
             _ => fault(id, class, Some(600)),
         };
         let after = done(&before, command, START);
@@ -408,6 +437,10 @@ fn renewed(version: u64, new: u64) -> Command {
         version,
         credential: oauth(new, START.after(Duration::from_secs(1))),
     }
+}
+
+fn signed_in(id: u32, version: u64) -> Command {
+    Command::Reauthenticated { account: AccountId(id), credential: oauth(version, START) }
 }
 
 fn renewal_failed(failure: RenewalFailure) -> Command {
