@@ -13,6 +13,7 @@ pub mod config;
 pub mod engine;
 pub mod lease;
 pub mod model;
+pub mod notify;
 pub mod proxy;
 pub mod scheduler;
 pub mod state;

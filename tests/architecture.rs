@@ -24,8 +24,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["engine", "model"]),
     ("auth", &["clock", "config", "engine", "model", "state", "store", "upstream"]),
     ("scheduler", &["app", "engine", "model"]),
-    ("proxy", &["affinity", "app", "clock", "engine", "lease", "model", "telemetry", "upstream"]),
-    ("admin", &["app", "auth", "config", "engine", "lease", "model", "proxy", "state", "telemetry"]),
+    ("notify", &["app", "auth", "config", "engine", "model", "upstream"]),
+    (
+        "proxy",
+        &["affinity", "app", "auth", "clock", "engine", "lease", "model", "notify", "telemetry", "upstream"],
+    ),
+    (
+        "admin",
+        &["app", "auth", "config", "engine", "lease", "model", "notify", "proxy", "state", "telemetry"],
+    ),
     (
         "app",
         &[
@@ -36,6 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "engine",
             "model",
+            "notify",
             "proxy",
             "scheduler",
             "state",

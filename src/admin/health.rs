@@ -1,6 +1,6 @@
 use super::view::{AccountsView, ForceView, StatusView, StoreView};
 use crate::app::App;
-use crate::engine::{RoutingRequest, Selection, select};
+use crate::engine::{RoutingRequest, Selection, breaker, select};
 use crate::model::{BreakerState, ProviderId, Snapshot};
 use axum::Json;
 use axum::extract::State;
@@ -65,6 +65,10 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusView> {
         BreakerState::Open { until } if now < until => Some((provider.to_string(), until.into())),
         BreakerState::Closed | BreakerState::Open { .. } => None,
     });
+    let cut_off = world
+        .deaths
+        .iter()
+        .filter_map(|(provider, deaths)| Some((provider.to_string(), breaker::cut_off(deaths, now)?.into())));
     let figures = app.store_figures();
     let AccountsView { accounts } = AccountsView::of(&app, &world);
     Json(StatusView {
@@ -84,5 +88,6 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusView> {
         },
         accounts,
         open_breakers: open.collect(),
+        cut_off: cut_off.collect(),
     })
 }

@@ -2,12 +2,14 @@
 use super::job::JobView;
 use crate::app::App;
 use crate::auth::JobReport;
-use crate::engine::{Eligibility, confidence, eligibility};
+use crate::engine::{Eligibility, confidence, eligibility, reason_to_sign_in};
 use crate::lease::Leases;
 use crate::model::{Account, Cooling, CredentialState, LimitWindow, Snapshot, Switch, Time};
+use crate::notify::remedy;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// A time as RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,8 +76,11 @@ pub struct AccountView {
 #[serde(rename_all = "camelCase")]
 pub(super) struct EligibilityView {
     state: &'static str,
+    /// In the words of FLO-7, or the class of what it rests for.
     reason: Option<&'static str>,
     until: Option<Stamp>,
+    /// What a person types to mend it; none where it mends itself.
+    fix: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -146,7 +151,7 @@ impl AccountView {
             notes: account.notes.clone(),
             weight: account.weight.share(),
             quota_group: account.quota_group.as_deref().map(str::to_owned),
-            eligibility: eligibility(account, None, &world.settings, now).into(),
+            eligibility: EligibilityView::of(account, world, now),
             health: HealthView::of(account, now),
             limits: LimitsView::of(account, now),
             credential: CredentialView::of(account),
@@ -168,6 +173,21 @@ impl AccountView {
     }
 }
 
+impl EligibilityView {
+    fn of(account: &Account, world: &Snapshot, now: Time) -> Self {
+        let state = eligibility(account, None, &world.settings, now);
+        if state != Eligibility::NeedsReauth {
+            return state.into();
+        }
+        let provider = world.provider(&account.provider);
+        Self {
+            reason: Some(reason_to_sign_in(account).as_str()),
+            fix: Some(remedy(account, provider.map(Arc::as_ref))),
+            ..state.into()
+        }
+    }
+}
+
 impl From<Eligibility> for EligibilityView {
     fn from(eligibility: Eligibility) -> Self {
         let cooling = match eligibility {
@@ -183,6 +203,7 @@ impl From<Eligibility> for EligibilityView {
             state: eligibility.as_str(),
             reason: cooling.map(|cooling| cooling.class.as_str()),
             until: cooling.map(|cooling| cooling.until.into()),
+            fix: None,
         }
     }
 }
@@ -286,6 +307,8 @@ pub struct StatusView {
     pub accounts: Vec<AccountView>,
     /// Providers whose circuit breaker is open, and until when.
     pub open_breakers: BTreeMap<String, Stamp>,
+    /// Providers that are shown no login, because two were refused for good, and until when (FLO-5).
+    pub cut_off: BTreeMap<String, Stamp>,
 }
 
 /// A pin.
@@ -324,7 +347,6 @@ mod tests {
         Identity, LimitSample, LimitSource, Limits, ProviderId, Renewal, Secret, Settings, Weight,
     };
     use serde_json::json;
-    use std::sync::Arc;
 
     const NOW: Time = Time::from_secs(1_800_000_000);
 
@@ -342,7 +364,7 @@ mod tests {
         let expected = json!({
             "alias": "work", "provider": "p", "enabled": true, "disabledAt": null, "disabledBy": null,
             "disableReason": null, "tags": ["team"], "notes": "ours", "weight": 0.5, "quotaGroup": "org",
-            "eligibility": {"state": "cooling", "reason": "quota-window", "until": "2027-01-15T09:00:00Z"},
+            "eligibility": {"state": "cooling", "reason": "quota-window", "until": "2027-01-15T09:00:00Z", "fix": null},
             "health": {
                 "strikes": 2,
                 "cooldown": {

@@ -18,6 +18,7 @@ use crate::auth::{Logins, Refresher, Tally};
 use crate::clock::Clock;
 use crate::config::{Config, Problem};
 use crate::model::{Snapshot, Time};
+use crate::notify::Notifier;
 use crate::proxy::{ReplayBudget, RequestIds};
 use crate::state::SharedState;
 use crate::store::{Guard, Store};
@@ -46,6 +47,8 @@ pub struct App {
     pub logins: Logins,
     /// Sends requests to providers.
     pub upstream: Upstream,
+    /// Tells people what they must act on.
+    pub notifier: Notifier,
     /// Tells what was decided.
     pub telemetry: Telemetry,
     /// Bytes of request bodies that are held for replay, in all.
@@ -75,11 +78,18 @@ impl App {
             let Tally { renewed, transient, permanent } = tally;
             (account, Renewals { renewed, transient, permanent })
         });
+        let notifications = (self.notifier.tally().into_iter())
+            .map(|(sent, count)| ((sent.sink.as_str(), sent.outcome.as_str()), count));
+        let logins = (self.notifier.logins().into_iter())
+            .map(|(login, count)| ((login.by.as_str(), login.outcome.as_str()), count));
         Scrape {
             in_flight: in_flight.collect(),
             pins: self.affinity.counts(),
             renewals: renewals.collect(),
             store: self.store_figures(),
+            token_endpoints: self.refresher.endpoints(),
+            notifications: notifications.collect(),
+            logins: logins.collect(),
         }
     }
 

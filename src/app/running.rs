@@ -3,7 +3,7 @@ use crate::admin::{self, AdminToken, Door};
 use crate::config::{Config, Listen, Sources};
 use crate::proxy::{Entrance, Gate, Guests, PeerError, Users};
 use crate::telemetry::LogSink;
-use crate::{proxy, scheduler};
+use crate::{notify, proxy, scheduler};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +29,7 @@ pub struct Running {
     proxy: JoinHandle<()>,
     admin: JoinHandle<()>,
     scheduler: JoinHandle<()>,
+    notify: JoinHandle<()>,
     failed: oneshot::Receiver<PeerError>,
 }
 
@@ -60,6 +61,7 @@ impl Running {
         Ok(Self {
             proxy: tokio::spawn(serve_clients(Arc::clone(&app), entrances, stopped.clone(), fail)),
             admin: control.spawn(admin::serve(admin, guests, router, stopped.clone())),
+            notify: control.spawn(notify::run(Arc::clone(&app), stopped.clone())),
             scheduler: control.spawn(scheduler::run(Arc::clone(&app), stopped)),
             stop,
             failed,
@@ -114,6 +116,7 @@ impl Running {
         }
         cut.iter().for_each(AbortHandle::abort);
         let _ = self.scheduler.await;
+        let _ = self.notify.await;
         ServerInfo::remove(&config.state_dir);
         self.writer.stop().await
     }

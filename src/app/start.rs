@@ -6,6 +6,7 @@ use crate::auth::{Logins, LoginsParts, Refresher, RefresherParts, TokenClient};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Loaded, LogFormat as Wanted, Sources, TlsRoots};
 use crate::model::{ProviderId, Snapshot};
+use crate::notify::Notifier;
 use crate::proxy::{PeerError, ReplayBudget, RequestIds};
 use crate::state::SharedState;
 use crate::store::{Backend, FileBackend, Guard, Opened, Store, StoreError, writer};
@@ -152,6 +153,7 @@ impl App {
                 clock: clock.clone(),
                 runtime: control.clone(),
             }),
+            notifier: Notifier::new(&upstream_config(&config))?,
             telemetry: Telemetry::new(config.limits.decisions, log)?,
             replay: Arc::new(ReplayBudget::new(config.limits.replay_total)),
             ids: RequestIds::new(clock.now()),

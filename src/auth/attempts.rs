@@ -84,6 +84,9 @@ impl Attempts<'_> {
                 },
             };
             left -= 1;
+            if !self.leave.may_go_on(self.tools.clock.now()) {
+                return Err(later(&format!("{why}, and the endpoint is left alone for now")));
+            }
             if left == 0 {
                 return Err(later(&format!("MAX_ATTEMPTS_EXCEEDED: {why}")));
             }

@@ -6,7 +6,7 @@ use super::logbook::{self, Logbook};
 use super::renewed::renewed;
 use super::token::{TokenClient, Trade, known};
 use crate::clock::Clock;
-use crate::engine::{Command, RenewalFailure};
+use crate::engine::{Command, RenewalFailure, breaker};
 use crate::model::{AccountId, Alias, Credential, Grant, TokenEndpoint, TokenSource};
 use crate::state::SharedState;
 use crate::store::{Round, Store, StoreError};
@@ -108,6 +108,9 @@ async fn trade(
     let Some(leave) = entrance.enter(|| tools.clock.now()).await else {
         return Err(later("the token endpoint has failed too often and is left alone for now"));
     };
+    if is_cut_off(tools, account) {
+        return Err(later("two logins of the provider were refused for good, and it is left alone for now"));
+    }
     let log = Logbook::new(logbook::lock(tools, account).await?, account, Arc::clone(credential));
     if adopt(tools, account, version).await? || current(tools, account) != Some(version) {
         return Ok(Landed::Done);
@@ -146,6 +149,13 @@ fn plan(tools: &Tools, account: AccountId, version: u64) -> Result<Option<Plan>,
     let source = world.provider(&known.provider).and_then(|preset| preset.token.clone());
     let source = source.ok_or_else(|| later("the provider's preset names no source of tokens"))?;
     Ok(Some(Plan { credential: credential.clone(), source, alias: known.alias.clone() }))
+}
+
+/// Too many logins of the account's provider died lately, perhaps while this renewal waited for its place (FLO-5).
+fn is_cut_off(tools: &Tools, account: AccountId) -> bool {
+    let world = tools.state.snapshot();
+    let deaths = world.account(account).and_then(|account| world.deaths.get(&account.provider));
+    deaths.is_some_and(|deaths| breaker::cut_off(deaths, tools.clock.now()).is_some())
 }
 
 pub(super) fn current(tools: &Tools, account: AccountId) -> Option<u64> {

@@ -118,6 +118,12 @@ impl Refresher {
         &self.inner.tools
     }
 
+    /// Origins of token endpoints that have failed lately, and whether each is left alone now (FLO-10).
+    pub fn endpoints(&self) -> BTreeMap<String, bool> {
+        let tools = &self.inner.tools;
+        tools.endpoints.failing(tools.clock.now())
+    }
+
     fn version(&self, account: AccountId) -> Option<u64> {
         let world = self.inner.tools.state.snapshot();
         let credential = world.account(account)?.credential.usable()?;

@@ -42,6 +42,15 @@ pub(super) fn show(setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<E
             writeln!(out, "\n{provider} is failing; the next try is at {}", moment(until, now))?;
         }
     }
+    if let Some(cut_off) = body["cutOff"].as_object() {
+        for (provider, until) in cut_off {
+            let until = moment(until, now);
+            writeln!(
+                out,
+                "\n! two logins of {provider} were refused for good; it is shown no other until {until}"
+            )?;
+        }
+    }
     for finding in body["store"]["findings"].as_array().map(Vec::as_slice).unwrap_or_default() {
         writeln!(out, "\n! store: {}", text(finding))?;
     }
@@ -106,6 +115,7 @@ fn state(account: &Value, now: Timestamp) -> String {
             Some(reason) => format!("off: {reason}"),
             None => "off".to_owned(),
         },
+        ("needs-reauth", Some(reason), _) => format!("{state}: {reason}"),
         (_, Some(reason), Some(until)) => format!("{state}: {reason}, until {}", render::moment(until, now)),
         _ => state,
     }

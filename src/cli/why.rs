@@ -108,6 +108,16 @@ pub(super) fn told(decision: &Value, out: &mut dyn Write) -> Result<(), CliError
     for attempt in attempts {
         writeln!(out, "        {}", attempt_words(attempt))?;
     }
+    if let Some(alias) = decision["signIn"]["alias"].as_str() {
+        let came = match decision["signIn"]["end"].as_str() {
+            Some("failed") => "and the sign-in failed",
+            Some("raised") => "without waiting for it",
+            Some("signed-in") => "and somebody did",
+            Some("timed-out") => "and nobody did in time",
+            _ => "and the client left",
+        };
+        writeln!(out, "        asked for a sign-in to {alias}, {came}")?;
+    }
     if let Some(reasons) = decision["reasons"].as_object() {
         skipped(reasons, out)?;
     }
@@ -137,6 +147,7 @@ fn attempt_words(attempt: &Value) -> String {
         Some("refreshed") => "its token was renewed",
         Some("rotated") => "its turn",
         Some("session") => "the session is there",
+        Some("signed-in") => "somebody signed in for this request",
         _ => "-",
     };
     let ms = attempt["ms"].as_u64().unwrap_or(0);

@@ -104,11 +104,11 @@ fn either<'a>(layers: &Layers, first: &'a str, second: &'a str) -> &'a str {
 /// Keys in a file that other users of the machine can read.
 fn readable_keys(config: &Config, layers: &Layers) -> Option<Problem> {
     use std::os::unix::fs::PermissionsExt;
-    let key = table::CLIENT_KEYS.about.key;
-    let leaf = layers.file.leaves.get(key)?;
-    if leaf.value.as_array().is_some_and(Vec::is_empty) {
-        return None;
-    }
+    let secret = [table::CLIENT_KEYS.about.key, table::NOTIFY_WEBHOOKS.about.key];
+    let key = secret.into_iter().find(|key| {
+        let leaf = layers.file.leaves.get(*key);
+        leaf.is_some_and(|leaf| !leaf.value.as_array().is_some_and(Vec::is_empty))
+    })?;
     let mode = std::fs::metadata(&config.config_file).ok()?.permissions().mode();
     let bad = Bad::new(
         format!("other users can read this file (mode {:04o}), and it holds keys", mode & 0o7777),

@@ -7,6 +7,7 @@ mod explain;
 mod file;
 mod layers;
 mod listen;
+mod notify;
 pub mod presets;
 mod private;
 mod problem;
@@ -21,6 +22,7 @@ mod variables;
 
 pub use explain::{Explanation, Row, UnknownSetting};
 pub use listen::{Listen, Loopback, Surroundings};
+pub use notify::{Notify, Webhook};
 pub use private::read_private;
 pub use problem::{Code, ConfigError, Excerpt, Place, Problem, Severity};
 pub use reference::{reference, table_of_settings, template};
@@ -71,6 +73,8 @@ pub struct Config {
     pub variables: Variables,
     /// What goes to standard error.
     pub log: LogConfig,
+    /// Who is told when a person must act.
+    pub notify: Notify,
     /// Whether replies carry `x-rota-*` headers that tell of the decision.
     pub decision_headers: bool,
 }
@@ -154,6 +158,11 @@ fn assemble(sources: &Sources, layers: &Layers, providers: Vec<Provider>) -> Res
         proxy_env: ProxyEnv::of(sources),
         variables: Variables::of(sources),
         log: LogConfig { filter: layers.get(&table::LEVEL)?, format: layers.get(&table::FORMAT)? },
+        notify: Notify::of(
+            sources,
+            layers.get(&table::NOTIFY_COMMAND)?,
+            layers.get(&table::NOTIFY_WEBHOOKS)?,
+        ),
         decision_headers: layers.get(&table::DECISION)?,
     })
 }
@@ -189,6 +198,7 @@ fn settings(layers: &Layers) -> Result<Settings, ConfigError> {
         max_attempts: layers.get(&table::MAX_ATTEMPTS)?,
         patience: layers.get(&table::PATIENCE)?,
         in_flight_cap: layers.get(&table::IN_FLIGHT_CAP)?,
+        reauth_wait: layers.get(&table::REAUTH_WAIT)?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Every setting there is. This table is the one source of their names, defaults, documentation and environment
 //! variables; `config/rota.toml` and `docs/CONFIGURATION.md` are compared with it.
 use super::listen::{Listen, Loopback, any_address, listens, loopback};
+use super::notify::{self, Webhook};
 use super::setting::{About, Described, Setting, Shape};
 use super::value::{
     Bad, MOST_ENTRIES, absolute, choice, client_key, count, duration, flag, host, list, number, shown, size,
@@ -23,18 +24,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The sections, in the order of the file, each with what it is about.
-pub(super) static SECTIONS: [(&str, &str); 7] = [
+pub(super) static SECTIONS: [(&str, &str); 9] = [
     ("", "Where rota listens, who may connect, where it keeps its state."),
     ("rotation", "Which account serves. The engine follows these from the next request on."),
     ("timeouts", "How long rota waits. No limit is set on a stream as a whole."),
     ("limits", "How much rota holds in memory, at most."),
+    ("reauth", "What happens when no account can serve until a person signs in."),
+    ("notify", "Whom rota tells when a person must act: at most once an hour for each account and event."),
     ("tls", "How upstreams are verified. Nothing turns verification off."),
     ("log", "What rota writes to standard error."),
     ("headers", "What rota adds to replies."),
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 34] = [
+pub(super) static ALL: [&dyn Described; 37] = [
     &LISTEN,
     &ADMIN_LISTEN,
     &CONTAINER_BIND,
@@ -65,6 +68,9 @@ pub(super) static ALL: [&dyn Described; 34] = [
     &CONNECTIONS,
     &SESSIONS,
     &DECISIONS,
+    &REAUTH_WAIT,
+    &NOTIFY_COMMAND,
+    &NOTIFY_WEBHOOKS,
     &ROOTS,
     &LEVEL,
     &FORMAT,
@@ -157,6 +163,19 @@ settings! {
         "Sessions whose account is remembered; the one silent longest goes first.";
     DECISIONS: usize = "limits.decisions", Number, "1000", |value| count(value, 1, 100_000),
         "Decisions kept for `rota why`.";
+
+    REAUTH_WAIT: Duration = "reauth.wait", Text, "\"0s\"",
+        |value| duration(value, Duration::ZERO, model::Settings::LONGEST_HOLD),
+        "How long a request is held, headers withheld, for a person to sign in to an account that needs it, once no other \
+         can serve. 0s: it is refused at once, with what to do.";
+
+    NOTIFY_COMMAND: Vec<String> = "notify.command", List, "[]", notify::command,
+        "A program and its arguments, run without a shell for each event: the event is JSON on its standard input, and \
+         ROTA_EVENT, ROTA_ACCOUNT and ROTA_PROVIDER are in its environment, with PATH, HOME and LANG and nothing else. It \
+         is ended after 30 s.";
+    NOTIFY_WEBHOOKS: Vec<Webhook> = "notify.webhooks", Secrets, "[]", notify::webhooks,
+        "Addresses that the event's JSON is posted to: https, or http on this machine. Up to four; redirects are not \
+         followed. They are not shown, for such addresses often hold a key.";
 
     ROOTS: TlsRoots = "tls.roots", Text, "\"auto\"", roots,
         "Certificate authorities that are trusted: \"system\", \"bundled\" (those of Mozilla, built in), \"auto\" \

@@ -50,6 +50,7 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
             ssl_cert_dir: None,
             proxy_env: ProxyEnv::default(),
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Auto },
+            notify: Notify { env: [("HOME", dir.path().display().to_string())].into(), ..Notify::default() },
             decision_headers: true,
         }
     );
@@ -107,6 +108,7 @@ fn the_documented_defaults_are_the_defaults() {
         let config = Config {
             state_dir: none.state_dir.clone(),
             config_file: none.config_file.clone(),
+            notify: Notify { env: none.notify.env.clone(), ..loaded.config.notify },
             ..loaded.config
         };
         assert_eq!(config, none);

@@ -1,7 +1,7 @@
 use super::backoff::waits;
 use crate::model::{
-    Account, Cooling, CoolingSource, Credential, CredentialKind, FaultClass, Limits, ModelName, Settings,
-    Time,
+    Account, Cooling, CoolingSource, Credential, CredentialKind, FaultClass, Limits, ModelName, Provider,
+    Settings, Time,
 };
 use std::time::Duration;
 
@@ -90,6 +90,14 @@ pub fn eligibility(
 /// a login and can be granted so again. Only such a token comes without a refresh token and with an end.
 pub(super) fn renewable(credential: &Credential) -> bool {
     credential.kind == CredentialKind::Oauth && (credential.refresh.is_some() || credential.self_granted)
+}
+
+/// True for an account that a person can mend by signing in: its provider has a way to, and it is not a key that the
+/// account was given.
+pub fn signs_in(account: &Account, provider: &Provider) -> bool {
+    let kind = account.credential.credential().map_or(CredentialKind::Oauth, |credential| credential.kind);
+    let way = provider.login.is_some() && provider.endpoint().is_some();
+    way && kind == CredentialKind::Oauth && provider.inject.contains_key(&kind)
 }
 
 /// True for a rest that is our own guess and no statement of the upstream's: a rate limit, or a token that was refused

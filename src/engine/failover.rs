@@ -1,8 +1,10 @@
 mod course;
 mod refusal;
 mod ruling;
+mod sign_in;
 
 use super::apply::Command;
+use super::breaker;
 use super::classify::Verdict;
 use super::eligibility::{Eligibility, eligibility, is_inference};
 use super::select::{Admission, BUSY_WAIT, Decision, Live, RoutingRequest, Selection, Why, select, takeable};
@@ -10,6 +12,7 @@ use crate::model::{AccountId, Alias, Settings, Snapshot, Time};
 use std::mem;
 
 pub use refusal::{Refusal, RefusalCode, WhyNot};
+pub use sign_in::{SignIn, SignInEnd};
 
 /// Whether the request's body is still whole in our hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,14 @@ pub enum Step {
     Refuse(Refusal),
     /// Take a lease under the decision's admission, send, and report.
     Send(Decision),
+    /// Have a person asked to sign in, once for all who need it; then ask again: where `until` says so, not before the
+    /// sign-in has ended or that time has come, headers withheld.
+    SignIn {
+        /// Who.
+        account: AccountId,
+        /// How long the request may be held.
+        until: Option<Time>,
+    },
     /// Wait, headers withheld, then ask again.
     Wait(Time),
 }
@@ -85,12 +96,15 @@ enum Leg {
     Resend(Decision),
     /// Whoever is selected.
     Select,
+    /// A sign-in was asked for; send if it came to something.
+    SignIn,
 }
 
 /// One request's way through the accounts: a bounded loop turned inside out. The shell asks [`next`](Self::next), does
 /// what it says and reports to [`on_outcome`](Self::on_outcome) until a ruling passes or a step refuses. An account is
 /// taken at most once and sent to at most twice, the second time only with a newer credential or after proof that the
-/// first was not processed (I5).
+/// first was not processed (I5). First the account that failed, then the others, then, where nobody is left, one sign-in
+/// by a person (FLO-6).
 #[derive(Debug)]
 pub struct Failover {
     request: RoutingRequest,
@@ -111,6 +125,7 @@ pub struct Failover {
     reconnected: bool,
     /// Another request holds the half-open breaker's probe.
     probe_taken: bool,
+    sign_in: Option<SignIn>,
     trail: Vec<Attempt>,
 }
 
@@ -131,28 +146,36 @@ impl Failover {
             deaths: 0,
             reconnected: false,
             probe_taken: false,
+            sign_in: None,
             trail: Vec::new(),
         }
     }
 
     /// What to do now.
     pub fn next(&mut self, world: &Snapshot, live: &mut impl Live, now: Time) -> Step {
-        if now > self.deadline || self.probe_taken {
+        if self.leg == Leg::SignIn {
+            self.leg = Leg::Select;
+            if let Some(step) = self.after_sign_in(world, live, now) {
+                return step;
+            }
+        }
+        if self.probe_taken {
             return Step::Refuse(self.refusal(world, live, now));
+        }
+        if now > self.deadline {
+            return self.last_resort(world, live, now);
         }
         if let Some(step) = self.resume(world, now) {
             return step;
         }
         if self.left == 0 {
-            return Step::Refuse(self.refusal(world, live, now));
+            return self.last_resort(world, live, now);
         }
         match select(world, &self.request, &self.passed_over(), live, now) {
             Selection::Take(decision) => self.take(decision, world, now),
             Selection::Wait { until, .. } => self.wait(until, world, live, now),
-            Selection::Nobody { .. } if !self.busy.is_empty() => {
-                self.wait(now.after(BUSY_WAIT), world, live, now)
-            }
-            Selection::Nobody { .. } => Step::Refuse(self.refusal(world, live, now)),
+            Selection::Nobody { .. } if !self.busy.is_empty() => self.wait_for_a_place(world, live, now),
+            Selection::Nobody { .. } => self.last_resort(world, live, now),
         }
     }
 
@@ -183,12 +206,13 @@ impl Failover {
 
     fn resume(&mut self, world: &Snapshot, now: Time) -> Option<Step> {
         match mem::replace(&mut self.leg, Leg::Select) {
-            Leg::Select => None,
+            Leg::Select | Leg::SignIn => None,
             Leg::Resend(decision) => {
                 may_send(decision.account, world, &self.request, now).then(|| self.send(decision, world, now))
             }
             Leg::Renew(decision) => match self.newer(decision, world, now) {
                 Some(decision) => Some(self.send(decision, world, now)),
+                None if is_cut_off(world, &self.request, now) => None,
                 None => Some(self.refresh(decision, decision.version)),
             },
             Leg::Renewed(decision) => {
@@ -234,6 +258,10 @@ impl Failover {
         Step::Send(decision)
     }
 
+    fn wait_for_a_place(&mut self, world: &Snapshot, live: &impl Live, now: Time) -> Step {
+        self.wait(now.after(BUSY_WAIT), world, live, now)
+    }
+
     fn wait(&mut self, until: Time, world: &Snapshot, live: &impl Live, now: Time) -> Step {
         if until > self.deadline {
             return Step::Refuse(self.refusal(world, live, now));
@@ -252,9 +280,15 @@ impl Failover {
     }
 }
 
-/// May a second send still go to this account? Not if it was switched off, found dead or told to rest meanwhile.
+/// Too many credentials of the provider died lately: no other is shown to it, and none is renewed (FLO-5).
+fn is_cut_off(world: &Snapshot, request: &RoutingRequest, now: Time) -> bool {
+    world.deaths.get(&request.provider).is_some_and(|deaths| breaker::cut_off(deaths, now).is_some())
+}
+
+/// May a second send still go to this account? Not if it was switched off, found dead or told to rest meanwhile, or if
+/// its provider was cut off.
 fn may_send(account: AccountId, world: &Snapshot, request: &RoutingRequest, now: Time) -> bool {
-    let Some(account) = world.account(account) else {
+    let Some(account) = world.account(account).filter(|_| !is_cut_off(world, request, now)) else {
         return false;
     };
     match eligibility(account, request.model.as_ref(), &world.settings, now) {

@@ -16,12 +16,16 @@ pub use apply::{Applied, Command, Durability, LastEnabled, NewAccount, Rejection
 pub use classify::{Fault, Outcome, Phase, Verdict, classify};
 pub use confidence::{Confidence, confidence};
 pub use due::{Due, due};
-pub use eligibility::{Eligibility, eligibility};
-pub use failover::{After, Attempt, Failover, Held, Refusal, RefusalCode, Ruling, Step, WhyNot};
+pub use eligibility::{Eligibility, eligibility, signs_in};
+pub use failover::{
+    After, Attempt, Failover, Held, Refusal, RefusalCode, Ruling, SignIn, SignInEnd, Step, WhyNot,
+};
 pub use observe::{observe, worth_keeping};
-pub use select::{Admission, Decision, Live, RoutingRequest, Selection, Turn, Why, select};
+pub use select::{
+    Admission, Decision, Live, RoutingRequest, Selection, Turn, Why, reason_to_sign_in, select,
+};
 
 /// Small worlds for tests; the simulator builds the same ones.
 #[cfg(test)]
 #[path = "../../tests/sim/world.rs"]
-mod world;
+pub(crate) mod world;

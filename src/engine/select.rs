@@ -8,7 +8,8 @@ use field::{Field, Tier};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(super) use reasons::{of_class, reasons, soonest};
+pub use reasons::reason_to_sign_in;
+pub(super) use reasons::{reasons, soonest};
 
 /// A rest of a forced or owning account that is waited for (FRC-2).
 pub(super) const SHORT_REST: Duration = Duration::from_secs(60);
@@ -59,6 +60,8 @@ pub enum Why {
     Rotated,
     /// The conversation is there.
     Session,
+    /// A person signed in for this request (FLO-6).
+    SignedIn,
 }
 
 impl Why {
@@ -70,6 +73,7 @@ impl Why {
             Self::Refreshed => "refreshed",
             Self::Rotated => "rotated",
             Self::Session => "session",
+            Self::SignedIn => "signed-in",
         }
     }
 }
@@ -145,6 +149,38 @@ pub fn select(
         .or_else(|| field.rotate(Tier::Draining, live))
         .or_else(|| field.escape(live));
     taken.map_or_else(|| field.nobody(live), Selection::Take)
+}
+
+/// The account's place for a request that is bound to it by a sign-in: `Err` where it may not be sent to at all, `Ok(None)`
+/// where its places are taken.
+pub(super) fn place(
+    world: &Snapshot,
+    request: &RoutingRequest,
+    id: AccountId,
+    live: &impl Live,
+    now: Time,
+) -> Result<Option<Admission>, Unable> {
+    let field = Field::new(world, request, &[], now);
+    let account = world.account(id).filter(|_| field.cut_off().is_none()).ok_or(Unable)?;
+    match field.eligibility(account) {
+        state @ (Eligibility::Draining | Eligibility::Eligible | Eligibility::Probation) => {
+            Ok(field.place(account, state, live))
+        }
+        Eligibility::Cooling(_)
+        | Eligibility::Critical
+        | Eligibility::Disabled
+        | Eligibility::ModelRefused(_)
+        | Eligibility::NeedsReauth => Err(Unable),
+    }
+}
+
+/// See [`place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unable;
+
+/// The one account that may serve `request`, where it is bound to one: by state it holds, or by a force.
+pub(super) fn bound(world: &Snapshot, request: &RoutingRequest, now: Time) -> Option<AccountId> {
+    Field::new(world, request, &[], now).bound_to().map(|(id, _)| id)
 }
 
 /// Accounts that `request` could be sent to now by their own state: what FLO-1 counts at the start.

@@ -76,8 +76,11 @@ impl Credential {
         self.refresh.is_some() && self.refresh == other.refresh
     }
 
-    /// True when it would be refused now for its age alone.
+    /// True when it is not worth sending: too old, or of a shape that cannot be sent, which counts as too old (REN-4).
     pub fn lapsed(&self, now: Time) -> bool {
+        if !self.access.is_sendable() {
+            return true;
+        }
         match (self.kind, self.expires) {
             (_, Some(expires)) => expires <= now,
             (CredentialKind::Oauth, None) => self.refresh.is_some(),

@@ -160,6 +160,26 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, for tables and tests.
+    pub const ALL: [Self; 16] = [
+        Self::Busy,
+        Self::Cooling,
+        Self::Critical,
+        Self::Disabled,
+        Self::ExpiredRefreshFailed,
+        Self::Forbidden,
+        Self::MalformedToken,
+        Self::ModelUnsupported,
+        Self::NoToken,
+        Self::PaymentRequired,
+        Self::QuotaExhausted,
+        Self::RateLimited,
+        Self::ReauthFailed,
+        Self::ReauthTimeout,
+        Self::Skipped,
+        Self::Upstream,
+    ];
+
     /// The wire string.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -180,5 +200,68 @@ impl Reason {
             Self::Skipped => "skipped",
             Self::Upstream => "upstream",
         }
+    }
+}
+
+impl From<FaultClass> for Reason {
+    /// The word for an account that this went wrong with (FLO-7).
+    fn from(class: FaultClass) -> Self {
+        match class {
+            FaultClass::AffinityFault | FaultClass::PolicyBlock | FaultClass::RequestFault => Self::Skipped,
+            FaultClass::AuthDead => Self::ReauthFailed,
+            FaultClass::AuthExpired => Self::ExpiredRefreshFailed,
+            FaultClass::EdgeBlock
+            | FaultClass::ModelCapacity
+            | FaultClass::Unreachable
+            | FaultClass::UpstreamError
+            | FaultClass::UpstreamLost => Self::Upstream,
+            FaultClass::Forbidden => Self::Forbidden,
+            FaultClass::ModelUnentitled => Self::ModelUnsupported,
+            FaultClass::Payment => Self::PaymentRequired,
+            FaultClass::QuotaWindow => Self::QuotaExhausted,
+            FaultClass::RateBare | FaultClass::RateShort => Self::RateLimited,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FLO-7
+    #[test]
+    fn a_reason_has_one_word_whoever_writes_it() {
+        for reason in Reason::ALL {
+            let written = serde_json::to_value(reason).expect("JSON");
+            assert_eq!(written, reason.as_str());
+        }
+    }
+
+    /// FLO-7
+    #[test]
+    fn every_class_has_a_word_and_no_two_classes_that_differ_for_a_person_share_one() {
+        let words: Vec<&str> =
+            FaultClass::ALL.into_iter().map(|class| Reason::from(class).as_str()).collect();
+        assert_eq!(
+            words,
+            [
+                "skipped",
+                "reauth-failed",
+                "expired-refresh-failed",
+                "upstream",
+                "forbidden",
+                "upstream",
+                "model-unsupported",
+                "payment-required",
+                "skipped",
+                "quota-exhausted",
+                "rate-limited",
+                "rate-limited",
+                "skipped",
+                "upstream",
+                "upstream",
+                "upstream",
+            ]
+        );
     }
 }

@@ -5,7 +5,10 @@ use zeroize::Zeroizing;
 /// the last copy goes. [`expose`](Self::expose) is called in three places: header injection, the token endpoint, the
 /// credential record; a test counts them.
 #[derive(Clone)]
-pub struct Secret(Arc<Zeroizing<String>>);
+pub struct Secret {
+    text: Arc<Zeroizing<String>>,
+    sendable: bool,
+}
 
 /// Why a text is not a token. It never shows the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,19 +45,27 @@ impl Secret {
 
     /// Takes the text in. The caller's own copy is the caller's to wipe.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Arc::new(Zeroizing::new(text.into())))
+        let text = Zeroizing::new(text.into());
+        let sendable = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        Self { text: Arc::new(text), sendable }
     }
 
     /// The token itself, for the three places that may send or store it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// True for what can stand in a header (RFC 9110 §5.5): printable ASCII, and some of it. Told without looking at the
+    /// text again.
+    pub fn is_sendable(&self) -> bool {
+        self.sendable
     }
 }
 
 impl PartialEq for Secret {
     /// Looks at every byte whatever differs, so that timing tells nothing about how much of a guess was right.
     fn eq(&self, other: &Self) -> bool {
-        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        let (a, b) = (self.text.as_bytes(), other.text.as_bytes());
         a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (x, y)| diff | (x ^ y)) == 0
     }
 }
@@ -81,6 +92,16 @@ mod tests {
             assert!(shown.contains("[REDACTED]") && !shown.contains("canary"), "{shown}");
         }
         assert_eq!(secret.expose(), "canary-7f3a");
+    }
+
+    /// REN-4
+    #[test]
+    fn what_no_header_can_hold_is_not_sendable() {
+        for (text, fits) in
+            [("sk-1", true), ("a b", true), ("", false), ("a\n", false), ("a\u{7f}", false), ("é", false)]
+        {
+            assert_eq!(Secret::new(text).is_sendable(), fits, "{text:?}");
+        }
     }
 
     #[test]

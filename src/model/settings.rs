@@ -101,11 +101,16 @@ pub struct Settings {
     pub patience: Duration,
     /// Requests in flight per account, at most (SEL-11); none is no cap.
     pub in_flight_cap: Option<u32>,
+    /// How long a request is held for a person to sign in (FLO-6); zero is not at all, at most
+    /// [`Settings::LONGEST_HOLD`].
+    pub reauth_wait: Duration,
 }
 
 impl Settings {
     /// More attempts than this would be a storm.
     pub const MOST_ATTEMPTS: u8 = 16;
+    /// Clients give up at 300 s; a request that was held must still be answered before.
+    pub const LONGEST_HOLD: Duration = Duration::from_secs(240);
 }
 
 impl Default for Settings {
@@ -117,6 +122,7 @@ impl Default for Settings {
             max_attempts: 3,
             patience: Duration::from_secs(60),
             in_flight_cap: None,
+            reauth_wait: Duration::ZERO,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::clock::Stopwatch;
 use crate::engine::{Attempt, Command, Failover, Fault, Refusal, Verdict, worth_keeping};
 use crate::lease::Lease;
 use crate::model::{AccountId, Alias, LimitSample, ProviderId, Reason, Time};
-use crate::telemetry::{AttemptRecord, DecisionRecord, Outcome, SkipRecord};
+use crate::telemetry::{AttemptRecord, DecisionRecord, Outcome, SignInRecord, SkipRecord};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use std::collections::BTreeMap;
@@ -186,6 +186,7 @@ impl Flight {
             force_state: forced.and_then(|id| Some(world.account(id)?.alias.clone())),
             enabled_state: enabled,
             attempts: trail.iter().map(AttemptRecord::from).collect(),
+            sign_in: self.way.as_ref().and_then(Failover::sign_in).map(SignInRecord::from),
             outcome: self.outcome,
             status: self.status.map(|status| status.as_u16()),
             refusal: self.refusal,

@@ -6,6 +6,7 @@ use super::intake::Intake;
 use super::refusal;
 use super::reply::{self, ReplyStream};
 use super::route::{self, Routed};
+use super::sign_in;
 use super::upload::UploadBounds;
 use crate::app::App;
 use crate::clock::Stopwatch;
@@ -89,6 +90,11 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
             Step::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
             Step::Refresh { account, version } => {
                 app.refresher.refresh(account, version).await;
+                *waited += watch.elapsed();
+                continue;
+            }
+            Step::SignIn { account, until } => {
+                sign_in::ask(&app, account, until).await;
                 *waited += watch.elapsed();
                 continue;
             }

@@ -13,6 +13,7 @@ mod peer;
 mod refusal;
 mod reply;
 mod route;
+mod sign_in;
 mod upload;
 
 pub use error::Turned;

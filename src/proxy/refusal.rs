@@ -76,6 +76,7 @@ fn word(refusal: &Refusal, dialect: Dialect, now: Time) -> (StatusCode, Value) {
 
 fn manner(refusal: &Refusal) -> Manner {
     match refusal.code {
+        RefusalCode::UpstreamUnavailable if refusal.needs_human() => Manner::Human,
         RefusalCode::UpstreamUnavailable => Manner::Down,
         RefusalCode::AllAccountsExhausted | RefusalCode::NoEligibleAccounts => {
             if refusal.reasons.is_empty() && refusal.tried.is_empty() {
@@ -122,9 +123,17 @@ fn message(refusal: &Refusal, manner: Manner, now: Time) -> String {
     let provider = &refusal.provider;
     let back =
         refusal.soonest.map_or_else(String::new, |at| format!(" The first is back {}.", when(now, at)));
+    let sign_in = (refusal.sign_in.as_ref())
+        .map_or_else(String::new, |alias| format!(" To sign in, run: rota login {alias}"));
+    let stop = if sign_in.is_empty() { "" } else { "." };
     match manner {
         Manner::Absent => format!(
             "rota has no account of {provider}. Add one: rota accounts add NAME --provider {provider}"
+        ),
+        Manner::Down | Manner::Rests if refusal.cut_off.is_some() => format!(
+            "Two logins of {provider} were refused for good within ten minutes, so rota shows it no other for now: \
+             {}.{back}{sign_in}",
+            list(refusal)
         ),
         Manner::Down => format!(
             "{provider} does not answer, so rota asks it less often for now.{}",
@@ -133,10 +142,12 @@ fn message(refusal: &Refusal, manner: Manner, now: Time) -> String {
                 .map_or_else(String::new, |at| { format!(" It is asked again {}.", when(now, at)) })
         ),
         Manner::Human => format!(
-            "No account of {provider} can serve until somebody acts: {}. See: rota status",
+            "No account of {provider} can serve until somebody acts: {}. See: rota status{stop}{sign_in}",
             list(refusal)
         ),
-        Manner::Rests => format!("No account of {provider} can serve right now: {}.{back}", list(refusal)),
+        Manner::Rests => {
+            format!("No account of {provider} can serve right now: {}.{back}{sign_in}", list(refusal))
+        }
     }
 }
 

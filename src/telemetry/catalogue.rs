@@ -32,6 +32,8 @@ pub(super) const ATTEMPT_SECONDS: &str = "rota_attempt_duration_seconds";
 pub(super) const DECISIONS: &str = "rota_decisions_total";
 pub(super) const FAILOVERS: &str = "rota_failovers_total";
 pub(super) const FIRST_BYTE_SECONDS: &str = "rota_first_byte_seconds";
+pub(super) const LOGINS: &str = "rota_logins_total";
+pub(super) const NOTIFICATIONS: &str = "rota_notifications_total";
 pub(super) const OVERHEAD_SECONDS: &str = "rota_overhead_seconds";
 pub(super) const REFUSALS: &str = "rota_refusals_total";
 pub(super) const RENEWALS: &str = "rota_renewals_total";
@@ -40,6 +42,7 @@ pub(super) const REQUEST_SECONDS: &str = "rota_request_duration_seconds";
 
 pub(super) const ACCOUNT_ELIGIBLE: &str = "rota_account_eligible";
 pub(super) const ACCOUNT_STATE: &str = "rota_account_state";
+pub(super) const AUTH_BREAKER_OPEN: &str = "rota_auth_breaker_open";
 pub(super) const BREAKER_OPEN: &str = "rota_breaker_open";
 pub(super) const BUILD_INFO: &str = "rota_build_info";
 pub(super) const COOLDOWN_UNTIL: &str = "rota_cooldown_until_timestamp_seconds";
@@ -60,12 +63,18 @@ pub(super) const STORE_FAILURES: &str = "rota_store_save_failures";
 pub(super) const STORE_RESTORES: &str = "rota_store_restores";
 pub(super) const STORE_SAVES: &str = "rota_store_saves";
 pub(super) const STORE_UNSAVED: &str = "rota_store_unsaved_seconds";
+pub(super) const TOKEN_ENDPOINT_OPEN: &str = "rota_token_endpoint_open";
 
 /// All metrics, by name within their kind.
 pub const CATALOGUE: &[Metric] = &[
     counter(ATTEMPTS, "Attempts at accounts, by what came of them; reason \"none\" is success."),
     counter(DECISIONS, "Accounts taken for an attempt, by why."),
     counter(FAILOVERS, "Requests that moved on to another account, by what the earlier one was refused for."),
+    counter(
+        LOGINS,
+        "Logins, by who asked for them (engine: requests that nobody could serve) and how far they came.",
+    ),
+    counter(NOTIFICATIONS, "Events told to people, by the way they took and whether they were taken."),
     counter(REFUSALS, "Requests that rota itself answered, by the code of the answer."),
     counter(RENEWALS, "Token renewals, by how they went."),
     counter(
@@ -78,6 +87,10 @@ pub const CATALOGUE: &[Metric] = &[
     histogram(REQUEST_SECONDS, "From the request's arrival to the end of the reply.", SPANS),
     gauge(ACCOUNT_ELIGIBLE, "1 if a request could be given to the account now."),
     gauge(ACCOUNT_STATE, "1 for the state the account is in."),
+    gauge(
+        AUTH_BREAKER_OPEN,
+        "1 while the provider is shown no login, because two were refused for good (FLO-5).",
+    ),
     gauge(BREAKER_OPEN, "1 while the provider's circuit breaker is open."),
     gauge(BUILD_INFO, "1, with the version as a label."),
     gauge(COOLDOWN_UNTIL, "When the account's rest ends; absent when it has none."),
@@ -98,6 +111,10 @@ pub const CATALOGUE: &[Metric] = &[
     gauge(STORE_RESTORES, "Records restored from their last-known-good copy at the start."),
     gauge(STORE_SAVES, "Writes to the store, since the start."),
     gauge(STORE_UNSAVED, "For how long the newest acknowledged change has not been on disk."),
+    gauge(
+        TOKEN_ENDPOINT_OPEN,
+        "1 while the token endpoint's circuit breaker is open; absent while it is well.",
+    ),
 ];
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {

@@ -1,6 +1,6 @@
 use super::LogSink;
 use super::catalogue as names;
-use crate::engine::{Confidence, Eligibility, confidence, eligibility};
+use crate::engine::{Confidence, Eligibility, breaker, confidence, eligibility};
 use crate::model::{Account, AccountId, Breaker, BreakerState, ProviderId, Snapshot, Time};
 use metrics::{counter, gauge};
 use std::collections::BTreeMap;
@@ -16,6 +16,12 @@ pub struct Scrape {
     pub renewals: BTreeMap<AccountId, Renewals>,
     /// The store's own figures.
     pub store: StoreFigures,
+    /// Origins of token endpoints that have failed lately, and whether each is left alone now (FLO-10).
+    pub token_endpoints: BTreeMap<String, bool>,
+    /// Notifications since the start, by sink and outcome.
+    pub notifications: BTreeMap<(&'static str, &'static str), u64>,
+    /// Logins since the start, by who asked and how far they came.
+    pub logins: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 /// How an account's renewals went.
@@ -66,12 +72,31 @@ pub(super) fn set(world: &Snapshot, scrape: &Scrape, now: Time) {
         let pins = scrape.pins.get(&provider.id).copied().unwrap_or(0);
         gauge!(names::PINS, "provider" => id.clone()).set(pins as f64);
         let open = is_open(world.breaker(&provider.id), now);
-        gauge!(names::BREAKER_OPEN, "provider" => id).set(f64::from(u8::from(open)));
+        gauge!(names::BREAKER_OPEN, "provider" => id.clone()).set(f64::from(u8::from(open)));
+        if provider.subscription {
+            let deaths = world.deaths.get(&provider.id);
+            let cut_off = deaths.is_some_and(|deaths| breaker::cut_off(deaths, now).is_some());
+            gauge!(names::AUTH_BREAKER_OPEN, "provider" => id).set(f64::from(u8::from(cut_off)));
+        }
     }
+    of_logins(scrape);
     if let Some(force) = &world.force
         && let Some(account) = world.account(force.account)
     {
         gauge!(names::FORCE_UNTIL, "account" => account.alias.to_string()).set(secs(force.until));
+    }
+}
+
+/// What became of renewals' endpoints, logins and notifications.
+fn of_logins(scrape: &Scrape) {
+    for (origin, open) in &scrape.token_endpoints {
+        gauge!(names::TOKEN_ENDPOINT_OPEN, "origin" => origin.clone()).set(f64::from(u8::from(*open)));
+    }
+    for ((sink, outcome), count) in &scrape.notifications {
+        counter!(names::NOTIFICATIONS, "sink" => *sink, "outcome" => *outcome).absolute(*count);
+    }
+    for ((by, outcome), count) in &scrape.logins {
+        counter!(names::LOGINS, "by" => *by, "outcome" => *outcome).absolute(*count);
     }
 }
 

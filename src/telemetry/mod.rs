@@ -12,7 +12,7 @@ mod series;
 pub use catalogue::{CATALOGUE, Metric, MetricKind};
 pub use gauges::{Renewals, Scrape, StoreFigures};
 pub use log::{LogFormat, LogSink, log_panics, subscribe};
-pub use record::{AttemptRecord, DecisionRecord, Outcome, SkipRecord};
+pub use record::{AttemptRecord, DecisionRecord, Outcome, SignInRecord, SkipRecord};
 pub use ring::Ring;
 
 use crate::model::{Snapshot, Time};
@@ -242,6 +242,7 @@ mod tests {
             force_state: None,
             enabled_state: (2, 2),
             attempts: vec![attempt("a", Some(Reason::QuotaExhausted)), attempt("b", None)],
+            sign_in: None,
             outcome: Outcome::Served,
             status: Some(200),
             refusal: None,

@@ -1,5 +1,5 @@
-use crate::engine::{Attempt, Verdict, Why, WhyNot};
-use crate::model::{Alias, FaultClass, ModelName, ProviderId, Reason, Strategy, Time};
+use crate::engine::{Attempt, SignIn, SignInEnd, Verdict, Why, WhyNot};
+use crate::model::{Alias, ModelName, ProviderId, Reason, Strategy, Time};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -39,6 +39,8 @@ pub struct DecisionRecord {
     pub enabled_state: (usize, usize),
     /// Every attempt, in order.
     pub attempts: Vec<AttemptRecord>,
+    /// The sign-in that was asked for because nobody could serve (FLO-6).
+    pub sign_in: Option<SignInRecord>,
     /// How it ended.
     pub outcome: Outcome,
     /// The status the client saw, if it saw one.
@@ -74,6 +76,30 @@ pub struct SkipRecord {
 impl From<&WhyNot> for SkipRecord {
     fn from(why: &WhyNot) -> Self {
         Self { reason: why.reason, until: why.until }
+    }
+}
+
+/// A sign-in that a request asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignInRecord {
+    /// The account.
+    pub alias: Alias,
+    /// Whether the request was held for it, and until when at most.
+    #[serde(serialize_with = "some_rfc3339")]
+    pub held_until: Option<Time>,
+    /// What came of it while the request waited: `raised` where it did not wait, `signed-in`, `failed`, `timed-out`;
+    /// none where the client left first.
+    pub end: Option<&'static str>,
+}
+
+impl From<&SignIn> for SignInRecord {
+    fn from(sign_in: &SignIn) -> Self {
+        Self {
+            alias: sign_in.alias.clone(),
+            held_until: sign_in.until,
+            end: sign_in.end.map(SignInEnd::as_str),
+        }
     }
 }
 
@@ -116,27 +142,6 @@ impl From<&Attempt> for AttemptRecord {
             reason: fault.map(|fault| Reason::from(fault.class)),
             status: attempt.status,
             ms: u64::try_from(attempt.started.until(attempt.ended).as_millis()).unwrap_or(u64::MAX),
-        }
-    }
-}
-
-impl From<FaultClass> for Reason {
-    /// A fault in the words of FLO-7.
-    fn from(class: FaultClass) -> Self {
-        match class {
-            FaultClass::AuthDead => Self::ReauthFailed,
-            FaultClass::AuthExpired => Self::ExpiredRefreshFailed,
-            FaultClass::Forbidden => Self::Forbidden,
-            FaultClass::ModelUnentitled => Self::ModelUnsupported,
-            FaultClass::Payment => Self::PaymentRequired,
-            FaultClass::QuotaWindow => Self::QuotaExhausted,
-            FaultClass::RateBare | FaultClass::RateShort => Self::RateLimited,
-            FaultClass::AffinityFault | FaultClass::PolicyBlock | FaultClass::RequestFault => Self::Skipped,
-            FaultClass::EdgeBlock
-            | FaultClass::ModelCapacity
-            | FaultClass::Unreachable
-            | FaultClass::UpstreamError
-            | FaultClass::UpstreamLost => Self::Upstream,
         }
     }
 }

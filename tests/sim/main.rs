@@ -4,7 +4,9 @@ mod orders;
 mod renewals;
 mod scenarios;
 mod shares;
+mod sign_ins;
 mod sim;
+mod words;
 mod world;
 
 // The worlds are written against the library's own paths, so that the engine's tests share them.

@@ -1,9 +1,9 @@
 //! Every order of faults: what holds of a request whatever happens to it.
-use crate::engine::{Decision, Eligibility, Live, RefusalCode, RoutingRequest, Verdict, eligibility};
+use crate::engine::{Decision, Eligibility, Live, RefusalCode, RoutingRequest, Verdict, Why, eligibility};
 use crate::model::{Account, AccountId, Actor, FaultClass, ModelName, Scope, Strategy};
-use crate::sim::{Done, End, Flight, Now, Renews, Say, Sim};
+use crate::sim::{Done, End, Flight, Now, Renews, Say, Signs, Sim};
 use crate::world::{
-    START, alias, key, model, oauth, provider, request, set, subscription, switch_off, world_of,
+    START, alias, key, model, oauth, provider, request, set, subscription, switch_off, with_login, world_of,
 };
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
@@ -87,7 +87,9 @@ proptest! {
                     takes_no_account_twice(&done.sent, &done);
                     ends_with_its_last_reply(&done);
                     let taken: BTreeSet<u32> = done.accounts().into_iter().collect();
-                    prop_assert!(taken.len() <= usize::from(sim.world.settings.max_attempts));
+                    let signed_in = done.sent.iter().any(|decision| decision.why == Why::SignedIn);
+                    let most = usize::from(sim.world.settings.max_attempts) + usize::from(signed_in);
+                    prop_assert!(taken.len() <= most);
                 }
                 None => {}
             }
@@ -143,26 +145,24 @@ fn keeps_its_promises(before: &Sim, after: &Sim, done: &Done, asked: &RoutingReq
     refuses_an_empty_pool_at_once(before, done, asked);
 }
 
-/// I5
+/// I5: an account that was left is come back to only if somebody has signed in to it meanwhile.
 fn takes_no_account_twice(sent: &[Decision], done: &Done) {
-    let mut runs: Vec<Vec<(usize, &Decision)>> = Vec::new();
-    for (at, decision) in sent.iter().enumerate() {
-        match runs.last_mut() {
-            Some(run) if run[0].1.account == decision.account => run.push((at, decision)),
-            _ => runs.push(vec![(at, decision)]),
-        }
-    }
-    let taken: BTreeSet<AccountId> = runs.iter().map(|run| run[0].1.account).collect();
-    assert_eq!(taken.len(), runs.len(), "I5: taken once: {sent:?}");
-    for run in runs {
-        assert!(run.len() <= 2, "I5: sent to at most twice: {sent:?}");
-        if let [(first, one), (_, two)] = run[..] {
-            let unprocessed = matches!(
-                &done.trail[first].verdict,
-                Verdict::Fault(fault) if fault.class == FaultClass::Unreachable && done.trail[first].status.is_none()
-            );
-            assert!(unprocessed || two.version > one.version, "I5: {sent:?}");
-        }
+    let taken: BTreeSet<AccountId> = sent.iter().map(|decision| decision.account).collect();
+    for account in taken {
+        let mut sends = sent.iter().enumerate().filter(|(_, decision)| decision.account == account);
+        let (Some((first, one)), second) = (sends.next(), sends.next()) else {
+            panic!("no send");
+        };
+        assert!(sends.next().is_none(), "I5: sent to at most twice: {sent:?}");
+        let Some((at, two)) = second else {
+            continue;
+        };
+        assert!(at == first + 1 || two.why == Why::SignedIn, "I5: taken once: {sent:?}");
+        let unprocessed = matches!(
+            &done.trail[first].verdict,
+            Verdict::Fault(fault) if fault.class == FaultClass::Unreachable && done.trail[first].status.is_none()
+        );
+        assert!(unprocessed || two.version > one.version, "I5: {sent:?}");
     }
 }
 
@@ -176,8 +176,16 @@ fn spends_no_more_than_its_budget(before: &Sim, done: &Done, asked: &RoutingRequ
         .count();
     let most = usize::from(before.world.settings.max_attempts).min(able).max(1);
     let taken: BTreeSet<u32> = done.accounts().into_iter().collect();
-    assert!(taken.len() <= most, "FLO-1: {taken:?} of {most}");
-    let deadline = before.now.after(before.world.settings.patience);
+    let signed_in: BTreeSet<AccountId> = (done.sent.iter())
+        .filter(|decision| decision.why == Why::SignedIn)
+        .map(|decision| decision.account)
+        .collect();
+    let signed_in = signed_in.len();
+    assert!(signed_in <= 1, "FLO-6: {:?}", done.sent);
+    assert!(taken.len() <= most + signed_in, "FLO-1: {taken:?} of {most}");
+    let held = done.asked.as_ref().and_then(|asked| Some(asked.began.until(asked.until?)));
+    let patience = before.world.settings.patience + held.unwrap_or_default();
+    let deadline = before.now.after(patience);
     assert!(done.trail.iter().all(|attempt| attempt.started <= deadline));
 }
 
@@ -242,6 +250,9 @@ fn refuses_an_empty_pool_at_once(before: &Sim, done: &Done, asked: &RoutingReque
     if !before.world.accounts.iter().all(hopeless) {
         return;
     }
+    if done.sent.first().is_some_and(|decision| decision.why == Why::SignedIn) {
+        return;
+    }
     assert!(done.sent.is_empty(), "SEL-10: zero upstream calls");
     let refusal = done.refusal();
     assert_eq!(refusal.reasons.len(), before.world.accounts.len());
@@ -281,6 +292,15 @@ fn asked() -> impl Generator<Value = RoutingRequest> {
     )
 }
 
+fn signs() -> impl Generator<Value = Signs> {
+    let wait = (0u64..300).prop_map(std::time::Duration::from_secs);
+    prop_oneof![
+        1 => Just(Signs::Never),
+        2 => wait.clone().prop_map(Signs::After),
+        1 => wait.prop_map(Signs::Denies),
+    ]
+}
+
 fn pool() -> impl Generator<Value = Sim> {
     (
         1u32..9,
@@ -290,9 +310,10 @@ fn pool() -> impl Generator<Value = Sim> {
         prop::option::weighted(0.3, 1u32..9),
         1u8..6,
         prop::sample::select(vec![Renews::Works, Renews::Fails, Renews::Dies]),
+        (prop::sample::select(vec![0u64, 30, 240]), signs()),
     )
-        .prop_map(|(count, strategy, family, kinds, forced, most, renews)| {
-            let preset = if family { subscription() } else { provider() };
+        .prop_map(|(count, strategy, family, kinds, forced, most, renews, (wait, signs))| {
+            let preset = with_login(if family { subscription() } else { provider() });
             let credential = |id: u32| {
                 if kinds[id as usize - 1].0 { oauth(1, START) } else { key() }
             };
@@ -300,6 +321,7 @@ fn pool() -> impl Generator<Value = Sim> {
             set(&mut sim.world, |settings| {
                 settings.strategy = strategy;
                 settings.max_attempts = most;
+                settings.reauth_wait = std::time::Duration::from_secs(wait);
             });
             for id in (1..=count).filter(|id| kinds[*id as usize - 1].1) {
                 sim.world = switch_off(&sim.world, id);
@@ -309,6 +331,7 @@ fn pool() -> impl Generator<Value = Sim> {
                 sim.apply(crate::engine::Command::Forced { alias: alias(id), by });
             }
             sim.renews = renews;
+            sim.signs = signs;
             sim
         })
 }

@@ -1,12 +1,13 @@
 //! The simulator: what `proxy::handler` does with a `Failover`, without a network.
 use crate::engine::{
-    Admission, After, Attempt, Command, Decision, Failover, Held, Live, Outcome, Phase, Refusal,
-    RenewalFailure, RoutingRequest, Ruling, Step, Turn, apply,
+    Admission, After, Attempt, Command, Decision, Eligibility, Failover, Held, Live, Outcome, Phase, Refusal,
+    RenewalFailure, RoutingRequest, Ruling, SignIn, Step, Turn, apply, eligibility,
 };
 use crate::model::{AccountId, FaultClass, ProviderId, Snapshot, Time};
 use crate::world::{START, oauth, status_of};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// No request takes more steps than this; one that would is a loop.
 const STEPS: usize = 1000;
@@ -36,6 +37,17 @@ pub(crate) enum Renews {
     Works,
 }
 
+/// What people do when they are asked to sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signs {
+    /// They sign in after so long.
+    After(Duration),
+    /// They say no after so long.
+    Denies(Duration),
+    /// Nothing.
+    Never,
+}
+
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -52,6 +64,8 @@ pub(crate) struct Done {
     pub(crate) sent: Vec<Decision>,
     pub(crate) trail: Vec<Attempt>,
     pub(crate) refreshes: usize,
+    /// Who was asked to sign in.
+    pub(crate) asked: Option<SignIn>,
 }
 
 impl Done {
@@ -105,6 +119,7 @@ pub(crate) struct Sim {
     pub(crate) world: Snapshot,
     pub(crate) now: Time,
     pub(crate) renews: Renews,
+    pub(crate) signs: Signs,
     pub(crate) held: Held,
     pub(crate) live: Places,
 }
@@ -153,7 +168,8 @@ impl Places {
 
 impl Sim {
     pub(crate) fn new(world: Snapshot) -> Self {
-        Self { world, now: START, renews: Renews::Works, held: Held::Whole, live: Places::default() }
+        let (renews, signs) = (Renews::Works, Signs::Never);
+        Self { world, now: START, renews, signs, held: Held::Whole, live: Places::default() }
     }
 
     /// A whole request; `upstream` answers each send.
@@ -234,6 +250,7 @@ impl Sim {
     }
 
     fn go(&mut self, mut failover: Failover, mut sent: Vec<Decision>, mut refreshes: usize) -> Now {
+        let mut asked = failover.sign_in().is_some();
         for _ in 0..STEPS {
             match failover.next(&self.world, &mut self.live, self.now) {
                 Step::Refresh { account, version } => {
@@ -248,6 +265,10 @@ impl Sim {
                     return Now::Flying(Flight { failover, decision, sent, refreshes });
                 }
                 Step::Send(decision) => failover.on_busy(decision),
+                Step::SignIn { account, until } => {
+                    assert!(!std::mem::replace(&mut asked, true), "FLO-6: once");
+                    self.ask(account, until);
+                }
                 Step::Wait(until) => {
                     assert!(until > self.now, "a wait moves on");
                     self.now = until;
@@ -255,6 +276,28 @@ impl Sim {
             }
         }
         panic!("a request without end: {failover:?}");
+    }
+
+    /// What a login does: nothing to wait for where the request is not held.
+    fn ask(&mut self, account: AccountId, until: Option<Time>) {
+        let asked = self.world.account(account).expect("FLO-6: an account");
+        assert!(asked.is_on(), "FLO-6: never one that is switched off");
+        let state = eligibility(asked, None, &self.world.settings, self.now);
+        assert_eq!(state, Eligibility::NeedsReauth, "FLO-6: only where it mends something");
+        let version = asked.credential.version();
+        let Some(until) = until else {
+            return;
+        };
+        let (Signs::After(wait) | Signs::Denies(wait)) = self.signs else {
+            self.now = until;
+            return;
+        };
+        let done = self.now.after(wait);
+        self.now = done.min(until);
+        if done <= until && matches!(self.signs, Signs::After(_)) {
+            let credential = oauth(version + 1, self.now);
+            self.apply(Command::Reauthenticated { account, credential });
+        }
     }
 
     /// What the refresher does: nothing if the version was replaced already.
@@ -276,5 +319,6 @@ impl Sim {
 }
 
 fn over(failover: &Failover, end: End, sent: Vec<Decision>, refreshes: usize) -> Now {
-    Now::Done(Done { end, sent, trail: failover.trail().to_vec(), refreshes })
+    let asked = failover.sign_in().cloned();
+    Now::Done(Done { end, sent, trail: failover.trail().to_vec(), refreshes, asked })
 }

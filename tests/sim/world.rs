@@ -3,10 +3,10 @@
 #![allow(dead_code, missing_docs, reason = "each of the two crates uses its part")]
 use crate::engine::{Applied, Command, Durability, LastEnabled, NewAccount, RoutingRequest, apply};
 use crate::model::{
-    Account, AccountId, Alias, Clamp, CooldownSource, Credential, CredentialKind, Dialect, FaultClass, Grant,
-    Health, Identity, Injection, LimitSample, LimitSource, LimitWindow, ModelName, Origin, Provider,
-    ProviderId, Rule, Scope, Secret, Settings, Snapshot, StatusSet, Time, TokenEndpoint, TokenFormat,
-    TokenSource, Weight,
+    Account, AccountId, Alias, Clamp, CooldownSource, Credential, CredentialKind, DeviceFlow, Dialect,
+    Endpoint, FaultClass, Grant, Health, Identity, Injection, LimitSample, LimitSource, LimitWindow,
+    LoginFlows, ModelName, Origin, Provider, ProviderId, Rule, Scope, Secret, Settings, Snapshot, StatusSet,
+    Time, TokenEndpoint, TokenFormat, TokenSource, Weight,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +99,17 @@ pub(crate) fn provider() -> Provider {
 
 pub(crate) fn subscription() -> Provider {
     Provider { subscription: true, ..provider() }
+}
+
+/// A provider that people sign in to.
+pub(crate) fn with_login(provider: Provider) -> Provider {
+    let start = Endpoint {
+        origin: Origin::parse("https://id.p.test").expect("an origin"),
+        path: "/device".to_owned(),
+    };
+    let (scope, format, pkce, params) = (String::new(), TokenFormat::Form, false, Vec::new());
+    let device = DeviceFlow::Standard { start, scope, format, pkce, params };
+    Provider { login: Some(LoginFlows { browser: None, device: Some(device) }), ..provider }
 }
 
 pub(crate) fn provider_id() -> ProviderId {

@@ -1,5 +1,6 @@
 //! The refresher over a real store directory and a token endpoint that spends every refresh token once.
 mod authority;
+mod cascade;
 mod granted;
 mod records;
 mod rotations;

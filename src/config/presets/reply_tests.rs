@@ -365,7 +365,11 @@ fn then(provider: &Provider, reply: &Recorded) -> Then {
         After::Again => match failover.next(&world, &mut Idle, NOW) {
             Step::Refresh { account, .. } if account == first.account => Then::Refresh,
             Step::Send(next) if next.account != first.account => Then::Another,
-            step @ (Step::Refresh { .. } | Step::Refuse(_) | Step::Send(_) | Step::Wait(_)) => {
+            step @ (Step::Refresh { .. }
+            | Step::Refuse(_)
+            | Step::Send(_)
+            | Step::SignIn { .. }
+            | Step::Wait(_)) => {
                 panic!("{}: {step:?}", reply.file.display())
             }
         },

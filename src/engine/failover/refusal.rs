@@ -1,7 +1,8 @@
 use super::Failover;
 use crate::engine::breaker::{self, Passage};
 use crate::engine::classify::Verdict;
-use crate::engine::select::{Live, of_class, reasons, soonest};
+use crate::engine::failover::SignInEnd;
+use crate::engine::select::{Live, reasons, soonest};
 use crate::model::{Alias, ProviderId, Reason, Snapshot, Time};
 use std::collections::BTreeMap;
 
@@ -51,6 +52,10 @@ pub struct Refusal {
     pub last_status: Option<u16>,
     /// When the first account may serve again.
     pub soonest: Option<Time>,
+    /// Until when no login of the provider is shown to it, because too many were refused for good (FLO-5).
+    pub cut_off: Option<Time>,
+    /// Who should sign in (FLO-6).
+    pub sign_in: Option<Alias>,
 }
 
 impl Refusal {
@@ -93,11 +98,10 @@ impl Failover {
                 *why = half_open(world, provider, now);
             }
         }
-        let cut_off =
-            world.deaths.get(provider).is_some_and(|deaths| breaker::cut_off(deaths, now).is_some());
+        let cut_off = world.deaths.get(provider).and_then(|deaths| breaker::cut_off(deaths, now));
         let code = if !self.taken.is_empty() {
             RefusalCode::AllAccountsExhausted
-        } else if self.probe_taken || cut_off {
+        } else if self.probe_taken || cut_off.is_some() {
             RefusalCode::UpstreamUnavailable
         } else {
             RefusalCode::NoEligibleAccounts
@@ -109,6 +113,8 @@ impl Failover {
             soonest: soonest(&reasons),
             reasons,
             last_status: self.trail.iter().rev().find_map(|attempt| attempt.status),
+            cut_off,
+            sign_in: self.sign_in.as_ref().map(|sign_in| sign_in.alias.clone()),
         }
     }
 
@@ -118,20 +124,36 @@ impl Failover {
         tried
     }
 
-    /// What came of an account that was tried, where its own state no longer tells.
+    /// What came of an account that was tried, where its own state no longer tells or tells less.
     fn came_of(&self, alias: &Alias, world: &Snapshot, known: Reason) -> Option<Reason> {
-        if known != Reason::Skipped {
+        if let Some(reason) = self.waited_in_vain(alias) {
+            return Some(reason);
+        }
+        if !matches!(known, Reason::Cooling | Reason::Skipped) {
             return None;
         }
         let attempt = self.trail.iter().rev().find(|tried| tried.alias == *alias);
         if let Some(Verdict::Fault(fault)) = attempt.map(|attempt| &attempt.verdict) {
-            return Some(of_class(fault.class));
+            return Some(fault.class.into());
+        }
+        if known == Reason::Cooling {
+            return None;
         }
         let id = world.by_alias(alias)?.id;
         if self.renewed.contains(&id) {
             return Some(Reason::ExpiredRefreshFailed);
         }
         self.busy.contains(&id).then_some(Reason::Busy)
+    }
+
+    /// The account that the request was held for, where nobody signed in.
+    fn waited_in_vain(&self, alias: &Alias) -> Option<Reason> {
+        let sign_in = self.sign_in.as_ref().filter(|sign_in| sign_in.alias == *alias)?;
+        match sign_in.end? {
+            SignInEnd::Failed => Some(Reason::ReauthFailed),
+            SignInEnd::Raised | SignInEnd::SignedIn => None,
+            SignInEnd::TimedOut => Some(Reason::ReauthTimeout),
+        }
     }
 }
 

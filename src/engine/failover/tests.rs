@@ -64,6 +64,8 @@ fn a_refusal_tells_whom_it_tried_why_each_did_not_serve_and_what_was_said_last()
             ]),
             last_status: Some(status_of(FaultClass::Forbidden)),
             soonest: Some(START),
+            cut_off: None,
+            sign_in: None,
         }
     );
 }
@@ -83,6 +85,8 @@ fn only_a_pool_that_no_waiting_mends_needs_a_human() {
             soonest: reasons.values().filter_map(|why| why.until).min(),
             reasons,
             last_status: None,
+            cut_off: None,
+            sign_in: None,
         }
     };
     for (reasons, expected) in [
@@ -163,7 +167,9 @@ proptest! {
                     prop_assert!(START.until(now) <= world.settings.patience);
                     return Ok(());
                 }
-                Step::Refresh { .. } => prop_assert!(false, "keys are not renewed"),
+                Step::Refresh { .. } | Step::SignIn { .. } => {
+                    prop_assert!(false, "keys are neither renewed nor signed in to")
+                }
             }
         }
         prop_assert!(false, "no end");

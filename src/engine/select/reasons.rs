@@ -1,6 +1,6 @@
 use super::field::Field;
 use super::{Live, RoutingRequest};
-use crate::engine::eligibility::Eligibility;
+use crate::engine::eligibility::{Eligibility, is_inference};
 use crate::engine::failover::WhyNot;
 use crate::model::{Account, AccountId, Alias, Cooling, CredentialState, FaultClass, Reason, Snapshot, Time};
 use std::collections::BTreeMap;
@@ -25,28 +25,19 @@ pub(in crate::engine) fn reasons(
     accounts.collect()
 }
 
+/// Why an account serves no more until a person acts.
+pub fn reason_to_sign_in(account: &Account) -> Reason {
+    match &account.credential {
+        CredentialState::Missing { .. } => Reason::NoToken,
+        CredentialState::NeedsReauth { .. } => Reason::ReauthFailed,
+        CredentialState::Usable(held) if held.access.is_sendable() => Reason::ExpiredRefreshFailed,
+        CredentialState::Usable(_) => Reason::MalformedToken,
+    }
+}
+
 /// When the first of them may serve again.
 pub(in crate::engine) fn soonest(reasons: &BTreeMap<Alias, WhyNot>) -> Option<Time> {
     reasons.values().filter_map(|why| why.until).min()
-}
-
-/// The word for a fault of an account (FLO-7).
-pub(in crate::engine) fn of_class(class: FaultClass) -> Reason {
-    match class {
-        FaultClass::AffinityFault | FaultClass::PolicyBlock | FaultClass::RequestFault => Reason::Skipped,
-        FaultClass::AuthDead => Reason::ReauthFailed,
-        FaultClass::AuthExpired => Reason::ExpiredRefreshFailed,
-        FaultClass::EdgeBlock
-        | FaultClass::ModelCapacity
-        | FaultClass::Unreachable
-        | FaultClass::UpstreamError
-        | FaultClass::UpstreamLost => Reason::Upstream,
-        FaultClass::Forbidden => Reason::Forbidden,
-        FaultClass::ModelUnentitled => Reason::ModelUnsupported,
-        FaultClass::Payment => Reason::PaymentRequired,
-        FaultClass::QuotaWindow => Reason::QuotaExhausted,
-        FaultClass::RateBare | FaultClass::RateShort => Reason::RateLimited,
-    }
 }
 
 impl Field<'_> {
@@ -58,11 +49,7 @@ impl Field<'_> {
                 WhyNot { reason: Reason::Critical, until: account.limits.next_reset(self.now) }
             }
             Eligibility::Disabled => for_good(Reason::Disabled),
-            Eligibility::NeedsReauth => for_good(match account.credential {
-                CredentialState::Usable(_) => Reason::ExpiredRefreshFailed,
-                CredentialState::NeedsReauth { .. } => Reason::ReauthFailed,
-                CredentialState::Missing { .. } => Reason::NoToken,
-            }),
+            Eligibility::NeedsReauth => for_good(reason_to_sign_in(account)),
             state @ (Eligibility::Critical
             | Eligibility::Draining
             | Eligibility::Eligible
@@ -85,23 +72,12 @@ impl Field<'_> {
     }
 }
 
+/// What the upstream said, or, where nobody said how long it lasts, that the account rests.
 fn resting(rest: &Cooling) -> WhyNot {
-    let reason = match of_class(rest.class) {
-        Reason::Skipped | Reason::Upstream => Reason::Cooling,
-        reason @ (Reason::Busy
-        | Reason::Cooling
-        | Reason::Critical
-        | Reason::Disabled
-        | Reason::ExpiredRefreshFailed
-        | Reason::Forbidden
-        | Reason::MalformedToken
-        | Reason::ModelUnsupported
-        | Reason::NoToken
-        | Reason::PaymentRequired
-        | Reason::QuotaExhausted
-        | Reason::RateLimited
-        | Reason::ReauthFailed
-        | Reason::ReauthTimeout) => reason,
+    let reason = if is_inference(rest) && rest.class == FaultClass::RateShort {
+        Reason::Cooling
+    } else {
+        Reason::from(rest.class)
     };
     WhyNot { reason, until: Some(rest.until) }
 }

@@ -76,6 +76,21 @@ fn each_message_says_what_to_do() {
             outage(),
             "example does not answer, so rota asks it less often for now. It is asked again at 2026-11-20T10:42:30Z (in 30 s).",
         ),
+        (
+            Refusal { sign_in: Some(alias("work")), ..dead() },
+            "No account of example can serve until somebody acts: home (disabled), work (reauth-failed). See: rota status. \
+             To sign in, run: rota login work",
+        ),
+        (
+            cut_off(),
+            "Two logins of example were refused for good within ten minutes, so rota shows it no other for now: home \
+             (cooling), work (reauth-failed). The first is back at 2026-11-20T10:52:00Z (in 10 min). To sign in, run: \
+             rota login work",
+        ),
+        (
+            Refusal { code: RefusalCode::UpstreamUnavailable, cut_off: Some(later()), ..dead() },
+            "No account of example can serve until somebody acts: home (disabled), work (reauth-failed). See: rota status",
+        ),
     ];
     for (refusal, expected) in cases {
         let (_, body) = word(&refusal, Dialect::Responses, NOW);
@@ -127,6 +142,8 @@ fn spent() -> Refusal {
         .into(),
         last_status: Some(429),
         soonest: Some(Time::from_secs(1_795_172_040)),
+        cut_off: None,
+        sign_in: None,
     }
 }
 
@@ -155,6 +172,26 @@ fn outage() -> Refusal {
         soonest: Some(Time::from_secs(1_795_171_350)),
         ..spent()
     }
+}
+
+/// Two logins were refused for good, and a third rests.
+fn cut_off() -> Refusal {
+    Refusal {
+        code: RefusalCode::UpstreamUnavailable,
+        reasons: [
+            (alias("work"), why(Reason::ReauthFailed, None)),
+            (alias("home"), why(Reason::Cooling, Some(later().as_secs()))),
+        ]
+        .into(),
+        soonest: Some(later()),
+        cut_off: Some(later()),
+        sign_in: Some(alias("work")),
+        ..spent()
+    }
+}
+
+fn later() -> Time {
+    NOW.after(std::time::Duration::from_secs(600))
 }
 
 fn why(reason: Reason, until: Option<u64>) -> WhyNot {

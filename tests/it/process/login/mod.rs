@@ -2,6 +2,7 @@
 //! rota shows and goes where it is sent.
 mod browser;
 mod device;
+mod passes;
 mod paste;
 mod reauth;
 mod secrets;
