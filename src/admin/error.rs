@@ -1,7 +1,6 @@
 use super::BODY;
-use crate::auth::LoginError;
-use crate::auth::NotGranted;
 use crate::auth::import::{ImportError, Unread};
+use crate::auth::{LoginError, NotGranted};
 use crate::engine::Rejection;
 use crate::model::Alias;
 use crate::proxy::Turned;

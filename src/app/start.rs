@@ -4,7 +4,7 @@ use crate::affinity::{Affinity, AffinityBounds};
 use crate::auth::import::Home;
 use crate::auth::{Logins, LoginsParts, Refresher, RefresherParts, TokenClient};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Loaded, LogFormat as Wanted, Sources, TlsRoots};
+use crate::config::{Config, ConfigError, Loaded, LogFormat as Wanted, Sources, TlsRoots, Variables};
 use crate::model::{ProviderId, Snapshot};
 use crate::notify::Notifier;
 use crate::proxy::{PeerError, ReplayBudget, RequestIds};
@@ -134,7 +134,7 @@ impl App {
             durable,
             stopped,
         ));
-        let tokens = TokenClient::new(&upstream_config(&config))?.with_variables(config.variables.clone());
+        let tokens = TokenClient::new(&upstream_config(&config))?.with_variables(Variables::of(sources));
         let app = Self {
             affinity: Affinity::new(affinity_bounds(&config)),
             refresher: Refresher::new(RefresherParts {

@@ -103,8 +103,8 @@ impl Attempts<'_> {
     async fn once(&self, round: Round, patience: Duration) -> Result<Exchange, RenewalFailure> {
         let ticket = self.log.intent(self.tools, round).await?;
         let asked = self.tools.tokens.ask(self.endpoint, &self.trade, self.params, patience).await;
-        self.log.result(self.tools, ticket, asked.as_ref().ok()).await;
-        let exchange = asked.map_or_else(|unheard| unheard, |answer| answer.exchange());
+        self.log.result(self.tools, ticket, &asked).await;
+        let exchange = asked.map_or_else(|exchange| exchange, |answer| answer.exchange());
         match &exchange {
             Exchange::Unclear(_) | Exchange::Unspent { then: Then::Unreached, .. } => {
                 self.leave.failed(self.tools.clock.now())

@@ -1,5 +1,6 @@
 use super::flight::{Tools, blocking, later};
-use super::token::Answer as Heard;
+use super::grant::Exchange;
+use super::token;
 use crate::engine::RenewalFailure;
 use crate::model::{AccountId, Credential};
 use crate::store::{Answer, Pending, Rotation, Round, Ticket};
@@ -88,8 +89,13 @@ impl Logbook {
     }
 
     /// Notes what came back. Where that fails, the credential that is made of it may still be stored.
-    pub(super) async fn result(&self, tools: &Tools, ticket: Option<Ticket>, answer: Option<&Heard>) {
-        let (Some(ticket), Some(answer)) = (ticket, answer) else {
+    pub(super) async fn result(
+        &self,
+        tools: &Tools,
+        ticket: Option<Ticket>,
+        asked: &Result<token::Answer, Exchange>,
+    ) {
+        let (Some(ticket), Ok(answer)) = (ticket, asked) else {
             return;
         };
         let answer = Answer { status: answer.status.as_u16(), body: answer.body.to_vec() };

@@ -69,8 +69,6 @@ pub struct Config {
     pub ssl_cert_dir: Option<String>,
     /// Proxies towards upstreams.
     pub proxy_env: ProxyEnv,
-    /// The environment, for presets that take a value from it.
-    pub variables: Variables,
     /// What goes to standard error.
     pub log: LogConfig,
     /// Who is told when a person must act.
@@ -156,7 +154,6 @@ fn assemble(sources: &Sources, layers: &Layers, providers: Vec<Provider>) -> Res
         ssl_cert_file: sources.variable("SSL_CERT_FILE").map(PathBuf::from),
         ssl_cert_dir: sources.variable("SSL_CERT_DIR").map(str::to_owned),
         proxy_env: ProxyEnv::of(sources),
-        variables: Variables::of(sources),
         log: LogConfig { filter: layers.get(&table::LEVEL)?, format: layers.get(&table::FORMAT)? },
         notify: Notify::of(
             sources,

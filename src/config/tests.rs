@@ -15,7 +15,6 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
     assert_eq!(
         loaded.config,
         Config {
-            variables: Variables::default(),
             listen: vec![Listen::Both(7682)],
             admin_listen: Loopback::new("127.0.0.1:7683".parse().unwrap()).unwrap(),
             client_keys: vec![],

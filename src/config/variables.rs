@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// Variables by name. They are kept from the start on, because the process forgets its own; `Debug` shows names only.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Variables(BTreeMap<String, Zeroizing<String>>);
 
 impl Variables {

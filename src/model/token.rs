@@ -1,6 +1,7 @@
 use super::{Alias, Origin};
 use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// Where a provider's OAuth access tokens come from.
@@ -70,8 +71,9 @@ impl Grant {
     }
 }
 
-/// Where a parameter's value comes from. It is read anew for every request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a parameter's value comes from. It is read anew for every request. A text may be a secret, and so may an
+/// argument: `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Param {
     /// An environment variable of rota's, by name.
     Env(AliasText),
@@ -81,6 +83,17 @@ pub enum Param {
     File(AliasText),
     /// Itself.
     Text(AliasText),
+}
+
+impl fmt::Debug for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
+            Self::Exec(argv) => f.debug_tuple("Exec").field(&argv.first()).finish_non_exhaustive(),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Text(_) => f.write_str("Text([REDACTED])"),
+        }
+    }
 }
 
 /// A text in which `{alias}` stands for the account's name, so that one preset serves many accounts.

@@ -193,9 +193,10 @@ mod tests {
     fn grant(reply: &Value) -> Grant {
         let mut whole = json!({ "access_token": "at" });
         whole.as_object_mut().unwrap().extend(reply.as_object().unwrap().clone());
-        match read(StatusCode::OK, &HeaderMap::new(), whole.to_string().as_bytes()) {
-            Exchange::Granted(grant) => *grant,
-            other => panic!("{other:?}"),
-        }
+        let granted = read(StatusCode::OK, &HeaderMap::new(), whole.to_string().as_bytes());
+        let Exchange::Granted(grant) = granted else {
+            panic!("{granted:?}");
+        };
+        *grant
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::broadcast;
 /// What happened to jobs that a listener may be late for.
 const NEWS: usize = 256;
 /// How long whoever asks for a sign-in waits for the page or the code to show: a provider is asked meanwhile.
-const FIRST_WORD: Duration = Duration::from_secs(20);
+const FIRST_WORD: Duration = Duration::from_secs(10);
 /// How long whoever calls one off waits for its end: only one that is being stored takes any time.
 const LAST_WORD: Duration = Duration::from_secs(10);
 

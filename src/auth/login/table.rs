@@ -58,8 +58,9 @@ impl Table {
     /// True while rota has lately asked a human for this account in vain: asking again at every request would be noise,
     /// to the person and to the provider.
     pub(super) fn is_tired_of(&self, account: AccountId, now: Time) -> bool {
-        let raised = self.known(now).filter(|job| job.account == Some(account) && job.by == Actor::Engine);
-        raised.last().is_some_and(|job| matches!(job.state(), JobState::Cancelled | JobState::Failed))
+        let mut raised =
+            self.known(now).filter(|job| job.account == Some(account) && job.by == Actor::Engine);
+        raised.next_back().is_some_and(|job| matches!(job.state(), JobState::Cancelled | JobState::Failed))
     }
 
     fn active(&self) -> impl Iterator<Item = &Arc<Job>> {

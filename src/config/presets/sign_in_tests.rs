@@ -300,6 +300,17 @@ fn a_secret_among_the_parameters_is_in_no_error() {
     }
 }
 
+/// OBS-3
+#[test]
+fn a_preset_with_a_secret_in_it_does_not_show_it() {
+    let provider = oauth2(
+        "[token]\nurl = \"https://a.example/t\"\nclient_id = \"c\"\nparams = { client_secret = \"canary\", \
+         assertion = { exec = [\"sign\", \"canary\"] } }\n",
+    );
+    let shown = format!("{provider:?} {:#?}", provider.token);
+    assert!(shown.contains("[REDACTED]") && shown.contains("sign") && !shown.contains("canary"), "{shown}");
+}
+
 const ENDPOINT: &str = "[token]\nurl = \"https://a.example/t\"\nclient_id = \"c\"\n";
 
 fn with_head(text: &str) -> String {
