@@ -123,9 +123,10 @@ impl Process {
         self.credential().version()
     }
 
-    /// Lets every access token end.
-    fn let_tokens_end(&self) {
-        self.clock.advance(Duration::from_secs(366 * 24 * 3600));
+    /// Lets the access token end.
+    fn let_end(&self, credential: &Credential) {
+        let left = credential.expires.map(|end| self.clock.now().until(end));
+        self.clock.advance(left.unwrap_or_default() + Duration::from_secs(1));
     }
 
     /// Signs in again: tokens of a new family.
@@ -171,7 +172,7 @@ impl Process {
             _ if is_dead() => return Ok(None),
             other => return Err(format!("the journal cannot be read: {other:?}")),
         };
-        self.let_tokens_end();
+        self.let_end(&credential);
         let spent = authority.has_spent(&credential);
         let ledger = authority.ledger();
         self.refresher.refresh(ID, credential.version).await;

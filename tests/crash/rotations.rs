@@ -23,7 +23,7 @@ const LIVES: u64 = 3;
 /// T9 REN-2 REN-3
 #[test]
 fn a_power_cut_during_renewals_leaves_one_of_the_known_classes() {
-    let seeds = if crate::full() { 3_000 } else { 100 };
+    let seeds = if crate::full() { 1_500 } else { 100 };
     let (_serving, authority) = authority();
     let mut classes = BTreeMap::new();
     let mut reuses = 0;

@@ -178,6 +178,19 @@ async fn a_note_of_an_older_credential_is_ignored_and_wiped() {
     assert_eq!((world.version(A), world.authority.asked_so_far(), world.authority.reuses()), (3, 1, 0));
 }
 
+/// REN-2: who waited for the lock in vain does not come to hold it later.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_gave_up_waiting_for_the_lock_never_takes_it() {
+    let world = World::start().await;
+    let held = world.rotation();
+    world.refresher.refresh(A, 1).await;
+    assert_eq!((world.authority.asked_so_far(), world.failures(A)), (0, 1));
+    drop(held);
+    world.refresher.idle().await;
+    drop(world.rotation());
+    assert_eq!(world.version(A), 1);
+}
+
 /// REN-2: while somebody alive holds the lock, it is theirs to finish.
 #[tokio::test]
 async fn a_renewal_under_way_in_another_process_is_left_to_it() {

@@ -380,6 +380,9 @@ mod tests {
         assert!(path(&store).exists(), "a record that stays keeps it");
         store.remove(key, 1).unwrap();
         assert!(!path(&store).exists());
+        store.journal(ID).intent(Round::First, b"one").unwrap();
+        store.remove(key, 0).unwrap();
+        assert!(!path(&store).exists(), "also where there is no record");
     }
 
     fn store() -> (TempDir, FileBackend) {

@@ -161,7 +161,12 @@ impl Backend for FileBackend {
         let place = self.place(key);
         let mut commits = self.commits();
         match self.scan(key, &place)?.into() {
-            Found::Absent => return Ok(()),
+            Found::Absent => {
+                return match key {
+                    Key::Credential(account) => self.remove_journal(account),
+                    Key::State | Key::Runtime(_) => Ok(()),
+                };
+            }
             Found::Good(record) | Found::Restored { record, .. } if record.version != expected => {
                 let found = record.version;
                 return Err(StoreError::Conflict { key, expected, found });
