@@ -11,11 +11,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, head
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A token endpoint's answer at most.
 const ANSWER_BYTES: usize = 1 << 20;
+/// An exchange's time is measured in so many parts; a stop of the process counts for one of them at most.
+const NAPS: u32 = 20;
 
 /// Speaks to token endpoints. Every exchange has a connection of its own: on one that was used before, nobody could
 /// tell a lost request from one that was never sent.
@@ -95,11 +98,8 @@ impl TokenClient {
         request: Result<Request<Full<Bytes>>, String>,
         patience: Duration,
     ) -> Result<Answer, Exchange> {
-        let answering = self.answer(request.map_err(unreached)?);
-        match tokio::time::timeout(patience, answering).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Exchange::Unclear("it did not answer in time".to_owned())),
-        }
+        let answered = running(patience, self.answer(request.map_err(unreached)?)).await;
+        answered.unwrap_or_else(|| Err(Exchange::Unclear("it did not answer in time".to_owned())))
     }
 
     async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Answer, Exchange> {
@@ -172,6 +172,18 @@ impl Post<'_> {
         let wire = Wire { origin: &self.to.origin, path: &self.to.path, format: self.format };
         wire.request(self.headers, fields)
     }
+}
+
+/// What comes of `work` within `patience` of the time in which this process runs; none where that is too short. While it
+/// is stopped, or the machine asleep, an answer may have come: it lies there unread, and is not lost.
+async fn running<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    for _ in 0..NAPS {
+        if let Ok(done) = tokio::time::timeout(patience / NAPS, &mut work).await {
+            return Some(done);
+        }
+    }
+    None
 }
 
 /// What a credential's tokens say of themselves.

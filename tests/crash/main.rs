@@ -6,6 +6,7 @@ mod cuts;
 mod driver;
 mod killed;
 mod processes;
+mod race;
 mod renewal;
 mod rotations;
 mod sim;

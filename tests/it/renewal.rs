@@ -1,11 +1,22 @@
-use crate::harness::{Rota, login, rota};
+use crate::harness::{Client, Rota, login, rota};
 use fake_upstream::{Account, FakeUpstream, Fault, Script};
 use rota::clock::Clock;
 use rota::model::Credential;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
 const TURN: &str = r#"{"model":"gpt-5","instructions":"be brief","input":[],"store":false,"stream":true}"#;
+/// Where the fake serves turns.
+const RESPONSES: &str = "/backend-api/codex/responses";
+/// Clients that meet one token's end.
+const CLIENTS: usize = 1000;
+/// How often they do.
+const ROUNDS: usize = 100;
+/// Clients that leave.
+const LEAVERS: usize = 500;
+/// How often the timer, requests and people meet.
+const MEETINGS: usize = 100;
 
 /// REN-2, I7: however many requests meet the dead token, one refresh replaces it, and each is sent once more.
 #[tokio::test]
@@ -92,6 +103,145 @@ async fn a_token_near_its_end_is_renewed_before_anybody_asks() {
     }
     assert_eq!(fake.ledger().exchanges, 1);
     assert_eq!(rota.account("fresh").credential.version(), 1);
+}
+
+/// T1 REN-2: a thousand at the end of one token, a hundred times. In turn it has ended by what is known of it, and
+/// sooner than it said, so that all are refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_requests_at_the_end_of_a_token_make_one_exchange_a_hundred_times() {
+    room_for(5 * CLIENTS);
+    let fake = FakeUpstream::start(logins(ROUNDS)).await.expect("a fake upstream");
+    let rota = rota(fake.origin()).start().await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(Client::connect(rota.address).await);
+    }
+    for round in 0..ROUNDS {
+        let is_known = round % 2 == 0;
+        let held = format!("round-{round}");
+        let (path, times) = if is_known { ("/oauth/token", 1) } else { (RESPONSES, CLIENTS as u64) };
+        fake.set_fault(Fault::none().path(path).times(times).stall_head(&held));
+        rota.add("team", "codex", ended(round, is_known)).await;
+        let (idle, mut asking) = (rota.holders(), JoinSet::new());
+        for mut client in clients.drain(..) {
+            asking.spawn(async move {
+                let status = client.post("/codex/responses", TURN).await;
+                (client, status)
+            });
+        }
+        fake.gate(&held).arrived(times).await;
+        while is_known && rota.holders() < idle + CLIENTS {
+            tokio::task::yield_now().await;
+        }
+        fake.gate(&held).release();
+        while let Some(asked) = asking.join_next().await {
+            let (client, status) = asked.expect("a client");
+            assert_eq!(status, 200, "round {round}");
+            clients.push(client);
+        }
+        let ledger = fake.ledger();
+        assert_eq!((ledger.exchanges, ledger.reuses), (round as u64 + 1, 0), "round {round}");
+        assert_eq!(rota.account("team").credential.version(), 2);
+        rota.remove("team").await;
+    }
+}
+
+/// T12 I7: five hundred clients leave a millisecond after the exchange has begun for them, and each is made and kept.
+#[tokio::test]
+async fn five_hundred_clients_leave_after_a_millisecond_and_every_exchange_is_kept() {
+    let fake = FakeUpstream::start(logins(LEAVERS)).await.expect("a fake upstream");
+    let rota = rota(fake.origin()).start().await;
+    for number in 0..LEAVERS {
+        let held = format!("leaver-{number}");
+        fake.set_fault(Fault::none().path("/oauth/token").times(1).stall_head(&held));
+        rota.add("team", "codex", ended(number, true)).await;
+        let idle = rota.holders();
+        let client = tokio::spawn(rota.call("POST", "/codex/responses").json(TURN).open());
+        fake.gate(&held).arrived(1).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        client.abort();
+        // The request is gone; the renewal's own task holds on to less.
+        while rota.holders() > idle {
+            tokio::task::yield_now().await;
+        }
+        fake.gate(&held).release();
+        rota.app.refresher.idle().await;
+        let id = rota.account("team").id;
+        let kept = rota.app.store.credential(id).expect("a record").expect("a credential");
+        assert_eq!((kept.version, rota.account("team").credential.version()), (2, 2), "client {number}");
+        rota.remove("team").await;
+    }
+    let ledger = fake.ledger();
+    assert_eq!((ledger.exchanges, ledger.reuses, ledger.unknown), (LEAVERS as u64, 0, 0));
+}
+
+/// T2 REN-2: the timer, refused requests and people who ask for it, all at once.
+#[tokio::test]
+async fn the_timer_a_refusal_and_a_person_at_once_make_one_exchange() {
+    let fake = FakeUpstream::start(logins(MEETINGS)).await.expect("a fake upstream");
+    let rota = rota(fake.origin()).start().await;
+    for number in 0..MEETINGS {
+        let (exchange, refusal) = (format!("exchange-{number}"), format!("refusal-{number}"));
+        fake.set_fault(Fault::none().path("/oauth/token").times(1).stall_head(&exchange));
+        fake.set_fault(Fault::none().path(RESPONSES).times(3).stall_head(&refusal));
+        let now = Clock::System.now();
+        // Near its end, so that the timer wants it; and over already, as the provider sees it.
+        let due = Credential {
+            issued: now.before(Duration::from_secs(3500)),
+            expires: Some(now.after(Duration::from_secs(100))),
+            ..ended(number, false)
+        };
+        rota.add("team", "codex", due).await;
+        fake.gate(&exchange).arrived(1).await;
+        let mut asking = JoinSet::new();
+        for _ in 0..3 {
+            asking.spawn(rota.call("POST", "/codex/responses").json(TURN).send());
+        }
+        fake.gate(&refusal).arrived(3).await;
+        let (refresher, id) = (rota.app.refresher.clone(), rota.account("team").id);
+        let people = async { tokio::join!(refresher.refresh(id, 1), refresher.refresh(id, 1)) };
+        let released = async {
+            fake.gate(&refusal).release();
+            fake.gate(&exchange).release();
+        };
+        tokio::join!(people, released);
+        while let Some(answer) = asking.join_next().await {
+            assert_eq!(answer.expect("a reply").status, 200, "meeting {number}");
+        }
+        let ledger = fake.ledger();
+        assert_eq!((ledger.exchanges, ledger.reuses), (number as u64 + 1, 0), "meeting {number}");
+        rota.remove("team").await;
+    }
+}
+
+/// Accounts `0` to `count`, each with a token of its own that is over.
+fn logins(count: usize) -> Script {
+    let account = |number: usize| {
+        let account = Account::new(number.to_string()).access_token_for(format!("at-{number}"), -5);
+        account.refresh_token(format!("rt-{number}"))
+    };
+    (0..count).fold(Script::new(), |script, number| script.account(account(number)))
+}
+
+/// The login of account `number`, whose token is over; whether rota knows it or finds out by a refusal.
+fn ended(number: usize, is_known: bool) -> Credential {
+    let credential = login(&format!("at-{number}"), &format!("rt-{number}"), &format!("org-{number}"));
+    let now = Clock::System.now();
+    match is_known {
+        true => Credential { expires: Some(now.before(Duration::from_secs(5))), ..credential },
+        false => credential,
+    }
+}
+
+/// Lets this process have so many files open.
+fn room_for(files: usize) {
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_none_or(|most| most >= files as u64) {
+        return;
+    }
+    let more = Rlimit { current: Some(files as u64), maximum: now.maximum };
+    setrlimit(Resource::Nofile, more)
+        .unwrap_or_else(|error| panic!("{files} open files are needed: {error}"));
 }
 
 async fn stage() -> (FakeUpstream, Rota) {

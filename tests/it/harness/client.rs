@@ -64,6 +64,36 @@ impl Call {
     }
 }
 
+/// A client that keeps its connection.
+pub(crate) struct Client {
+    address: SocketAddr,
+    sender: http1::SendRequest<Full<Bytes>>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("rota listens");
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        tokio::spawn(connection);
+        Self { address, sender }
+    }
+
+    /// The status of a reply that came whole.
+    pub(crate) async fn post(&mut self, path: &str, json: &str) -> StatusCode {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("host", self.address.to_string())
+            .header("content-type", "application/json")
+            .body(Full::from(json.to_owned()));
+        self.sender.ready().await.expect("a connection that was kept");
+        let reply = self.sender.send_request(request.expect("a request")).await.expect("a reply");
+        let (head, body) = reply.into_parts();
+        body.collect().await.expect("a whole body");
+        head.status
+    }
+}
+
 fn boxed<B>(body: B) -> BoxBody<Bytes, Box<dyn Error + Send + Sync>>
 where
     B: Body<Data = Bytes> + Send + Sync + 'static,

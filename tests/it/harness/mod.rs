@@ -5,7 +5,7 @@ mod pipe;
 mod rota;
 mod sink;
 
-pub(crate) use client::{Answer, Call, raw};
+pub(crate) use client::{Answer, Call, Client, raw};
 pub(crate) use memory::Memory;
 pub(crate) use pipe::Pipe;
 pub(crate) use rota::{Rota, RotaBuilder, key, login, rota};

@@ -2,7 +2,7 @@ use super::client::Call;
 use rota::app::{App, Running};
 use rota::clock::Clock;
 use rota::config::Sources;
-use rota::engine::{Command, NewAccount};
+use rota::engine::{Command, LastEnabled, NewAccount};
 use rota::model::{Account, Alias, Credential, CredentialKind, Identity, ProviderId, Secret, Time, Weight};
 use rota::telemetry::{DecisionRecord, LogFormat, LogSink};
 use std::collections::BTreeMap;
@@ -65,15 +65,7 @@ pub(crate) fn login(access: &str, refresh: &str, org: &str) -> Credential {
 impl RotaBuilder {
     /// One more account.
     pub(crate) fn account(mut self, alias: &str, provider: &str, credential: Credential) -> Self {
-        self.accounts.push(NewAccount {
-            alias: Alias::try_from(alias).expect("an alias"),
-            provider: ProviderId::try_from(provider).expect("a provider id"),
-            credential,
-            weight: Weight::FULL,
-            quota_group: None,
-            tags: Vec::new(),
-            notes: String::new(),
-        });
+        self.accounts.push(new_account(alias, provider, credential));
         self
     }
 
@@ -115,10 +107,40 @@ impl RotaBuilder {
     }
 }
 
+fn new_account(alias: &str, provider: &str, credential: Credential) -> NewAccount {
+    NewAccount {
+        alias: Alias::try_from(alias).expect("an alias"),
+        provider: ProviderId::try_from(provider).expect("a provider id"),
+        credential,
+        weight: Weight::FULL,
+        quota_group: None,
+        tags: Vec::new(),
+        notes: String::new(),
+    }
+}
+
 impl Rota {
+    /// One more account, durably.
+    pub(crate) async fn add(&self, alias: &str, provider: &str, credential: Credential) {
+        let added = Command::AccountAdded(Box::new(new_account(alias, provider, credential)));
+        self.app.state.commit(added).await.expect("a new account");
+    }
+
+    /// One less, be it the last.
+    pub(crate) async fn remove(&self, alias: &str) {
+        let alias = Alias::try_from(alias).expect("an alias");
+        let removed = Command::AccountRemoved { alias, last: LastEnabled::Override };
+        self.app.state.commit(removed).await.expect("it is gone");
+    }
+
     /// A request to it.
     pub(crate) fn call(&self, method: &str, path: &str) -> Call {
         Call::new(self.address, method, path)
+    }
+
+    /// How many hold the app: each request under way does, at least once.
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.app)
     }
 
     /// The account as it is now.
