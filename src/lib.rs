@@ -18,5 +18,6 @@ pub mod proxy;
 pub mod scheduler;
 pub mod state;
 pub mod store;
+pub mod sys;
 pub mod telemetry;
 pub mod upstream;

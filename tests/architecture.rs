@@ -52,8 +52,9 @@ const ROOMS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("cli", &["admin", "app", "auth", "clock", "config", "engine", "model", "store", "telemetry"]),
+    ("cli", &["admin", "app", "auth", "clock", "config", "engine", "model", "store", "sys", "telemetry"]),
     ("main", &["cli", "config"]),
+    ("sys", &[]),
     ("lib", &[]),
 ];
 /// Takes part in no cycle, being the composition root.
@@ -216,6 +217,22 @@ fn a_secret_cannot_be_printed_or_written() {
         assert_eq!(word_in(&secret.bare, word), [0; 0], "a Secret has no {word} (I10)");
     }
     assert!(secret.code.contains("[REDACTED]"), "a Secret's Debug says [REDACTED] (I10)");
+}
+
+/// Unsafe code has one place, and the lint that holds this is on.
+#[test]
+fn unsafe_code_has_one_place() {
+    let mut found = Vec::new();
+    for source in program().iter().filter(|source| source.path != "src/sys.rs") {
+        for word in ["unsafe", "unsafe_code"] {
+            found.extend(
+                word_in(&source.bare, word).iter().map(|line| format!("{}:{line}: `{word}`", source.path)),
+            );
+        }
+    }
+    none(&found, "what only unsafe code can do is in src/sys.rs, with the reason why it is sound");
+    let manifest: toml::Table = read("Cargo.toml").parse().expect("Cargo.toml is TOML");
+    assert_eq!(manifest["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("deny"));
 }
 
 /// I11

@@ -2,12 +2,15 @@
 //! `&App`; there are no globals.
 mod harden;
 mod info;
+mod key;
 mod reload;
 mod running;
 mod serve;
 mod start;
 
+pub use harden::harden;
 pub use info::{Addresses, ServerInfo, token_file};
+pub use key::{KeyError, sealer};
 pub use running::Running;
 pub use serve::{ServeOptions, serve};
 pub use start::{StartError, Writer, log_sink};

@@ -43,6 +43,7 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
     note("limits", old.limits != new.limits);
     note("timeouts", old.timeouts != new.timeouts);
     note("tls", old.tls_roots != new.tls_roots);
+    note("encryption", old.encryption != new.encryption);
     note("log", old.log != new.log);
     names
 }

@@ -1,5 +1,5 @@
 //! `rota serve`: two runtimes, signals, and the order of the end.
-use super::{Addresses, Running, StartError, harden, reload};
+use super::{Addresses, Running, StartError, reload};
 use crate::config::{Config, Sources};
 use crate::telemetry;
 use std::path::PathBuf;
@@ -25,7 +25,9 @@ pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError
     let log = super::log_sink(&config)?;
     telemetry::subscribe(&log, &config.log.filter);
     telemetry::log_panics(&log);
-    harden::harden();
+    for weakness in super::harden() {
+        tracing::warn!("{weakness}");
+    }
     let control = Control::start()?;
     let data = Builder::new_multi_thread().enable_all().thread_name("data").build()?;
     let served = data.block_on(async {

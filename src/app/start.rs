@@ -54,6 +54,9 @@ pub enum StartError {
     /// Who connects cannot be found out.
     #[error(transparent)]
     Peers(#[from] PeerError),
+    /// The key to the store cannot be had.
+    #[error(transparent)]
+    Key(#[from] super::KeyError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -109,10 +112,11 @@ impl App {
         let first = Config::load(sources)?.config;
         let clock = Clock::System;
         let backend: Arc<dyn Backend> = Arc::new(FileBackend::create(&first.state_dir)?);
+        let sealer = super::sealer(&first.encryption).await?;
         let owner = own(backend.as_ref(), &clock).await?;
         let known: BTreeSet<ProviderId> =
             first.providers.iter().map(|provider| provider.id.clone()).collect();
-        let opened = Store::open(backend, &known, clock.now())?;
+        let opened = Store::open_sealed(backend, &known, &sealer, clock.now())?;
         let Loaded { config, warnings, .. } =
             Config::load(&sources.clone().with_persisted(opened.settings.clone()))?;
         for finding in &opened.findings {

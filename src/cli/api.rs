@@ -196,7 +196,7 @@ async fn daemon(config: &Config) -> Result<Option<ServerInfo>, CliError> {
     }
 }
 
-fn runtime() -> Result<Runtime, CliError> {
+pub(super) fn runtime() -> Result<Runtime, CliError> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|error| CliError::io("the runtime could not be started", &error))
 }

@@ -1,4 +1,4 @@
-use crate::app::StartError;
+use crate::app::{KeyError, StartError};
 use crate::config::ConfigError;
 use crate::store::StoreError;
 use std::fmt;
@@ -64,6 +64,7 @@ impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         let exit = match error {
             StoreError::Locked { .. } => Exit::Locked,
+            StoreError::KeyMissing { .. } => Exit::Config,
             StoreError::BadDocument(_)
             | StoreError::Conflict { .. }
             | StoreError::Damaged { .. }
@@ -71,6 +72,7 @@ impl From<StoreError> for CliError {
             | StoreError::Io { .. }
             | StoreError::LockLost { .. }
             | StoreError::NewerSchema { .. }
+            | StoreError::Sealed { .. }
             | StoreError::Unrecoverable(_)
             | StoreError::Unsure { .. } => Exit::Failed,
         };
@@ -83,12 +85,19 @@ impl From<StartError> for CliError {
         match error {
             StartError::Config(error) => error.into(),
             StartError::Store(error) => error.into(),
+            StartError::Key(error) => error.into(),
             StartError::AddressInUse { .. }
             | StartError::Io { .. }
             | StartError::Peers(_)
             | StartError::Metrics(_)
             | StartError::Upstream(_) => Self::failed(error.to_string()),
         }
+    }
+}
+
+impl From<KeyError> for CliError {
+    fn from(error: KeyError) -> Self {
+        Self { exit: Exit::Config, message: error.to_string() }
     }
 }
 

@@ -22,7 +22,9 @@ mod why;
 
 pub use error::{CliError, Exit};
 
+use crate::app;
 use crate::config::Sources;
+use crate::sys;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -100,6 +102,7 @@ enum Command {
 pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliError> {
     let setup =
         Setup { sources: sources.with(cli.global.config, cli.global.state_dir), json: cli.global.json };
+    harden(&setup.sources);
     let Some(command) = cli.command else {
         return welcome::run(&setup, out);
     };
@@ -119,6 +122,15 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Store(command) => command.run(&setup, out),
         Command::Why(command) => command.run(&setup, out),
     }
+}
+
+/// What is secret does not stay where other programs look: before a thread is started, and whatever the command is.
+fn harden(sources: &Sources) {
+    if let Err(error) = sys::forget_variables(&sources.secret_variables()) {
+        eprintln!("warning: secrets stay in the environment of this process: {error}");
+    }
+    // A daemon tells in its log what the kernel refused; a command is over in a moment.
+    let _ = app::harden();
 }
 
 /// Where a command finds its configuration, and how it prints.

@@ -1,11 +1,15 @@
+use super::api::runtime;
 use super::confirm::confirm;
 use super::{CliError, Exit, Setup};
+use crate::app;
 use crate::config::Config;
 use crate::model::Alias;
-use crate::store::{self, Backend, FileBackend, Secrets};
+use crate::store::{self, Backend, FileBackend, Sealer, Secrets, StoreKey};
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The largest document that is read for import.
@@ -19,6 +23,17 @@ pub(super) struct Store {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    OnStore(OnStore),
+    /// Write a new key for `[encryption]` to a file that is not there yet
+    NewKey {
+        /// Where to; keep a copy where the store's backups are not
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum OnStore {
     /// Copy the whole store to an empty directory; it is a store itself
     Backup {
         /// Where to
@@ -49,28 +64,77 @@ enum Command {
 
 impl Store {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
-        let config = Config::load(&setup.sources)?.config;
-        let backend = match &self.command {
-            Command::Import { .. } | Command::Restore { .. } => FileBackend::create(&config.state_dir)?,
-            Command::Backup { .. } | Command::Export { .. } | Command::Verify => existing(&config.state_dir)?,
-        };
         match self.command {
-            Command::Backup { dir } => backup(&backend, &dir, setup, out),
-            Command::Export { secrets } => {
-                let secrets = if secrets { Secrets::Include } else { Secrets::Omit };
-                writeln!(out, "{:#}", store::export(&backend, secrets)?)?;
+            Command::OnStore(command) => command.run(setup, out),
+            Command::NewKey { file } => new_key(&file, setup, out),
+        }
+    }
+}
+
+impl OnStore {
+    fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+        let config = Config::load(&setup.sources)?.config;
+        let place = || existing(&config.state_dir);
+        let sealer = || Ok::<_, CliError>(runtime()?.block_on(app::sealer(&config.encryption))?);
+        match self {
+            Self::Backup { dir } => backup(&place()?, &dir, setup, out),
+            Self::Export { secrets: true } => {
+                writeln!(out, "{:#}", store::export(&place()?, Secrets::Include, &sealer()?)?)?;
                 Ok(Exit::Done)
             }
-            Command::Import { file } => import(&backend, &file, setup, out),
-            Command::Restore { dir, yes } => {
+            Self::Export { secrets: false } => {
+                let sealer = sealer().unwrap_or_else(without_key);
+                writeln!(out, "{:#}", store::export(&place()?, Secrets::Omit, &sealer)?)?;
+                Ok(Exit::Done)
+            }
+            Self::Import { file } => {
+                let sealer = sealer()?;
+                import(&FileBackend::create(&config.state_dir)?, &file, &sealer, setup, out)
+            }
+            Self::Restore { dir, yes } => {
+                let backend = FileBackend::create(&config.state_dir)?;
                 if !yes && !confirm(&format!("Bring back the accounts of {}?", dir.display()))? {
                     return Err(CliError::failed("nothing was restored"));
                 }
-                restore(&backend, &dir, setup, out)
+                restore(&backend, &dir, &sealer()?, setup, out)
             }
-            Command::Verify => verify(&backend, setup, out),
+            Self::Verify => verify(&place()?, &sealer().unwrap_or_else(without_key), setup, out),
         }
     }
+}
+
+/// What can be done without the key is done without it.
+fn without_key(error: CliError) -> Sealer {
+    eprintln!("warning: {error}; sealed records are not opened");
+    Sealer::Clear
+}
+
+fn new_key(file: &Path, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let key = StoreKey::random().ok_or_else(|| CliError::failed("the system gives no randomness"))?;
+    write_key(file, &key).map_err(|error| CliError::io(file.display(), &error))?;
+    let path = std::path::absolute(file)?;
+    if setup.json {
+        writeln!(out, "{}", json!({"file": path, "key": key.name()}))?;
+        return Ok(Exit::Done);
+    }
+    writeln!(out, "key {} is in {}", key.name(), path.display())?;
+    writeln!(
+        out,
+        "keep a copy elsewhere: without it every account must sign in again. To use it, in rota.toml:"
+    )?;
+    writeln!(out, "[encryption]\nmode = \"on\"\nkey_file = {}", json!(path))?;
+    Ok(Exit::Done)
+}
+
+/// A new file for its owner only, durable before anything is sealed with what is in it.
+fn write_key(file: &Path, key: &StoreKey) -> std::io::Result<()> {
+    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    opened.set_permissions(Permissions::from_mode(0o600))?;
+    opened.write_all(key.to_hex().as_bytes())?;
+    opened.write_all(b"\n")?;
+    opened.sync_all()?;
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// A store that is only read is not made.
@@ -83,24 +147,30 @@ fn existing(dir: &Path) -> Result<FileBackend, CliError> {
     Ok(FileBackend::existing(dir)?)
 }
 
-fn verify(backend: &dyn Backend, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let report = store::verify(backend)?;
+fn verify(
+    backend: &dyn Backend,
+    sealer: &Sealer,
+    setup: &Setup,
+    out: &mut dyn Write,
+) -> Result<Exit, CliError> {
+    let report = store::verify(backend, sealer)?;
     if setup.json {
         let lines: Vec<_> = report
             .lines
             .iter()
-            .map(|line| json!({"record": line.key.to_string(), "version": line.version, "problem": line.problem}))
+            .map(|line| {
+                let (record, key) = (line.key.to_string(), &line.sealed_with);
+                json!({"record": record, "version": line.version, "sealedWith": key, "problem": line.problem})
+            })
             .collect();
         writeln!(out, "{}", json!({"intact": report.intact(), "records": lines}))?;
     } else {
         for line in &report.lines {
             let version = line.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
-            writeln!(
-                out,
-                "{:<20} {version:>8}  {}",
-                line.key.to_string(),
-                line.problem.as_deref().unwrap_or("intact")
-            )?;
+            let problem = line.problem.as_deref().unwrap_or("intact");
+            let sealed = line.sealed_with.as_ref().map(|key| format!(", sealed with key {key}"));
+            let sealed = sealed.unwrap_or_default();
+            writeln!(out, "{:<20} {version:>8}  {problem}{sealed}", line.key.to_string())?;
         }
     }
     Ok(if report.intact() { Exit::Done } else { Exit::Failed })
@@ -120,7 +190,13 @@ fn backup(backend: &dyn Backend, to: &Path, setup: &Setup, out: &mut dyn Write) 
     Ok(Exit::Done)
 }
 
-fn import(backend: &dyn Backend, file: &Path, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+fn import(
+    backend: &dyn Backend,
+    file: &Path,
+    sealer: &Sealer,
+    setup: &Setup,
+    out: &mut dyn Write,
+) -> Result<Exit, CliError> {
     let _owner = backend.own()?;
     let mut document = Vec::new();
     let read = if file == Path::new("-") {
@@ -129,7 +205,7 @@ fn import(backend: &dyn Backend, file: &Path, setup: &Setup, out: &mut dyn Write
         std::fs::File::open(file).and_then(|file| file.take(DOCUMENT).read_to_end(&mut document))
     };
     read.map_err(|error| CliError::io(file.display(), &error))?;
-    let report = store::import(backend, &document)?;
+    let report = store::import(backend, &document, sealer)?;
     if setup.json {
         let flawed: Vec<_> =
             report.flawed.iter().map(|(name, why)| json!({"name": name, "problem": why})).collect();
@@ -147,9 +223,15 @@ fn import(backend: &dyn Backend, file: &Path, setup: &Setup, out: &mut dyn Write
     Ok(Exit::Done)
 }
 
-fn restore(backend: &dyn Backend, from: &Path, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+fn restore(
+    backend: &dyn Backend,
+    from: &Path,
+    sealer: &Sealer,
+    setup: &Setup,
+    out: &mut dyn Write,
+) -> Result<Exit, CliError> {
     let _owner = backend.own()?;
-    let report = store::restore(backend, from)?;
+    let report = store::restore(backend, from, sealer)?;
     if setup.json {
         let view = json!({
             "restored": names(&report.restored),

@@ -13,6 +13,7 @@ mod private;
 mod problem;
 mod providers;
 mod reference;
+mod secrets;
 mod setting;
 mod sources;
 mod table;
@@ -27,7 +28,7 @@ pub use private::read_private;
 pub use problem::{Code, ConfigError, Excerpt, Place, Problem, Severity};
 pub use reference::{reference, table_of_settings, template};
 pub use sources::{Paths, Sources};
-pub use types::{Bounds, LogConfig, LogFormat, ProxyEnv, Timeouts, TlsRoots};
+pub use types::{Bounds, Encryption, KeySource, LogConfig, LogFormat, ProxyEnv, Timeouts, TlsRoots};
 pub use variables::Variables;
 
 use crate::model::{Provider, Secret, Settings, Thresholds};
@@ -69,6 +70,8 @@ pub struct Config {
     pub ssl_cert_dir: Option<String>,
     /// Proxies towards upstreams.
     pub proxy_env: ProxyEnv,
+    /// Whether credential records are sealed.
+    pub encryption: Encryption,
     /// What goes to standard error.
     pub log: LogConfig,
     /// Who is told when a person must act.
@@ -154,6 +157,7 @@ fn assemble(sources: &Sources, layers: &Layers, providers: Vec<Provider>) -> Res
         ssl_cert_file: sources.variable("SSL_CERT_FILE").map(PathBuf::from),
         ssl_cert_dir: sources.variable("SSL_CERT_DIR").map(str::to_owned),
         proxy_env: ProxyEnv::of(sources),
+        encryption: encryption(sources, layers)?,
         log: LogConfig { filter: layers.get(&table::LEVEL)?, format: layers.get(&table::FORMAT)? },
         notify: Notify::of(
             sources,
@@ -197,6 +201,37 @@ fn settings(layers: &Layers) -> Result<Settings, ConfigError> {
         in_flight_cap: layers.get(&table::IN_FLIGHT_CAP)?,
         reauth_wait: layers.get(&table::REAUTH_WAIT)?,
     })
+}
+
+fn encryption(sources: &Sources, layers: &Layers) -> Result<Encryption, ConfigError> {
+    let (mode, command) = (layers.get(&table::ENCRYPTION)?, layers.get(&table::KEY_COMMAND)?);
+    let dir = sources.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let mut keys = [
+        (table::KEY_FILE.about.key, layers.get(&table::KEY_FILE)?.map(KeySource::File)),
+        (
+            table::KEY_CREDENTIAL.about.key,
+            layers.get(&table::KEY_CREDENTIAL)?.map(|name| KeySource::Credential { name, dir }),
+        ),
+        (table::KEY_COMMAND.about.key, (!command.is_empty()).then_some(KeySource::Command(command))),
+    ]
+    .into_iter()
+    .filter_map(|(setting, key)| Some((setting, key?)));
+    let (first, second) = (keys.next(), keys.next());
+    if let (Some((one, _)), Some((other, _))) = (&first, &second) {
+        let bad = value::Bad::new(format!("`{one}` names a key, too"), "set one of the two");
+        return Err(ConfigError::from(layers.error(other, bad)));
+    }
+    match (mode, first.map(|(_, key)| key)) {
+        (types::Mode::Off, key) => Ok(Encryption::Off { key }),
+        (types::Mode::On, Some(key)) => Ok(Encryption::On { key }),
+        (types::Mode::On, None) => {
+            let bad = value::Bad::new(
+                "encryption is on, and no key is named",
+                "set `key_file`, `key_credential` or `key_command`; `rota store new-key FILE` makes a key",
+            );
+            Err(ConfigError::from(layers.error(table::ENCRYPTION.about.key, bad)))
+        }
+    }
 }
 
 fn timeouts(layers: &Layers) -> Result<Timeouts, ConfigError> {

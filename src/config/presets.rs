@@ -64,6 +64,9 @@ pub fn parse(file: &str, text: &str) -> Result<Provider, PresetError> {
     provider(Layer::read(file, text)?, &BTreeMap::new(), &common)
 }
 
+/// Variables in which programs whose files rota imports keep a secret.
+pub(super) const FOREIGN_SECRETS: [&str; 1] = ["CODEX_SOFT_STORE_PASSPHRASE"];
+
 /// Every provider, by id: the embedded ones and the user's files, as (file name, text). A file with the id of an
 /// embedded preset replaces it; to change only some of it, the file extends that id.
 ///

@@ -3,6 +3,7 @@
 use super::listen::{Listen, Loopback, any_address, listens, loopback};
 use super::notify::{self, Webhook};
 use super::setting::{About, Described, Setting, Shape};
+use super::types::Mode;
 use super::value::{
     Bad, MOST_ENTRIES, absolute, choice, client_key, count, duration, flag, host, list, number, shown, size,
     text, web_origin,
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Value;
 
+/// The longest name that a file can have.
+const LONGEST_NAME: usize = 255;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -24,7 +27,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The sections, in the order of the file, each with what it is about.
-pub(super) static SECTIONS: [(&str, &str); 9] = [
+pub(super) static SECTIONS: [(&str, &str); 10] = [
     ("", "Where rota listens, who may connect, where it keeps its state."),
     ("rotation", "Which account serves. The engine follows these from the next request on."),
     ("timeouts", "How long rota waits. No limit is set on a stream as a whole."),
@@ -32,12 +35,16 @@ pub(super) static SECTIONS: [(&str, &str); 9] = [
     ("reauth", "What happens when no account can serve until a person signs in."),
     ("notify", "Whom rota tells when a person must act: at most once an hour for each account and event."),
     ("tls", "How upstreams are verified. Nothing turns verification off."),
+    (
+        "encryption",
+        "Whether credentials are sealed on the disk, and with which key. Without the key, sign in again.",
+    ),
     ("log", "What rota writes to standard error."),
     ("headers", "What rota adds to replies."),
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 37] = [
+pub(super) static ALL: [&dyn Described; 41] = [
     &LISTEN,
     &ADMIN_LISTEN,
     &CONTAINER_BIND,
@@ -72,6 +79,10 @@ pub(super) static ALL: [&dyn Described; 37] = [
     &NOTIFY_COMMAND,
     &NOTIFY_WEBHOOKS,
     &ROOTS,
+    &ENCRYPTION,
+    &KEY_FILE,
+    &KEY_CREDENTIAL,
+    &KEY_COMMAND,
     &LEVEL,
     &FORMAT,
     &DECISION,
@@ -181,6 +192,18 @@ settings! {
         "Certificate authorities that are trusted: \"system\", \"bundled\" (those of Mozilla, built in), \"auto\" \
          (the system's, or the bundled where it has none), or the absolute path of a PEM file. SSL_CERT_FILE and \
          SSL_CERT_DIR replace the system's.";
+    ENCRYPTION: Mode = "encryption.mode", Text, "\"off\"",
+        |value| choice(value, &Mode::ALL, Mode::as_str),
+        "\"on\": credential records are sealed with the key, at the next start those that are there, too. \"off\": they are \
+         in the clear; as long as a key is named, sealed ones are unsealed at the next start.";
+    KEY_FILE: Option<PathBuf> = "encryption.key_file", Text, "\"\"", absolute,
+        "The key, as the absolute path of a file for its owner only (chmod 600): 64 hexadecimal digits, base64 of 32 \
+         bytes, or 32 bytes. `rota store new-key FILE` makes one. At most one of the three ways is set.";
+    KEY_CREDENTIAL: Option<String> = "encryption.key_credential", Text, "\"\"", credential_name,
+        "The key, as the name of a credential of the systemd unit (LoadCredential=NAME:FILE).";
+    KEY_COMMAND: Vec<String> = "encryption.key_command", List, "[]", program,
+        "The key, as the output of a program: its absolute path and its arguments. It runs without a shell, for 10 s at most.";
+
     LEVEL: String = "log.level", Text, "\"info\"", filter,
         "\"error\", \"warn\", \"info\", \"debug\" or \"trace\", also by part of the program: \"info,rota::proxy=debug\".";
     FORMAT: LogFormat = "log.format", Text, "\"auto\"",
@@ -236,6 +259,31 @@ fn roots(value: &Value) -> Result<TlsRoots, Bad> {
             "allowed: \"auto\", \"system\", \"bundled\", or the absolute path of a PEM file",
         )
         .near(super::value::nearest(written, ["auto", "system", "bundled"]))),
+    }
+}
+
+/// The name of a credential, which is that of a file without its directory; empty is none.
+fn credential_name(value: &Value) -> Result<Option<String>, Bad> {
+    let written = text(value)?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if written.bytes().all(fits) && ![".", ".."].contains(&written) && written.len() <= LONGEST_NAME {
+        return Ok(Some(written.to_owned()).filter(|name| !name.is_empty()));
+    }
+    Err(Bad::new(
+        format!("{} is not the name of a credential", shown(value)),
+        "allowed: at most 255 of A-Z a-z 0-9 . _ -",
+    ))
+}
+
+/// A program by its absolute path, and its arguments; empty is none.
+fn program(value: &Value) -> Result<Vec<String>, Bad> {
+    let argv = list(value, |entry| text(entry).map(str::to_owned))?;
+    match argv.first() {
+        Some(program) if !program.starts_with('/') => Err(Bad::new(
+            format!("{program:?} is not the absolute path of a program"),
+            "allowed: [\"/path/to/program\", \"argument\"]",
+        )),
+        Some(_) | None => Ok(argv),
     }
 }
 
@@ -295,6 +343,23 @@ mod tests {
         }
         for text in ["", "loud", "info,", "=info", "rota::proxy", "a b=info", "rota=loud"] {
             assert!(!read(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_named_without_a_directory() {
+        let long = "x".repeat(256);
+        for (written, read) in [
+            ("", Some(None)),
+            ("rota.key", Some(Some("rota.key"))),
+            ("..", None),
+            ("a/b", None),
+            ("a b", None),
+            ("/etc/key", None),
+            (long.as_str(), None),
+        ] {
+            let found = credential_name(&Value::from(written)).ok();
+            assert_eq!(found.as_ref().map(Option::as_deref), read, "{written:?}");
         }
     }
 

@@ -48,6 +48,7 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
             ssl_cert_file: None,
             ssl_cert_dir: None,
             proxy_env: ProxyEnv::default(),
+            encryption: Encryption::Off { key: None },
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Auto },
             notify: Notify { env: [("HOME", dir.path().display().to_string())].into(), ..Notify::default() },
             decision_headers: true,
@@ -130,6 +131,39 @@ fn every_setting_can_be_set_in_the_environment_and_a_bad_value_names_its_variabl
         assert!(!problem.help.is_empty(), "{problem}");
         let names_the_value = about.shape == Shape::Secrets || problem.what.contains("\"?\"");
         assert!(names_the_value, "{problem}");
+    }
+}
+
+/// STO-4
+#[test]
+fn encryption_wants_one_key_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |env: &[(&str, &str)]| {
+        load(&world(dir.path(), "", env))
+            .map(|loaded| loaded.config.encryption)
+            .map_err(|error| error.to_string())
+    };
+    let on = ("ROTA_ENCRYPTION__MODE", "on");
+    let file = ("ROTA_ENCRYPTION__KEY_FILE", "/etc/rota/key");
+    let name = ("ROTA_ENCRYPTION__KEY_CREDENTIAL", "rota.key");
+    let command = ("ROTA_ENCRYPTION__KEY_COMMAND", "/bin/pass,show,rota");
+    let handed = ("CREDENTIALS_DIRECTORY", "/run/credentials/rota");
+    let key = KeySource::File("/etc/rota/key".into());
+    assert_eq!(read(&[file]), Ok(Encryption::Off { key: Some(key.clone()) }));
+    assert_eq!(read(&[file, on]), Ok(Encryption::On { key }));
+    for (env, dir) in [(&[on, name][..], None), (&[on, name, handed], Some(handed.1.into()))] {
+        let key = KeySource::Credential { name: "rota.key".to_owned(), dir };
+        assert_eq!(read(env), Ok(Encryption::On { key }));
+    }
+    let argv = ["/bin/pass", "show", "rota"].map(str::to_owned).to_vec();
+    assert_eq!(read(&[on, command]), Ok(Encryption::On { key: KeySource::Command(argv) }));
+    let refused = [
+        (&[on][..], "encryption.mode", "no key is named"),
+        (&[on, file, name], "encryption.key_credential", "`encryption.key_file` names a key, too"),
+    ];
+    for (env, key, why) in refused {
+        let error = read(env).unwrap_err();
+        assert!(error.contains(key) && error.contains(why), "{error}");
     }
 }
 

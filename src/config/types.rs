@@ -58,6 +58,55 @@ pub enum TlsRoots {
     System,
 }
 
+/// Whether credential records are sealed at rest, and where the key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// They are in the clear; with a key, those that are still sealed can be read.
+    Off {
+        /// The key, while there may be sealed records.
+        key: Option<KeySource>,
+    },
+    /// They are sealed.
+    On {
+        /// The key.
+        key: KeySource,
+    },
+}
+
+/// Where the key to the store comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// The output of a program, without a shell: the program and its arguments, at least one.
+    Command(Vec<String>),
+    /// A credential that systemd handed to this service.
+    Credential {
+        /// Its name, which is that of a file.
+        name: String,
+        /// `CREDENTIALS_DIRECTORY`; none where no systemd started rota.
+        dir: Option<PathBuf>,
+    },
+    /// A file that only its owner can read.
+    File(PathBuf),
+}
+
+/// Whether credential records are sealed, as the setting says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Off,
+    On,
+}
+
+impl Mode {
+    pub(super) const ALL: [Self; 2] = [Self::Off, Self::On];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "on",
+        }
+    }
+}
+
 /// What rota writes to standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {

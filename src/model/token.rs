@@ -118,6 +118,17 @@ impl AliasText {
     pub fn of(&self, alias: &Alias) -> String {
         self.0.replace(Self::HOLE, alias.as_str())
     }
+
+    /// True if `text` is this one for some account.
+    pub fn fits(&self, text: &str) -> bool {
+        let holes = self.0.matches(Self::HOLE).count();
+        let Some(first) = self.0.find(Self::HOLE) else {
+            return text == self.0;
+        };
+        let rest = text.len().checked_sub(self.0.len() - holes * Self::HOLE.len());
+        let alias = rest.and_then(|rest| text.get(first..first + rest / holes));
+        alias.is_some_and(|alias| Alias::try_from(alias).is_ok_and(|alias| self.of(&alias) == text))
+    }
 }
 
 /// A program that prints a short-lived token.
@@ -129,4 +140,28 @@ pub struct TokenCommand {
     pub timeout: Duration,
     /// How long a token lasts that came without a word on it.
     pub lifetime: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_fits_if_it_is_the_one_of_some_account() {
+        for (written, text, fits) in [
+            ("SECRET", "SECRET", true),
+            ("SECRET", "SECRETS", false),
+            ("SECRET_{alias}", "SECRET_work-1", true),
+            ("SECRET_{alias}", "SECRET_", false),
+            ("SECRET_{alias}", "SECRET_WORK", false),
+            ("SECRET_{alias}", "SECRE", false),
+            ("{alias}_TOKEN", "work_TOKEN", true),
+            ("{alias}", "PATH", false),
+            ("{alias}_{alias}", "work_work", true),
+            ("{alias}_{alias}", "work_home", false),
+            ("{alias}_{alias}", "é_é", false),
+        ] {
+            assert_eq!(AliasText::new(written).fits(text), fits, "{written} {text}");
+        }
+    }
 }

@@ -57,6 +57,10 @@ pub trait Backend: Send + Sync {
     /// goes its journal. One that is not there is removed already.
     fn remove(&self, key: Key, expected: u64) -> Result<(), StoreError>;
 
+    /// Removes, durably, what is left of earlier generations of credential records where `keep` says no, and returns how
+    /// much that was. The records themselves stay. Only the store's owner may ask.
+    fn prune(&self, keep: &dyn Fn(Key, Remnant<'_>) -> bool) -> Result<usize, StoreError>;
+
     /// Becomes the store's owner until the guard is dropped, or says who is: [`StoreError::Locked`]. Clears away what
     /// an owner that was killed left half-written.
     fn own(&self) -> Result<Box<dyn Guard>, StoreError>;
@@ -108,6 +112,10 @@ pub trait Journal {
 
     /// Wipes what was noted of this round and of those after it, and the answer.
     fn clear(&self, from: Round) -> Result<(), StoreError>;
+
+    /// Replaces all of it at once by `noted`: at no moment, nor after a power cut, is there less than one of the two.
+    /// Nothing else is left of what was there.
+    fn rewrite(&self, noted: &Noted) -> Result<(), StoreError>;
 }
 
 /// What an intent may hold.
@@ -177,6 +185,17 @@ impl Found {
             Self::Absent | Self::Damaged { .. } => None,
         }
     }
+}
+
+/// What may be left of earlier generations of a credential record besides the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remnant<'a> {
+    /// Its last-known-good copy, a whole record: the body.
+    Copy(&'a [u8]),
+    /// Bytes that are no record any more.
+    Damaged(&'a [u8]),
+    /// A single document of an earlier version that was taken in, under the key of the state.
+    Document,
 }
 
 /// A single-document store of an earlier version.

@@ -7,8 +7,10 @@ use super::migrate;
 use super::plan::Plan;
 use super::schema::fields::{self, BadField, Fields, Object};
 use super::schema::state::{self, Quarantined, State};
+use super::seal::{Form, Sealer, Whose};
 use crate::model::{AccountId, Alias};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Where the state record notes which document it was made of.
 pub(super) const ORIGIN: &str = "migratedFrom";
@@ -33,8 +35,9 @@ pub struct ImportReport {
     pub flawed: Vec<(String, String)>,
 }
 
-/// The whole store as one document. Unknown fields are in it as they are stored, save those beside omitted secrets.
-pub fn export(backend: &dyn Backend, secrets: Secrets) -> Result<Value, StoreError> {
+/// The whole store as one document. Unknown fields are in it as they are stored, save those beside omitted secrets. Of a
+/// credential that does not open, an export without secrets says what can be read; with them it is an error.
+pub fn export(backend: &dyn Backend, secrets: Secrets, sealer: &Sealer) -> Result<Value, StoreError> {
     let found = backend.load()?;
     let body = state_body(found.get(&Key::State))?;
     let mut fields = Fields::parse(body).map_err(broken)?;
@@ -52,7 +55,8 @@ pub fn export(backend: &dyn Backend, secrets: Secrets) -> Result<Value, StoreErr
         let id = account.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
         for key in id.map(AccountId).into_iter().flat_map(|id| [Key::Credential(id), Key::Runtime(id)]) {
             let record = found.get(&key).and_then(Found::record);
-            let body = record.and_then(|record| Fields::parse(&record.body).ok());
+            let body = record.map(|record| readable(key, &record.body, secrets, sealer)).transpose()?;
+            let body = body.and_then(|body| Fields::parse(&body).ok());
             account.extend(shown(key, body.map(Fields::rest).unwrap_or_default(), secrets));
         }
         let alias = account.get("alias").and_then(Value::as_str).map(str::to_owned);
@@ -76,6 +80,23 @@ pub fn export(backend: &dyn Backend, secrets: Secrets) -> Result<Value, StoreErr
         .into())
 }
 
+/// The record's body, in the clear if it opens.
+fn readable<'a>(
+    key: Key,
+    body: &'a [u8],
+    secrets: Secrets,
+    sealer: &Sealer,
+) -> Result<Cow<'a, [u8]>, StoreError> {
+    let Key::Credential(id) = key else {
+        return Ok(Cow::Borrowed(body));
+    };
+    match (sealer.open(Whose { id, provider: None }, body), secrets) {
+        (Ok(body), _) => Ok(body),
+        (Err(_), Secrets::Omit) => Ok(Cow::Borrowed(body)),
+        (Err(why), Secrets::Include) => Err(StoreError::Sealed { key, problem: why.to_string() }),
+    }
+}
+
 fn shown(key: Key, body: Map<String, Value>, secrets: Secrets) -> Map<String, Value> {
     if !matches!(key, Key::Credential(_)) || secrets == Secrets::Include {
         return body;
@@ -89,7 +110,7 @@ fn shown(key: Key, body: Map<String, Value>, secrets: Secrets) -> Map<String, Va
 
 /// Adds the accounts of `document` (version 1 or 2) to the store, whose owner the caller must be. Nothing that is there
 /// is changed. Settings and the force are taken only by a store that has no accounts yet.
-pub fn import(backend: &dyn Backend, document: &[u8]) -> Result<ImportReport, StoreError> {
+pub fn import(backend: &dyn Backend, document: &[u8], sealer: &Sealer) -> Result<ImportReport, StoreError> {
     let bad = |bad: BadField| StoreError::BadDocument(bad.to_string());
     let document = fields::parse(document).and_then(migrate::upgrade).map_err(bad)?;
     let found = backend.load()?;
@@ -109,7 +130,10 @@ pub fn import(backend: &dyn Backend, document: &[u8]) -> Result<ImportReport, St
             report.skipped.push(listed.alias);
             continue;
         }
-        plan.parts.iter().filter(|part| part.id == listed.id).try_for_each(|part| part.write(backend))?;
+        plan.parts
+            .iter()
+            .filter(|part| part.id == listed.id)
+            .try_for_each(|part| part.write(backend, sealer))?;
         report.added.push(listed.alias.clone());
         if let Some(extra) = plan.state.carried.accounts.get(&listed.id) {
             there.carried.accounts.insert(listed.id, extra.clone());
@@ -118,7 +142,7 @@ pub fn import(backend: &dyn Backend, document: &[u8]) -> Result<ImportReport, St
     }
     for one in plan.state.carried.quarantined {
         let parts = plan.parts.iter().filter(|part| Some(part.id) == one.id());
-        parts.into_iter().try_for_each(|part| part.write(backend))?;
+        parts.into_iter().try_for_each(|part| part.write(backend, sealer))?;
         there.carried.quarantined.push(one);
     }
     report.flawed = plan.flaws;
@@ -134,11 +158,11 @@ pub fn import(backend: &dyn Backend, document: &[u8]) -> Result<ImportReport, St
 
 /// Makes records of a document that lies where the records go, then puts it aside. The state record comes last: cut
 /// off before it, all of this happens again and comes to the same; cut off after it, only the putting aside is left.
-pub(super) fn take_in(backend: &dyn Backend, legacy: &Legacy) -> Result<usize, StoreError> {
+pub(super) fn take_in(backend: &dyn Backend, legacy: &Legacy, sealer: &Sealer) -> Result<usize, StoreError> {
     let bad = |bad: BadField| StoreError::BadDocument(format!("{}: {bad}", legacy.name));
     let document = fields::parse(&legacy.bytes).and_then(migrate::upgrade).map_err(bad)?;
     let mut plan = Plan::of(document, AccountId(1)).map_err(bad)?;
-    plan.parts.iter().try_for_each(|part| part.write(backend))?;
+    plan.parts.iter().try_for_each(|part| part.write(backend, sealer))?;
     let origin = origin(legacy);
     plan.state.carried.extra.insert(ORIGIN.to_owned(), origin.into());
     overwrite(backend, Key::State, &plan.state.text())?;
@@ -167,6 +191,26 @@ pub(super) fn overwrite(backend: &dyn Backend, key: Key, body: &[u8]) -> Result<
     }
     let version = found.record().map_or(0, |record| record.version);
     backend.put(key, version, body).map(|_| ())
+}
+
+/// Puts a credential record's body, given in the clear, over whatever is there, in the form that `sealer` wants, unless
+/// that is there already.
+pub(super) fn overwrite_credential(
+    backend: &dyn Backend,
+    sealer: &Sealer,
+    whose: Whose<'_>,
+    body: &[u8],
+) -> Result<(), StoreError> {
+    let key = Key::Credential(whose.id);
+    let found = backend.read(key)?;
+    if let Found::Good(record) = &found
+        && sealer.writes(&Form::of(&record.body))
+        && sealer.open(whose, &record.body).is_ok_and(|there| there == body)
+    {
+        return Ok(());
+    }
+    let version = found.record().map_or(0, |record| record.version);
+    backend.put(key, version, &sealer.dress(whose, body)?).map(|_| ())
 }
 
 /// The first id above every one that `state` or a record bears.

@@ -69,6 +69,16 @@ pub enum StoreError {
         /// Where it listens, one address a line; empty if it has not said.
         detail: String,
     },
+    /// Credential records are sealed, and no key is given (exit code 78). Nothing was changed.
+    #[error(
+        "{records} credential records are sealed with key {sealed_with}, and no key is given; name it with `encryption.key_file`, `encryption.key_credential` or `encryption.key_command`. Nothing was changed"
+    )]
+    KeyMissing {
+        /// How many.
+        records: usize,
+        /// The name of the key that one of them wants.
+        sealed_with: String,
+    },
     /// A newer rota wrote it; it was left untouched.
     #[error(
         "record {key} has schema {found}, but this rota knows {known}; install the newer rota, nothing was changed"
@@ -80,6 +90,14 @@ pub enum StoreError {
         found: u32,
         /// The newest this program knows.
         known: u32,
+    },
+    /// What is sealed does not open, or could not be sealed; the record was left as it is.
+    #[error("record {key} is sealed: {problem}")]
+    Sealed {
+        /// Which.
+        key: Key,
+        /// Why, and what to do.
+        problem: String,
     },
     /// The state can be read neither from the main record nor from its copy: rota does not start (STO-5).
     #[error(
@@ -116,9 +134,11 @@ impl StoreError {
             Self::Damaged { .. } => "STORE_DAMAGED",
             Self::Insecure { .. } => "STORE_INSECURE",
             Self::Io { .. } => "STORE_IO",
+            Self::KeyMissing { .. } => "STORE_KEY_MISSING",
             Self::LockLost { .. } => "STORE_LOCK_LOST",
             Self::Locked { .. } => "STORE_LOCKED",
             Self::NewerSchema { .. } => "STORE_NEWER_SCHEMA",
+            Self::Sealed { .. } => "STORE_SEALED",
             Self::Unrecoverable(_) => "STORE_UNRECOVERABLE",
             Self::Unsure { .. } => "STORE_UNSURE",
         }

@@ -12,10 +12,24 @@ pub enum Finding {
         /// Why.
         problem: String,
     },
+    /// The credential of an account is sealed and does not open; the account is shown without one.
+    CredentialSealed {
+        /// Whose.
+        alias: Alias,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// A force names an account that is not there; it was ended.
     ForceEnded {
         /// Whom it named.
         alias: Alias,
+    },
+    /// A credential record could not be sealed, because its content means nothing; it lies there in the clear.
+    InTheClear {
+        /// Which.
+        key: Key,
+        /// What is wrong with it.
+        problem: String,
     },
     /// A single document lies beside records; it was not taken in.
     LegacyIgnored {
@@ -28,6 +42,11 @@ pub enum Finding {
         name: String,
         /// Accounts taken in.
         accounts: usize,
+    },
+    /// Encryption was turned off: credential records that were sealed are in the clear.
+    Opened {
+        /// How many.
+        records: usize,
     },
     /// A credential record belongs to no account.
     Orphaned {
@@ -55,6 +74,13 @@ pub enum Finding {
         /// What was wrong.
         problem: String,
     },
+    /// Encryption was turned on: credential records that were in the clear are sealed.
+    Sealed {
+        /// How many.
+        records: usize,
+        /// Older files that were removed, because they held tokens in the clear or may have.
+        removed: usize,
+    },
     /// What was known of an account's limits and health cannot be read; it starts as unknown.
     RuntimeLost {
         /// Whose.
@@ -70,15 +96,25 @@ impl fmt::Display for Finding {
             Self::CredentialLost { alias, problem } => {
                 write!(f, "account \"{alias}\" has no usable credential: {problem}; sign in again")
             }
+            Self::CredentialSealed { alias, problem } => {
+                write!(f, "account \"{alias}\" has no usable credential: {problem}")
+            }
             Self::ForceEnded { alias } => {
                 write!(f, "the force named account \"{alias}\", which is not there; it was ended")
             }
+            Self::InTheClear { key, problem } => write!(
+                f,
+                "record {key} is not sealed, for it is no credential ({problem}); sign in again, or remove the account"
+            ),
             Self::LegacyIgnored { name } => write!(
                 f,
                 "{name} lies in the state directory and was not read; take it in with `rota store import`, or move it away"
             ),
             Self::Migrated { name, accounts } => {
                 write!(f, "{accounts} accounts were taken in from {name}, which is now {name}.migrated")
+            }
+            Self::Opened { records } => {
+                write!(f, "encryption is off: {records} credential records were unsealed and need no key now")
             }
             Self::Orphaned { key } => {
                 write!(f, "record {key} belongs to no account; if the account is missed, restore a backup")
@@ -89,6 +125,10 @@ impl fmt::Display for Finding {
             Self::Restored { key, problem } => write!(
                 f,
                 "record {key} was damaged ({problem}); its last-known-good copy is in force, and changes after that copy are lost"
+            ),
+            Self::Sealed { records, removed } => write!(
+                f,
+                "encryption is on: {records} credential records were sealed, {removed} older files with tokens in the clear were removed"
             ),
             Self::RuntimeLost { alias, problem } => write!(
                 f,

@@ -9,7 +9,8 @@ use super::rescue::{self, BackupReport, Report};
 use super::schema::credential;
 use super::schema::fields::{BadField, Fields, Object};
 use super::schema::state::Carried;
-use crate::model::{AccountId, Credential, Time};
+use super::seal::{Sealer, Whose};
+use crate::model::{AccountId, Credential, ProviderId, Time};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,6 +20,7 @@ use std::time::Duration;
 /// An opened store. Shared by all threads.
 pub struct Store {
     pub(super) backend: Arc<dyn Backend>,
+    pub(super) sealer: Sealer,
     known: Mutex<Known>,
     /// Whose turn it is to replace the state record.
     turn: Mutex<()>,
@@ -33,6 +35,8 @@ pub(super) struct Known {
     pub(super) carried: Arc<Carried>,
     /// Credential versions.
     pub(super) credentials: BTreeMap<AccountId, u64>,
+    /// Whose tokens the accounts hold: a sealed record is bound to it.
+    pub(super) providers: BTreeMap<AccountId, ProviderId>,
     pub(super) runtime: BTreeMap<AccountId, Fingerprint>,
     /// Accounts whose records go when the account goes.
     pub(super) live: BTreeSet<AccountId>,
@@ -59,10 +63,16 @@ pub struct StoreHealth {
 }
 
 impl Store {
-    pub(super) fn new(backend: Arc<dyn Backend>, known: Known, findings: Vec<Finding>) -> Self {
+    pub(super) fn new(
+        backend: Arc<dyn Backend>,
+        sealer: Sealer,
+        known: Known,
+        findings: Vec<Finding>,
+    ) -> Self {
         let health = StoreHealth { restores: known.restores, ..StoreHealth::default() };
         Self {
             backend,
+            sealer,
             known: Mutex::new(known),
             turn: Mutex::default(),
             health: Mutex::new(health),
@@ -70,17 +80,25 @@ impl Store {
         }
     }
 
-    /// The account's credential, fresh from where it lives: another process may have renewed it.
+    /// The account's credential, fresh from where it lives: another process may have renewed it. One that is sealed and
+    /// does not open is [`StoreError::Sealed`], never none.
     pub fn credential(&self, id: AccountId) -> Result<Option<Credential>, StoreError> {
         Ok(self.stored_credential(id)?.credential)
     }
 
     /// Makes `credential` the account's, durably. One that is there already is left as it is. If the record holds the
     /// same or a newer version with other content, nothing is written: [`StoreError::Conflict`] with credential
-    /// versions, so that a late writer reads again and adopts what is there.
+    /// versions, so that a late writer reads again and adopts what is there. A sealed record that does not open is
+    /// replaced only where it never did: that is a sign-in over what is lost.
     pub fn save_credential(&self, id: AccountId, credential: &Credential) -> Result<(), StoreError> {
         let key = Key::Credential(id);
-        let stored = self.stored_credential(id)?;
+        let stored = match self.stored_credential(id) {
+            Err(StoreError::Sealed { .. }) if !self.known().credentials.contains_key(&id) => {
+                let version = self.backend.read(key)?.record().map_or(0, |record| record.version);
+                StoredCredential { version, ..StoredCredential::default() }
+            }
+            stored => stored?,
+        };
         if let Some(there) = &stored.credential {
             self.known().credentials.insert(id, there.version);
             if there == credential {
@@ -91,6 +109,8 @@ impl Store {
             }
         }
         let body = credential::give(credential, &stored.extra).text();
+        let provider = self.known().providers.get(&id).cloned();
+        let body = self.sealer.dress(Whose { id, provider: provider.as_ref() }, &body)?;
         self.put(key, stored.version, &body)?;
         self.known().credentials.insert(id, credential.version);
         Ok(())
@@ -142,7 +162,7 @@ impl Store {
 
     /// What every record is like now; see [`verify`](super::verify).
     pub fn verify(&self) -> Result<Report, StoreError> {
-        rescue::verify(self.backend.as_ref())
+        rescue::verify(self.backend.as_ref(), &self.sealer)
     }
 
     /// Copies every whole record to the directory `to`; see [`backup`](super::backup).
@@ -152,7 +172,7 @@ impl Store {
 
     /// The whole store as one document; see [`export`](super::export).
     pub fn export(&self, secrets: Secrets) -> Result<Value, StoreError> {
-        document::export(self.backend.as_ref(), secrets)
+        document::export(self.backend.as_ref(), secrets, &self.sealer)
     }
 
     /// Replaces the state record by what `next` makes of what it carries.
@@ -213,7 +233,12 @@ impl Store {
             Found::Good(record) | Found::Restored { record, .. } => record,
             Found::Absent | Found::Damaged { .. } => return Ok(StoredCredential::default()),
         };
-        let read = Fields::parse(&record.body).and_then(|mut fields| {
+        let provider = self.known().providers.get(&id).cloned();
+        let body = self
+            .sealer
+            .open(Whose { id, provider: provider.as_ref() }, &record.body)
+            .map_err(|why| StoreError::Sealed { key: Key::Credential(id), problem: why.to_string() })?;
+        let read = Fields::parse(&body).and_then(|mut fields| {
             let credential = credential::take(&mut fields)?;
             Ok((credential, fields.rest()))
         });

@@ -1,10 +1,11 @@
 //! Renewals as the refresher sees them: the account's lock, and under it what was sent and what came back. What the
 //! entries mean is decided here, by [`resolve`], from the entries and the credential alone.
-use super::backend::{Backend, Guard, Noted, Round};
+use super::backend::{Backend, Guard, Key, Noted, Round};
 use super::error::StoreError;
 use super::handle::Store;
 use super::schema::credential::fingerprint;
 use super::schema::rotation::{self, Intent, tag};
+use super::seal::Sealer;
 use crate::model::{AccountId, Credential, Time};
 use std::fmt;
 use std::io;
@@ -52,6 +53,7 @@ pub struct Ticket(String);
 /// The account's lock, held, and its journal. Dropping it gives the lock back.
 pub struct Rotation {
     backend: Arc<dyn Backend>,
+    sealer: Sealer,
     account: AccountId,
     guard: Box<dyn Guard>,
 }
@@ -60,7 +62,8 @@ impl Store {
     /// Takes the account's lock for a renewal; none while somebody else holds it, here or in another process.
     pub fn rotation(&self, account: AccountId) -> Result<Option<Rotation>, StoreError> {
         let guard = self.backend.try_lock(account)?;
-        Ok(guard.map(|guard| Rotation { backend: Arc::clone(&self.backend), account, guard }))
+        let (backend, sealer) = (Arc::clone(&self.backend), self.sealer.clone());
+        Ok(guard.map(|guard| Rotation { backend, sealer, account, guard }))
     }
 
     /// True where the account's journal holds anything. Looks without the lock: good for deciding whether to take it.
@@ -72,7 +75,7 @@ impl Store {
 impl Rotation {
     /// What is known of the credential's refresh token.
     pub fn pending(&self, credential: &Credential) -> Result<Pending, StoreError> {
-        Ok(resolve(&self.noted()?, credential))
+        settle(self.noted()?, &self.sealer, self.account, credential)
     }
 
     /// Notes that the credential's refresh token is about to be sent, durably. After an error it must not be sent: it
@@ -95,7 +98,7 @@ impl Rotation {
     /// Notes what came back, durably.
     pub fn result(&self, ticket: &Ticket, answer: &Answer) -> Result<(), StoreError> {
         let entry = Zeroizing::new(rotation::encode(&ticket.0, answer));
-        self.backend.journal(self.account).result(&entry)
+        self.backend.journal(self.account).result(&self.sealer.dress_entry(self.account, &entry)?)
     }
 
     /// Wipes what was noted of this round and later ones: it was not sent, or provably not spent, or its successor is
@@ -107,6 +110,27 @@ impl Rotation {
     fn noted(&self) -> Result<Noted, StoreError> {
         self.backend.journal(self.account).read()
     }
+}
+
+/// What the entries prove, once the answer is opened. One that does not open is an error and never none, if it is news
+/// of this credential.
+fn settle(
+    noted: Noted,
+    sealer: &Sealer,
+    account: AccountId,
+    credential: &Credential,
+) -> Result<Pending, StoreError> {
+    let Noted { result, .. } = noted;
+    let noted = Noted { result: None, ..noted };
+    let unanswered = resolve(&noted, credential);
+    let Some(result) = result.filter(|_| unanswered != Pending::Nothing) else {
+        return Ok(unanswered);
+    };
+    let opened = sealer.open_entry(account, &result).map_err(|why| {
+        let problem = format!("what was noted of its renewal: {why}");
+        StoreError::Sealed { key: Key::Credential(account), problem }
+    })?;
+    Ok(resolve(&Noted { result: Some(opened.to_vec()), ..noted }, credential))
 }
 
 impl fmt::Debug for Noted {
@@ -148,10 +172,16 @@ pub(super) fn resolve(noted: &Noted, credential: &Credential) -> Pending {
 /// Two intents of one millisecond must not be taken for one: an answer would count for both.
 /// What a human must know of the credential's journal: that it cannot be read, or that a token of unknown fate is left
 /// alone. What the next renewal settles by itself is no problem.
-pub(super) fn problem(backend: &dyn Backend, account: AccountId, credential: &Credential) -> Option<String> {
+pub(super) fn problem(
+    backend: &dyn Backend,
+    sealer: &Sealer,
+    account: AccountId,
+    credential: &Credential,
+) -> Option<String> {
     fingerprint(credential)?;
-    match backend.journal(account).read() {
-        Ok(noted) => match resolve(&noted, credential) {
+    let read = backend.journal(account).read();
+    match read.and_then(|noted| settle(noted, sealer, account, credential)) {
+        Ok(pending) => match pending {
             Pending::Unanswered(Round::Recovery) => Some(
                 "indeterminate: its refresh token was sent twice and no answer is known; it is not sent again, so sign in again before its access token ends".to_owned(),
             ),

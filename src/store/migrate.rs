@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use crate::model::{AccountId, Strategy};
     use crate::store::fixture::{Dir, NOW};
-    use crate::store::{Finding, Store, import};
+    use crate::store::{Finding, Sealer, Store, import};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -337,7 +337,7 @@ mod tests {
     fn an_account_that_means_nothing_is_taken_in_and_shown_without_its_tokens() {
         let dir = Dir::new();
         let text = r#"{"accounts":{"a":7,"b":{"accessToken":"canary-b","weight":"heavy"},"c":{"notes":"no token"}}}"#;
-        let report = import(dir.backend().as_ref(), text.as_bytes()).unwrap();
+        let report = import(dir.backend().as_ref(), text.as_bytes(), &Sealer::Clear).unwrap();
         assert_eq!(report.flawed.len(), 3, "{report:?}");
         let opened = dir.open();
         assert_eq!(opened.findings.len(), 3, "{:?}", opened.findings);
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn force_and_strategy_of_a_document_are_taken_by_an_empty_store() {
         let dir = Dir::new();
-        import(dir.backend().as_ref(), OTHER.as_bytes()).unwrap();
+        import(dir.backend().as_ref(), OTHER.as_bytes(), &Sealer::Clear).unwrap();
         let opened = dir.open();
         assert_eq!(opened.force.map(|force| force.account), Some(AccountId(2)));
         let strategy = opened.settings["rotation"]["strategy"].as_str();

@@ -16,14 +16,18 @@ mod migrate;
 mod open;
 mod plan;
 mod rescue;
+mod reseal;
 mod save;
 mod schema;
+mod seal;
+#[cfg(test)]
+mod sealed_tests;
 #[cfg(test)]
 mod tests;
 pub mod writer;
 
 pub use backend::{
-    Backend, Found, Guard, INTENT_BYTES, Journal, Key, Legacy, Noted, RESULT_BYTES, Record, Round,
+    Backend, Found, Guard, INTENT_BYTES, Journal, Key, Legacy, Noted, RESULT_BYTES, Record, Remnant, Round,
 };
 pub use document::{ImportReport, Secrets, export, import};
 pub use error::StoreError;
@@ -34,6 +38,7 @@ pub use handle::{Store, StoreHealth};
 pub use journal::{Answer, Pending, Rotation, Ticket};
 pub use open::Opened;
 pub use rescue::{BackupReport, Report, ReportLine, RestoreReport, backup, restore, verify};
+pub use seal::{Sealer, StoreKey};
 
 /// The schema of the records that this rota writes (STO-1). 1 was a single document.
 pub const SCHEMA: u32 = 2;

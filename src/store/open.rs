@@ -6,10 +6,12 @@ use super::error::StoreError;
 use super::finding::Finding;
 use super::handle::{Known, Store};
 use super::journal;
+use super::reseal::Resealing;
 use super::schema::credential;
 use super::schema::fields::Fields;
 use super::schema::runtime::Runtime;
 use super::schema::state::{self, State};
+use super::seal::{Sealer, Whose};
 use crate::model::{Account, AccountId, Credential, CredentialState, Force, ProviderId, Time};
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,17 +39,39 @@ struct Opening<'a> {
     found: BTreeMap<Key, Found>,
     findings: Vec<Finding>,
     known: Known,
+    sealer: &'a Sealer,
+}
+
+/// What an account is left without a credential for.
+enum Lack {
+    /// There is none, or none that can be read.
+    Lost(String),
+    /// It is sealed and does not open.
+    Sealed(String),
 }
 
 impl Store {
-    /// Opens the store behind `backend`, whose owner the caller must be. An account of a provider that is not among
-    /// `providers` is quarantined. Damaged records are replaced by their copies; an empty store is initialised.
+    /// Opens a store whose credentials are in the clear; see [`open_sealed`](Self::open_sealed).
     pub fn open(
         backend: Arc<dyn Backend>,
         providers: &BTreeSet<ProviderId>,
         now: Time,
     ) -> Result<Opened, StoreError> {
+        Self::open_sealed(backend, providers, &Sealer::Clear, now)
+    }
+
+    /// Opens the store behind `backend`, whose owner the caller must be. An account of a provider that is not among
+    /// `providers` is quarantined. Damaged records are replaced by their copies; an empty store is initialised.
+    /// Credential records are rewritten the way `sealer` wants them; sealed ones without any key are
+    /// [`StoreError::KeyMissing`].
+    pub fn open_sealed(
+        backend: Arc<dyn Backend>,
+        providers: &BTreeSet<ProviderId>,
+        sealer: &Sealer,
+        now: Time,
+    ) -> Result<Opened, StoreError> {
         let mut opening = Opening {
+            sealer,
             found: backend.load()?,
             backend: backend.as_ref(),
             findings: Vec::new(),
@@ -56,6 +80,7 @@ impl Store {
         opening.initialise()?;
         opening.restore_copies()?;
         let state = opening.state(providers)?;
+        opening.reseal(&state)?;
         let accounts: Vec<Account> = state.accounts.iter().map(|listed| opening.account(listed)).collect();
         opening.report_orphans(&state);
         let force = opening.force(&state, now);
@@ -65,7 +90,7 @@ impl Store {
         known.live = accounts.iter().map(|account| account.id).collect();
         known.carried = Arc::new(state.carried);
         Ok(Opened {
-            store: Arc::new(Store::new(backend, known, findings.clone())),
+            store: Arc::new(Store::new(backend, sealer.clone(), known, findings.clone())),
             accounts,
             next_account,
             force,
@@ -93,7 +118,7 @@ impl Opening<'_> {
                 return Ok(());
             }
             (false, Some(legacy)) => {
-                let accounts = document::take_in(self.backend, &legacy)?;
+                let accounts = document::take_in(self.backend, &legacy, self.sealer)?;
                 let name = legacy.name;
                 self.findings.push(Finding::Migrated { name, accounts });
             }
@@ -146,20 +171,33 @@ impl Opening<'_> {
         Ok(state)
     }
 
+    /// Brings the credential records into the form that is wanted, once it is known whose they are.
+    fn reseal(&mut self, state: &State) -> Result<(), StoreError> {
+        let providers = &mut self.known.providers;
+        providers.extend(state.accounts.iter().map(|listed| (listed.id, listed.provider.clone())));
+        providers.extend(state.carried.quarantined.iter().filter_map(state::Quarantined::owner));
+        let (backend, sealer) = (self.backend, self.sealer);
+        let (found, findings) = (&mut self.found, &mut self.findings);
+        Resealing { backend, sealer, providers, found, findings }.run()
+    }
+
     fn account(&mut self, listed: &state::Listed) -> Account {
         let runtime = self.runtime(listed);
-        let credential = match self.credential(listed.id) {
+        let alias = listed.alias.clone();
+        let credential = match self.credential(listed) {
             Ok(credential) => {
-                if let Some(problem) = journal::problem(self.backend, listed.id, &credential) {
-                    let alias = listed.alias.clone();
+                if let Some(problem) = journal::problem(self.backend, self.sealer, listed.id, &credential) {
                     self.findings.push(Finding::Unsettled { alias, problem });
                 }
                 held(credential, &runtime)
             }
-            Err(problem) => {
-                self.findings
-                    .push(Finding::CredentialLost { alias: listed.alias.clone(), problem: problem.clone() });
-                CredentialState::Missing { detail: problem }
+            Err(Lack::Lost(detail)) => {
+                self.findings.push(Finding::CredentialLost { alias, problem: detail.clone() });
+                CredentialState::Missing { detail }
+            }
+            Err(Lack::Sealed(detail)) => {
+                self.findings.push(Finding::CredentialSealed { alias, problem: detail.clone() });
+                CredentialState::Missing { detail }
             }
         };
         Account {
@@ -178,17 +216,20 @@ impl Opening<'_> {
         }
     }
 
-    fn credential(&mut self, id: AccountId) -> Result<Credential, String> {
-        let key = Key::Credential(id);
+    fn credential(&mut self, listed: &state::Listed) -> Result<Credential, Lack> {
+        let key = Key::Credential(listed.id);
         let record = match self.found.get(&key) {
             Some(Found::Good(record) | Found::Restored { record, .. }) => record,
-            Some(Found::Damaged { problem }) => return Err(format!("record {key}: {problem}")),
-            Some(Found::Absent) | None => return Err("none is stored".to_owned()),
+            Some(Found::Damaged { problem }) => return Err(Lack::Lost(format!("record {key}: {problem}"))),
+            Some(Found::Absent) | None => return Err(Lack::Lost("none is stored".to_owned())),
         };
-        let credential = Fields::parse(&record.body)
+        let whose = Whose { id: listed.id, provider: Some(&listed.provider) };
+        let body = self.sealer.open(whose, &record.body);
+        let body = body.map_err(|unopened| Lack::Sealed(format!("record {key}: {unopened}")))?;
+        let credential = Fields::parse(&body)
             .and_then(|mut fields| credential::take(&mut fields))
-            .map_err(|bad| format!("record {key}: {bad}"))?;
-        self.known.credentials.insert(id, credential.version);
+            .map_err(|bad| Lack::Lost(format!("record {key}: {bad}")))?;
+        self.known.credentials.insert(listed.id, credential.version);
         Ok(credential)
     }
 

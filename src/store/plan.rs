@@ -1,12 +1,13 @@
 //! A document in version 2, taken apart into the records that it becomes.
 use super::backend::{Backend, Key};
-use super::document::{ORIGIN, overwrite};
+use super::document::{ORIGIN, overwrite, overwrite_credential};
 use super::error::StoreError;
 use super::schema::credential::{self, SECRETS};
 use super::schema::fields::{BadField, Fields, Object};
 use super::schema::runtime::Runtime;
 use super::schema::state::{self, Listed, Quarantined, State};
-use crate::model::{AccountId, Credential};
+use super::seal::{Sealer, Whose};
+use crate::model::{AccountId, Credential, ProviderId};
 use serde_json::{Map, Value};
 
 /// A document as records.
@@ -20,6 +21,7 @@ pub(super) struct Plan {
 /// What goes with one account.
 pub(super) struct Part {
     pub(super) id: AccountId,
+    provider: Option<ProviderId>,
     credential: Option<Credential>,
     runtime: Runtime,
 }
@@ -58,7 +60,8 @@ impl Plan {
             return;
         };
         account.insert("id".to_owned(), id.0.into());
-        let mut part = Part { id, credential: None, runtime: Runtime::default() };
+        let provider = account.get("provider").and_then(Value::as_str).and_then(|name| name.try_into().ok());
+        let mut part = Part { id, provider, credential: None, runtime: Runtime::default() };
         let mut fields = Fields::of(account.into()).unwrap_or_default();
         match fields.all(credential::take) {
             Ok(credential) => part.credential = Some(credential),
@@ -92,10 +95,11 @@ impl Plan {
 }
 
 impl Part {
-    pub(super) fn write(&self, backend: &dyn Backend) -> Result<(), StoreError> {
+    pub(super) fn write(&self, backend: &dyn Backend, sealer: &Sealer) -> Result<(), StoreError> {
         if let Some(credential) = &self.credential {
             let body = credential::give(credential, &Map::new()).text();
-            overwrite(backend, Key::Credential(self.id), &body)?;
+            let whose = Whose { id: self.id, provider: self.provider.as_ref() };
+            overwrite_credential(backend, sealer, whose, &body)?;
         }
         overwrite(backend, Key::Runtime(self.id), &self.runtime.give(&Map::new()).text())
     }

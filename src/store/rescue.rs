@@ -1,6 +1,6 @@
 //! What is done by hand, and works on a store that does not open: look at every record, copy all, bring a copy back.
 use super::backend::{Backend, Found, Key, Record, Round};
-use super::document::{self, overwrite};
+use super::document::{self, overwrite, overwrite_credential};
 use super::error::StoreError;
 use super::file::FileBackend;
 use super::journal;
@@ -8,6 +8,7 @@ use super::schema::credential;
 use super::schema::fields::Fields;
 use super::schema::runtime::Runtime;
 use super::schema::state;
+use super::seal::{self, Form, Sealer, Whose};
 use crate::model::{AccountId, Alias};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -27,7 +28,10 @@ pub struct ReportLine {
     pub key: Key,
     /// Its version; none if neither it nor its copy can be read.
     pub version: Option<u64>,
-    /// What is wrong; none if it is whole and means something.
+    /// The name of the key that it is sealed with, if it is.
+    pub sealed_with: Option<String>,
+    /// What is wrong; none if it is whole and means something. Of a sealed record without its key only the frame is
+    /// looked at.
     pub problem: Option<String>,
 }
 
@@ -63,33 +67,41 @@ pub struct RestoreReport {
 }
 
 /// What every record is like. Changes nothing, and fails only where the store may not be looked at.
-pub fn verify(backend: &dyn Backend) -> Result<Report, StoreError> {
+pub fn verify(backend: &dyn Backend, sealer: &Sealer) -> Result<Report, StoreError> {
     let lines = backend.load()?.into_iter().filter_map(|(key, found)| {
+        let sealed_with = match found.record().map(|record| Form::of(&record.body)) {
+            Some(Form::Sealed(name)) if matches!(key, Key::Credential(_)) => Some(name),
+            Some(Form::Sealed(_) | Form::Clear) | None => None,
+        };
         let (version, problem) = match found {
             Found::Absent if key == Key::State => (None, Some("it is gone".to_owned())),
             Found::Absent => return None,
             Found::Damaged { problem } => (None, Some(problem)),
-            Found::Good(record) => (Some(record.version), meaning(backend, key, &record)),
+            Found::Good(record) => (Some(record.version), meaning(backend, sealer, key, &record)),
             Found::Restored { record, problem } => {
                 let problem = format!("{problem}; its last-known-good copy is whole");
                 (Some(record.version), Some(problem))
             }
         };
-        Some(ReportLine { key, version, problem })
+        Some(ReportLine { key, version, sealed_with, problem })
     });
     Ok(Report { lines: lines.collect() })
 }
 
 /// What is wrong with a whole record's content.
-fn meaning(backend: &dyn Backend, key: Key, record: &Record) -> Option<String> {
+fn meaning(backend: &dyn Backend, sealer: &Sealer, key: Key, record: &Record) -> Option<String> {
     let read = match key {
         Key::State => state::parse(&record.body, |_| true).map(|state| {
             let first = state.carried.quarantined.first();
             first.map(|one| format!("account \"{}\" cannot be used: {}", one.name(), one.problem))
         }),
-        Key::Credential(id) => Fields::parse(&record.body)
-            .and_then(|mut fields| credential::take(&mut fields))
-            .map(|credential| journal::problem(backend, id, &credential)),
+        Key::Credential(id) => match sealer.open(Whose { id, provider: None }, &record.body) {
+            Ok(body) => Fields::parse(&body)
+                .and_then(|mut fields| credential::take(&mut fields))
+                .map(|credential| journal::problem(backend, sealer, id, &credential)),
+            Err(_) if *sealer == Sealer::Clear => seal::check(&record.body).map(|()| None),
+            Err(why) => return Some(why.to_string()),
+        },
         Key::Runtime(_) => {
             Fields::parse(&record.body).and_then(|mut fields| Runtime::take(&mut fields)).map(|_| None)
         }
@@ -124,8 +136,9 @@ pub fn backup(backend: &dyn Backend, to: &Path) -> Result<BackupReport, StoreErr
 /// Brings the backup in `from` back into the store, whose owner the caller must be. Accounts, switches, settings and
 /// the force become those of the backup. Nothing else is lost: accounts that came later stay, and so does a credential
 /// that was renewed since, and what is known of limits and health. Where a credential is brought back, the account's
-/// rotation journal is wiped. Works on a store whose state cannot be read; damaged files are put aside.
-pub fn restore(backend: &dyn Backend, from: &Path) -> Result<RestoreReport, StoreError> {
+/// rotation journal is wiped. Works on a store whose state cannot be read; damaged files are put aside. What is in the
+/// clear is sealed if `sealer` does; what is sealed needs no key and stays so.
+pub fn restore(backend: &dyn Backend, from: &Path, sealer: &Sealer) -> Result<RestoreReport, StoreError> {
     let source = FileBackend::existing(from)?.load()?;
     let body = document::state_body(source.get(&Key::State))?;
     let mut wanted = state::parse(body, |_| true).map_err(document::broken)?;
@@ -137,12 +150,16 @@ pub fn restore(backend: &dyn Backend, from: &Path) -> Result<RestoreReport, Stor
         if old > new {
             report.kept_credentials.push(listed.alias.clone());
         } else if let Some(record) = source.get(&key).and_then(Found::record) {
+            let whose = Whose { id: listed.id, provider: Some(&listed.provider) };
             let current = there.get(&key).and_then(Found::record);
-            if current.is_none_or(|current| current.body != record.body) {
+            if current.is_none_or(|current| !sealer.same(whose, &current.body, &record.body)) {
                 // What was noted of a token that was replaced since must not be taken for news of it.
                 let _lock = backend.lock(listed.id)?;
                 backend.journal(listed.id).clear(Round::First)?;
-                overwrite(backend, key, &record.body)?;
+                match Form::of(&record.body) {
+                    Form::Clear => overwrite_credential(backend, sealer, whose, &record.body)?,
+                    Form::Sealed(_) => overwrite(backend, key, &record.body)?,
+                }
             }
         }
         let key = Key::Runtime(listed.id);

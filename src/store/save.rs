@@ -37,6 +37,7 @@ impl Store {
         if there.is_some_and(|there| there >= credential.version) {
             return Ok(());
         }
+        self.known().providers.insert(account.id, account.provider.clone());
         match self.save_credential(account.id, credential) {
             // A renewal of another process is newer than the snapshot: it stays.
             Err(StoreError::Conflict { .. }) => Ok(()),
@@ -83,6 +84,7 @@ impl Store {
             let mut known = self.known();
             known.runtime.remove(&id);
             known.live.remove(&id);
+            known.providers.remove(&id);
         }
         Ok(())
     }

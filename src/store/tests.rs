@@ -197,7 +197,7 @@ fn a_state_damaged_with_its_copy_refuses_to_start_and_nothing_is_overwritten() {
         assert_eq!(refused.code(), "STORE_UNRECOVERABLE");
         assert!(refused.to_string().contains("rota store restore"), "{refused}");
     }
-    let report = verify(dir.backend().as_ref()).unwrap();
+    let report = verify(dir.backend().as_ref(), &Sealer::Clear).unwrap();
     assert!(!report.intact());
     let keys: Vec<_> = report.lines.iter().map(|line| line.key.to_string()).collect();
     assert_eq!(keys, ["state", "credential/1", "runtime/1"]);
@@ -215,7 +215,7 @@ fn records_of_accounts_without_a_state_are_no_empty_store() {
     let refused = Store::open(dir.backend(), &Default::default(), NOW).err().unwrap();
     assert_eq!(refused.code(), "STORE_UNRECOVERABLE");
     let document = br#"{"accounts":{}}"#;
-    assert!(import(dir.backend().as_ref(), document).is_err());
+    assert!(import(dir.backend().as_ref(), document, &Sealer::Clear).is_err());
     assert!(!dir.files().contains_key("state.json"));
 }
 
@@ -384,12 +384,12 @@ fn an_export_holds_everything_and_secrets_only_when_asked_for() {
 
     let whole = store.export(Secrets::Include).unwrap().to_string();
     let other = Dir::new();
-    let report = import(other.backend().as_ref(), whole.as_bytes()).unwrap();
+    let report = import(other.backend().as_ref(), whole.as_bytes(), &Sealer::Clear).unwrap();
     assert_eq!((report.added.len(), report.flawed.len()), (2, 0));
     let opened = other.open();
     assert_eq!(opened.findings, []);
     assert_eq!(reopened(&now, &opened), now);
-    let again = import(other.backend().as_ref(), whole.as_bytes()).unwrap();
+    let again = import(other.backend().as_ref(), whole.as_bytes(), &Sealer::Clear).unwrap();
     assert_eq!((again.added.len(), again.skipped.len()), (0, 2), "what is there is not changed");
     assert_eq!(reopened(&now, &other.open()), now);
 }
@@ -410,7 +410,7 @@ fn a_document_that_is_none_changes_nothing() {
         (r#"{"encrypted":true,"data":""}"#, "encrypted: the document is encrypted"),
     ];
     for (text, problem) in bad {
-        let refused = import(dir.backend().as_ref(), text.as_bytes()).unwrap_err();
+        let refused = import(dir.backend().as_ref(), text.as_bytes(), &Sealer::Clear).unwrap_err();
         assert_eq!(refused.code(), "STORE_BAD_DOCUMENT");
         assert!(refused.to_string().contains(problem), "{refused}");
     }
@@ -434,7 +434,7 @@ fn a_backup_brings_back_what_it_holds_and_takes_nothing_that_came_later() {
     Arc::make_mut(&mut after.accounts[0]).weight = Weight::new(0.5).unwrap();
     store.save(&after, None).unwrap();
     store.save_credential(AccountId(1), &key(7)).unwrap();
-    let report = restore(dir.backend().as_ref(), &to).unwrap();
+    let report = restore(dir.backend().as_ref(), &to, &Sealer::Clear).unwrap();
     let opened = dir.open();
     assert_eq!(opened.findings, []);
     assert_eq!(opened.accounts[0].weight, Weight::FULL, "as in the backup");
@@ -460,7 +460,7 @@ fn a_backup_brings_back_a_store_that_does_not_open() {
         fs::write(dir.path.join(file), "gone").unwrap();
     }
     assert!(Store::open(dir.backend(), &Default::default(), NOW).is_err());
-    restore(dir.backend().as_ref(), &to).unwrap();
+    restore(dir.backend().as_ref(), &to, &Sealer::Clear).unwrap();
     let opened = dir.open();
     assert_eq!((reopened(&before, &opened), opened.findings), (before, Vec::new()));
     assert_eq!(dir.files()["state.json.corrupt-1"], b"gone");
@@ -530,7 +530,7 @@ fn a_restored_credential_starts_with_an_empty_journal_and_one_that_stays_keeps_i
             store.save_credential(id, &login(3)).unwrap();
             store.rotation(id).unwrap().unwrap().intent(Round::First, &login(4), NOW).unwrap();
         }
-        restore(dir.backend().as_ref(), &to).unwrap();
+        restore(dir.backend().as_ref(), &to, &Sealer::Clear).unwrap();
         assert_eq!(store.credential(id), Ok(Some(login(4))));
         assert_eq!(store.has_noted(id), Ok(!changed), "changed: {changed}");
     }
@@ -552,7 +552,7 @@ fn what_cannot_be_said_of_a_renewal_is_a_finding_and_a_problem() {
     assert_eq!(opened.accounts, [held], "it serves");
     let shown = opened.findings[0].to_string();
     assert!(shown.contains("\"a1\"") && shown.contains("indeterminate"), "{shown}");
-    let lines = verify(dir.backend().as_ref()).unwrap().lines;
+    let lines = verify(dir.backend().as_ref(), &Sealer::Clear).unwrap().lines;
     let problem = lines.iter().find(|line| line.key == Key::Credential(id)).unwrap().problem.clone();
     assert!(problem.is_some_and(|problem| problem.starts_with("indeterminate")));
     store.save_credential(id, &login(5)).unwrap();

@@ -168,7 +168,7 @@ mod tests {
     use crate::engine::{Command, LastEnabled};
     use crate::model::{AccountId, Actor, LimitSample, LimitSource, LimitWindow, Switch};
     use crate::store::fixture::{Dir, NOW, account, world};
-    use crate::store::{Backend, Found, Guard, Journal, Key, Legacy};
+    use crate::store::{Backend, Found, Guard, Journal, Key, Legacy, Remnant};
     use std::collections::BTreeMap;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -404,6 +404,9 @@ mod tests {
         fn remove(&self, key: Key, expected: u64) -> Result<(), StoreError> {
             self.log.lock().unwrap().push(("remove", key));
             self.inner.remove(key, expected)
+        }
+        fn prune(&self, keep: &dyn Fn(Key, Remnant<'_>) -> bool) -> Result<usize, StoreError> {
+            self.inner.prune(keep)
         }
         fn own(&self) -> Result<Box<dyn Guard>, StoreError> {
             self.inner.own()

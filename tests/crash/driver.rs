@@ -1,9 +1,12 @@
 //! What is done to a store while it is being killed, and what must hold afterwards. The test binary runs itself under
 //! `strace` with `ROTA_CRASH_DRIVER=<scenario>:<directory>`; everything then happens on one thread.
 use rota::model::{
-    AccountId, Credential, CredentialKind, CredentialState, Identity, ProviderId, Secret, Time,
+    Account, AccountId, Credential, CredentialKind, CredentialState, Identity, ProviderId, Secret, Time,
 };
-use rota::store::{Backend, FileBackend, Found, Key, Opened, Store, StoreError, backup, import, restore};
+use rota::store::{
+    Answer, Backend, FileBackend, Found, Key, Opened, Pending, Round, Sealer, Store, StoreError, StoreKey,
+    backup, import, restore,
+};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
@@ -33,11 +36,16 @@ pub(crate) enum Scenario {
     Store,
     /// A backup brought back.
     Restore,
+    /// Encryption turned on, over copies, damaged files and a document that was taken in.
+    Seal,
+    /// Encryption turned off again.
+    Unseal,
 }
 
 impl Scenario {
     /// Those that must survive.
-    pub(crate) const ALL: [Self; 5] = [Self::Commit, Self::Import, Self::Migrate, Self::Store, Self::Restore];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Commit, Self::Import, Self::Migrate, Self::Store, Self::Restore, Self::Seal, Self::Unseal];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -47,6 +55,20 @@ impl Scenario {
             Self::Migrate => "migrate",
             Self::Store => "store",
             Self::Restore => "restore",
+            Self::Seal => "seal",
+            Self::Unseal => "unseal",
+        }
+    }
+
+    /// How the store is opened.
+    fn sealer(self) -> Sealer {
+        let key = StoreKey::new([7; 32]);
+        match self {
+            Self::Careless | Self::Commit | Self::Import | Self::Migrate | Self::Store | Self::Restore => {
+                Sealer::Clear
+            }
+            Self::Seal => Sealer::Seals(key),
+            Self::Unseal => Sealer::Opens(key),
         }
     }
 
@@ -58,17 +80,18 @@ impl Scenario {
                 backend.put(Key::State, 0, b"{\"n\":0}").unwrap();
             }
             Self::Import | Self::Store | Self::Restore => {
-                import(&backend, one("first").as_bytes()).unwrap();
+                import(&backend, one("first").as_bytes(), &Sealer::Clear).unwrap();
             }
+            Self::Seal => live_in(dir, &backend, &Sealer::Clear),
+            Self::Unseal => live_in(dir, &backend, &Self::Seal.sealer()),
             Self::Migrate => {
                 let path = dir.join("accounts.json");
-                fs::write(&path, DOCUMENT).unwrap();
-                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+                write_private(&path, DOCUMENT);
             }
         }
         if self == Self::Restore {
             backup(&backend, &dir.join("../backup")).unwrap();
-            import(&backend, one("second").as_bytes()).unwrap();
+            import(&backend, one("second").as_bytes(), &Sealer::Clear).unwrap();
         }
         if self == Self::Store {
             backend.put(Key::Credential(AccountId(9)), 0, b"{}").unwrap();
@@ -100,10 +123,20 @@ impl Scenario {
                 let _ = step(n.to_string(), put.map(|_| ()));
                 Ok(())
             }),
-            Self::Import => step(String::new(), import(backend.as_ref(), DOCUMENT.as_bytes()).map(|_| ())),
+            Self::Import => {
+                let done = import(backend.as_ref(), DOCUMENT.as_bytes(), &Sealer::Clear);
+                step(String::new(), done.map(|_| ()))
+            }
             Self::Migrate => step(String::new(), open(dir).map(|_| ())),
             Self::Restore => {
-                step(String::new(), restore(backend.as_ref(), &dir.join("../backup")).map(|_| ()))
+                let done = restore(backend.as_ref(), &dir.join("../backup"), &Sealer::Clear);
+                step(String::new(), done.map(|_| ()))
+            }
+            Self::Seal | Self::Unseal => {
+                let owned = backend.own();
+                let opened =
+                    owned.and_then(|owner| reopen(dir, &self.sealer()).map(|opened| (owner, opened)));
+                step(String::new(), opened.map(|_| ()))
             }
             Self::Store => {
                 let store = open(dir)?;
@@ -130,10 +163,11 @@ impl Scenario {
     }
 
     fn judge_store(self, dir: &Path, told: &[String], verdict: &mut Verdict) {
-        let providers = providers();
-        let opened =
-            FileBackend::create(dir).and_then(|backend| Store::open(Arc::new(backend), &providers, NOW));
-        let opened = match opened {
+        if is_done(told, "") {
+            verdict.on_form(self, dir);
+        }
+        let _owner = FileBackend::create(dir).and_then(|backend| backend.own());
+        let opened = match reopen(dir, &self.sealer()) {
             Ok(opened) => opened,
             Err(error) => return verdict.must(false, format!("the store does not open: {error}")),
         };
@@ -153,6 +187,19 @@ impl Scenario {
             Self::Store => {
                 verdict.on_store(dir, told, &opened);
                 vec!["first"]
+            }
+            Self::Seal | Self::Unseal => {
+                // Whatever was there when it was cut off, the next start has finished it.
+                verdict.on_form(self, dir);
+                let tokens: Vec<String> = accounts.iter().map(refresh_token).collect();
+                let expected = ["canary-refresh-3", "canary-refresh-2", "renewed-canary"];
+                verdict.must(tokens == expected, format!("the refresh tokens are {tokens:?}"));
+                let renewed = accounts.last().and_then(|account| account.credential.credential());
+                let rotation = opened.store.rotation(AccountId(3)).unwrap().unwrap();
+                let pending = renewed.map(|credential| rotation.pending(credential));
+                let kept = Some(Ok(Pending::Answered(Round::First, answer())));
+                verdict.must(pending == kept, format!("{pending:?} is noted"));
+                taken_in.to_vec()
             }
         };
         verdict.must(aliases == expected, format!("{aliases:?} are there"));
@@ -186,6 +233,25 @@ impl Verdict {
         };
         let holds = n.is_some_and(|n| n >= done && n <= told.len() as u64 + 1 && !is_refused(&n));
         self.must(holds, format!("{n:?} is there; {done} was acknowledged"));
+    }
+
+    /// Every file is in the form that was asked for: no token can be read, or nothing is sealed.
+    fn on_form(&mut self, scenario: Scenario, dir: &Path) {
+        let unwanted = match scenario {
+            Scenario::Seal => "canary",
+            Scenario::Unseal => "\"sealed\"",
+            Scenario::Careless
+            | Scenario::Commit
+            | Scenario::Import
+            | Scenario::Migrate
+            | Scenario::Store
+            | Scenario::Restore => return,
+        };
+        for path in crate::walk(dir).into_iter().filter(|path| path.is_file()) {
+            let bytes = fs::read(&path).unwrap();
+            let found = bytes.windows(unwanted.len()).any(|part| part == unwanted.as_bytes());
+            self.must(!found, format!("{} holds {unwanted}", path.display()));
+        }
     }
 
     /// What was told to be done is done.
@@ -262,6 +328,8 @@ fn warm_up() {
         let _ = null.write(&[0]);
         let _ = fs::metadata("/dev/null");
     }
+    // The source of randomness looks around once, before it gives any.
+    assert!(StoreKey::random().is_some());
 }
 
 /// Scenario and directory, if this process is a driver.
@@ -273,8 +341,43 @@ pub(crate) fn orders() -> Option<(String, String)> {
 }
 
 fn open(dir: &Path) -> Result<Arc<Store>, StoreError> {
+    Ok(reopen(dir, &Sealer::Clear)?.store)
+}
+
+fn reopen(dir: &Path, sealer: &Sealer) -> Result<Opened, StoreError> {
     let backend = FileBackend::create(dir)?;
-    Ok(Store::open(Arc::new(backend), &providers(), NOW)?.store)
+    Store::open_sealed(Arc::new(backend), &providers(), sealer, NOW)
+}
+
+/// A store with a history, in the form of `sealer`: three accounts with tokens, a copy, a damaged file, and in the clear
+/// the document that it was made of.
+fn live_in(dir: &Path, backend: &FileBackend, sealer: &Sealer) {
+    let damaged = dir.join("credentials/2.json.corrupt-1");
+    write_private(&dir.join("accounts.json"), DOCUMENT);
+    let opened = reopen(dir, sealer).unwrap();
+    let renewed = Credential { refresh: Some(Secret::new("renewed-canary")), ..renewed() };
+    opened.store.save_credential(AccountId(3), &renewed).unwrap();
+    let rotation = opened.store.rotation(AccountId(3)).unwrap().unwrap();
+    let ticket = rotation.intent(Round::First, &renewed, NOW).unwrap();
+    rotation.result(&ticket, &answer()).unwrap();
+    if *sealer == Sealer::Clear {
+        write_private(&damaged, "{\"accessToken\":\"canary");
+    }
+    assert!(backend.read(Key::Credential(AccountId(3))).unwrap().record().is_some());
+}
+
+fn answer() -> Answer {
+    Answer { status: 200, body: b"{\"refresh_token\":\"canary\"}".to_vec() }
+}
+
+fn refresh_token(account: &Account) -> String {
+    let refresh = account.credential.credential().and_then(|credential| credential.refresh.as_ref());
+    refresh.map(|token| token.expose().to_owned()).unwrap_or_default()
+}
+
+fn write_private(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn providers() -> BTreeSet<ProviderId> {

@@ -9,7 +9,7 @@ use rota::model::{
     TokenSource,
 };
 use rota::state::SharedState;
-use rota::store::{Backend, Guard, Pending, Round, Store, StoreError, import};
+use rota::store::{Backend, Guard, Pending, Round, Sealer, Store, StoreError, import};
 use rota::upstream::{ProxyValues, Roots, Trust, UpstreamConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub(crate) fn prepare(backend: &dyn Backend) {
     let document = format!(
         r#"{{"version":2,"accounts":{{"a1":{{"provider":"{PROVIDER}","accessToken":"t","refreshToken":"{FIRST}","expiresAt":1}}}}}}"#
     );
-    import(backend, document.as_bytes()).unwrap();
+    import(backend, document.as_bytes(), &Sealer::Clear).unwrap();
 }
 
 /// A process that owns the store.

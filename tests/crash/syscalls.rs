@@ -3,7 +3,6 @@
 use crate::driver::{BEGIN, END, Scenario};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The calls that can touch a file; `?` lets a machine lack one.
@@ -41,6 +40,18 @@ fn a_restore_may_be_killed_at_every_system_call() {
 #[test]
 fn settings_credentials_and_removals_may_be_killed_at_every_system_call() {
     kill_everywhere(Scenario::Store);
+}
+
+/// STO-4
+#[test]
+fn turning_encryption_on_may_be_killed_at_every_system_call() {
+    kill_everywhere(Scenario::Seal);
+}
+
+/// STO-4
+#[test]
+fn turning_encryption_off_may_be_killed_at_every_system_call() {
+    kill_everywhere(Scenario::Unseal);
 }
 
 /// A store that truncates its file in place: the harness must notice.
@@ -85,6 +96,18 @@ fn every_error_at_every_system_call_of_settings_credentials_and_removals_leaves_
 
 /// STO-4
 #[test]
+fn every_error_at_every_system_call_of_turning_encryption_on_leaves_a_store_that_opens() {
+    fail_everywhere(Scenario::Seal);
+}
+
+/// STO-4
+#[test]
+fn every_error_at_every_system_call_of_turning_encryption_off_leaves_a_store_that_opens() {
+    fail_everywhere(Scenario::Unseal);
+}
+
+/// STO-4
+#[test]
 fn every_file_is_made_for_its_owner_only_whatever_the_umask() {
     for umask in ["000", "077", "777"] {
         let run = Run::of(Scenario::Commit, &Injection::None, Some(umask));
@@ -94,7 +117,7 @@ fn every_file_is_made_for_its_owner_only_whatever_the_umask() {
         for line in made {
             assert!(line.contains("O_EXCL") && line.contains("0600"), "{line}");
         }
-        for entry in walk(&run.dir()) {
+        for entry in crate::walk(&run.dir()) {
             let wanted = if entry.is_dir() { 0o700 } else { 0o600 };
             let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&entry).unwrap().permissions());
             assert_eq!(mode & 0o7777, wanted, "{} under umask {umask}", entry.display());
@@ -268,16 +291,4 @@ impl Run {
         let wrong = scenario.judge(&self.dir(), &again);
         assert_eq!(wrong, Vec::<String>::new(), "{scenario:?} {what}, then again: {again:?}");
     }
-}
-
-fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
-    let mut found = vec![dir.to_owned()];
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(walk(&path)),
-            false => found.push(path),
-        }
-    }
-    found
 }

@@ -1,5 +1,7 @@
 use crate::model::{AccountId, Credential, ProviderId, Time};
-use crate::store::{Backend, FileBackend, Found, Guard, Journal, Key, Legacy, Noted, Store, StoreError};
+use crate::store::{
+    Backend, FileBackend, Found, Guard, Journal, Key, Legacy, Noted, Remnant, Store, StoreError,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,6 +127,10 @@ impl Backend for Disk {
 
     fn remove(&self, key: Key, expected: u64) -> Result<(), StoreError> {
         self.files.remove(key, expected)
+    }
+
+    fn prune(&self, keep: &dyn Fn(Key, Remnant<'_>) -> bool) -> Result<usize, StoreError> {
+        self.files.prune(keep)
     }
 
     fn own(&self) -> Result<Box<dyn Guard>, StoreError> {

@@ -107,6 +107,20 @@ impl Journal for FileJournal<'_> {
         // In one write from the first page on: an entry that an intent belongs to never outlives it.
         self.wipe(Page::of(from).at()..length.min(FILE))
     }
+
+    fn rewrite(&self, noted: &Noted) -> Result<(), StoreError> {
+        let entries = [&noted.first, &noted.recovery, &noted.result];
+        let mut whole = Zeroizing::new(vec![0; FILE]);
+        for (page, entry) in Page::ALL.into_iter().zip(entries) {
+            let Some(entry) = entry else { continue };
+            self.fits(page, entry)?;
+            let frame = Zeroizing::new(seal(self.account, page, entry));
+            if let Some(room) = whole.get_mut(page.at()..page.at() + frame.len()) {
+                room.copy_from_slice(&frame);
+            }
+        }
+        self.replace(&whole)
+    }
 }
 
 impl FileJournal<'_> {
@@ -134,8 +148,7 @@ impl FileJournal<'_> {
 
     /// Makes the file, if it is not there in its full length.
     fn make_room(&self) -> Result<(), StoreError> {
-        let place = self.place();
-        let path = place.main();
+        let path = self.place().main();
         let mut whole = match self.backend.bytes(&path)? {
             Bytes::Absent => Zeroizing::default(),
             Bytes::Damaged(problem) => return Err(self.damaged(&problem)),
@@ -145,8 +158,15 @@ impl FileJournal<'_> {
             return Ok(());
         }
         whole.resize(FILE, 0);
+        self.replace(&whole)
+    }
+
+    /// Puts a file of these bytes in the journal's place.
+    fn replace(&self, whole: &[u8]) -> Result<(), StoreError> {
+        let place = self.place();
+        let path = place.main();
         let key = Key::Credential(self.account);
-        let made = self.backend.write_new(&place, &whole, &mut self.backend.commits());
+        let made = self.backend.write_new(&place, whole, &mut self.backend.commits());
         let tmp = made.map_err(|setback: Setback| setback.into_error(key))?;
         let fs = &self.backend.fs;
         let named = fs.rename(&tmp, &path).map_err(|error| {
@@ -158,12 +178,16 @@ impl FileJournal<'_> {
     }
 
     fn write(&self, page: Page, entry: &[u8]) -> Result<(), StoreError> {
-        let path = self.place().main();
-        if entry.len() > page.most() {
-            let problem = io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than a journal's page");
-            return Err(StoreError::io("note an entry in", &path, &problem));
-        }
+        self.fits(page, entry)?;
         self.put(page.at(), &Zeroizing::new(seal(self.account, page, entry)))
+    }
+
+    fn fits(&self, page: Page, entry: &[u8]) -> Result<(), StoreError> {
+        if entry.len() <= page.most() {
+            return Ok(());
+        }
+        let problem = io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than a journal's page");
+        Err(StoreError::io("note an entry in", &self.place().main(), &problem))
     }
 
     fn wipe(&self, range: Range<usize>) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ mod lock;
 mod place;
 mod scan;
 
-use super::backend::{Backend, Found, Guard, Journal, Key, Legacy};
+use super::backend::{Backend, Found, Guard, Journal, Key, Legacy, Remnant};
 use super::error::StoreError;
 use super::fs::{Kind, NewFile, OsFs, Patience, StoreFs};
 use crate::model::AccountId;
@@ -20,6 +20,7 @@ use lock::Held;
 use place::{CREDENTIALS, JOURNAL, LOCKS, Place, RUNTIME};
 use scan::{Bytes, Look, Scan};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +33,9 @@ const NOTE: u64 = 4 << 10;
 const DAEMON_LOCK: &str = "lock";
 /// Single-document stores of earlier versions, in order of preference.
 const LEGACY: [&str; 2] = ["accounts.json", "store.json"];
+
+/// What follows the name of one that was taken in.
+const MIGRATED: &str = ".migrated";
 
 /// Records as files of one directory.
 pub struct FileBackend {
@@ -189,6 +193,29 @@ impl Backend for FileBackend {
         Ok(())
     }
 
+    fn prune(&self, keep: &dyn Fn(Key, Remnant<'_>) -> bool) -> Result<usize, StoreError> {
+        let _commits = self.commits();
+        let remnants = self.credential_remnants(keep)?;
+        let mut documents = Vec::new();
+        for path in LEGACY.map(|name| self.dir.join(format!("{name}{MIGRATED}"))) {
+            match self.fs.meta(&path) {
+                Ok(_) if keep(Key::State, Remnant::Document) => {}
+                Ok(_) => documents.push(path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::io("look at", &path, &error)),
+            }
+        }
+        for (dir, files) in [(self.dir.join(CREDENTIALS), &remnants), (self.dir.clone(), &documents)] {
+            for path in files {
+                self.remove_file(path)?;
+            }
+            if !files.is_empty() {
+                self.fs.sync_dir(&dir).map_err(|error| StoreError::io("sync", &dir, &error))?;
+            }
+        }
+        Ok(remnants.len() + documents.len())
+    }
+
     fn own(&self) -> Result<Box<dyn Guard>, StoreError> {
         let path = self.dir.join(DAEMON_LOCK);
         let Some(lock) = self.take(&path, Patience::Try)? else {
@@ -240,7 +267,7 @@ impl Backend for FileBackend {
 
     fn retire(&self, legacy: &Legacy) -> Result<(), StoreError> {
         let path = self.dir.join(&legacy.name);
-        let aside = self.dir.join(format!("{}.migrated", legacy.name));
+        let aside = self.dir.join(format!("{}{MIGRATED}", legacy.name));
         self.fs
             .rename(&path, &aside)
             .and_then(|()| self.fs.sync_dir(&self.dir))

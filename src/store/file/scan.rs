@@ -1,13 +1,13 @@
 //! Looking without touching: what the files of a record hold, and whether they may be trusted.
 use super::envelope::{self, Sealed};
-use super::place::{self, Place};
+use super::place::{self, CREDENTIALS, Place};
 use super::{FileBackend, LARGEST};
 use crate::store::SCHEMA;
-use crate::store::backend::{Found, Key, Record};
+use crate::store::backend::{Found, Key, Record, Remnant};
 use crate::store::error::StoreError;
 use crate::store::fs::{Kind, Meta};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What one file holds.
 pub(super) enum Look {
@@ -89,6 +89,39 @@ impl FileBackend {
             Look::Damaged(_) => self.look_once(key, path),
             look @ (Look::Absent | Look::Whole(..)) => Ok(look),
         }
+    }
+
+    /// Files of credential records that are neither the record nor a generation being written, and that nobody keeps.
+    pub(super) fn credential_remnants(
+        &self,
+        keep: &dyn Fn(Key, Remnant<'_>) -> bool,
+    ) -> Result<Vec<PathBuf>, StoreError> {
+        let dir = self.dir.join(CREDENTIALS);
+        let mut found = Vec::new();
+        for name in self.list(&dir)? {
+            let Some(key) = place::account_of(&name).map(Key::Credential) else {
+                continue;
+            };
+            let path = dir.join(&name);
+            if path == self.place(key).main() {
+                continue;
+            }
+            let bytes = match self.bytes(&path)? {
+                // Damage is believed when it is seen twice.
+                Bytes::Damaged(_) => self.bytes(&path)?,
+                bytes @ (Bytes::Absent | Bytes::Read(..)) => bytes,
+            };
+            let kept = match bytes {
+                Bytes::Absent => true,
+                Bytes::Damaged(_) => keep(key, Remnant::Damaged(&[])),
+                Bytes::Read(bytes, _) => match envelope::open(key, &bytes) {
+                    Ok(sealed) => keep(key, Remnant::Copy(&sealed.body)),
+                    Err(_) => keep(key, Remnant::Damaged(&bytes)),
+                },
+            };
+            found.extend((!kept).then_some(path));
+        }
+        Ok(found)
     }
 
     pub(super) fn scan(&self, key: Key, place: &Place) -> Result<Scan, StoreError> {

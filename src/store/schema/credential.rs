@@ -7,10 +7,29 @@ use serde_json::{Map, Value};
 /// The fields that are secret: only a credential record and an export that was asked for them may hold these.
 pub(in crate::store) const SECRETS: [&str; 3] = ["accessToken", "refreshToken", "idToken"];
 
+/// The field that tells which credential of the account it is; it stays readable in a sealed record.
+pub(in crate::store) const VERSION: &str = "credentialVersion";
+
+/// Every field of a credential.
+pub(in crate::store) const FIELDS: [&str; 12] = [
+    VERSION,
+    "kind",
+    "accessToken",
+    "refreshToken",
+    "selfGranted",
+    "idToken",
+    "accountId",
+    "userId",
+    "planType",
+    "email",
+    "issuedAt",
+    "expiresAt",
+];
+
 /// Takes a credential's fields. A record without `kind` is an OAuth login of a version that knew nothing else.
 pub(in crate::store) fn take(fields: &mut Fields) -> Result<Credential, BadField> {
     Ok(Credential {
-        version: fields.get("credentialVersion")?.unwrap_or(1),
+        version: fields.get(VERSION)?.unwrap_or(1),
         kind: fields.get("kind")?.unwrap_or(CredentialKind::Oauth),
         access: fields.need("accessToken")?,
         refresh: fields.get("refreshToken")?,
@@ -32,7 +51,7 @@ pub(in crate::store) fn give(credential: &Credential, extra: &Map<String, Value>
     let Identity { account, user, plan, email } = credential.identity.clone();
     let exposed = |secret: &crate::model::Secret| secret.expose().to_owned();
     Object::over(extra)
-        .set("credentialVersion", credential.version)
+        .set(VERSION, credential.version)
         .set("kind", credential.kind.as_str())
         .set("accessToken", exposed(&credential.access))
         .put("refreshToken", credential.refresh.as_ref().map(exposed))

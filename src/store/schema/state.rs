@@ -42,6 +42,12 @@ impl Quarantined {
         u32::try_from(id).ok().map(AccountId)
     }
 
+    /// Its number and its provider, where both can be told.
+    pub(in crate::store) fn owner(&self) -> Option<(AccountId, ProviderId)> {
+        let provider = self.value.get("provider")?.as_str()?;
+        Some((self.id()?, provider.try_into().ok()?))
+    }
+
     /// Its alias, or what stands in its place, short.
     pub(in crate::store) fn name(&self) -> String {
         let alias = self.value.get("alias").and_then(Value::as_str).unwrap_or("(no alias)");

@@ -1,6 +1,6 @@
 //! The store with an eye on the account's lock, or without that lock: the control. All else is the real one.
 use rota::model::AccountId;
-use rota::store::{Backend, Found, Guard, Journal, Key, Legacy, StoreError};
+use rota::store::{Backend, Found, Guard, Journal, Key, Legacy, Remnant, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +46,10 @@ impl Backend for Door {
 
     fn remove(&self, key: Key, expected: u64) -> Result<(), StoreError> {
         self.store.remove(key, expected)
+    }
+
+    fn prune(&self, keep: &dyn Fn(Key, Remnant<'_>) -> bool) -> Result<usize, StoreError> {
+        self.store.prune(keep)
     }
 
     fn own(&self) -> Result<Box<dyn Guard>, StoreError> {

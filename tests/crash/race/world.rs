@@ -7,7 +7,7 @@ use super::victim::Dead;
 use fake_upstream::{Account, FakeUpstream, Script, TokenPolicy, Vendor};
 use rota::clock::Clock;
 use rota::model::{Credential, CredentialKind, Identity, Secret};
-use rota::store::{Backend, FileBackend, Store, import};
+use rota::store::{Backend, FileBackend, Sealer, Store, import};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl World {
             format!(r#""{id}":{{"accessToken":"at-{id}","refreshToken":"rt-{id}","expiresAt":1}}"#)
         };
         let document = format!(r#"{{"accounts":{{{},{}}}}}"#, login("a"), login("b"));
-        import(&FileBackend::create(state).unwrap(), document.as_bytes()).unwrap();
+        import(&FileBackend::create(state).unwrap(), document.as_bytes(), &Sealer::Clear).unwrap();
     }
 
     pub(crate) fn home(&self) -> &Path {

@@ -1,0 +1,86 @@
+//! What only unsafe code can do, and nothing else: the environment that the process was started with is wiped of
+//! secrets. Every other file of rota is safe code; the lint `unsafe_code` holds that.
+#![expect(unsafe_code, reason = "the one place; each block says why it is sound")]
+use std::collections::BTreeSet;
+use std::ffi::{CStr, c_char};
+use std::io;
+
+unsafe extern "C" {
+    /// The environment (POSIX.1-2017, `environ`): pointers to `NAME=value`, the last one null. At the start of a process
+    /// the texts lie in the block that `/proc/PID/environ` shows.
+    static mut environ: *mut *mut c_char;
+}
+
+/// Overwrites the values of these variables where they lie and removes the variables: from then on neither
+/// `/proc/PID/environ` nor a child's environment holds them. Names that are not set are nothing.
+///
+/// # Errors
+/// Another thread is running, or that cannot be told; nothing was changed then. It is called first thing in `main`.
+pub fn forget_variables(names: &BTreeSet<String>) -> io::Result<()> {
+    let is_name = |name: &&String| !name.is_empty() && !name.contains(['=', '\0']);
+    let names: Vec<&String> = names.iter().filter(is_name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("other threads are running already"));
+    }
+    // SAFETY: this is the only thread of the process (just seen; only a thread can start another one), so that nobody
+    // reads or changes the environment or follows its pointers meanwhile, and no reference into it is held: Rust's
+    // accessors give copies. `environ` is null or an array that ends with null, of texts that end with a zero byte.
+    // They are writable (the environment's block on the stack, or memory of `setenv`'s), and only bytes between the
+    // sign `=` and the end of a text are written, as many as there are.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            let text: *mut c_char = *entry;
+            let bytes = CStr::from_ptr(text).to_bytes();
+            let name = bytes.iter().position(|byte| *byte == b'=').map(|end| (end, &bytes[..end]));
+            if let Some((end, _)) = name.filter(|(_, name)| names.iter().any(|one| one.as_bytes() == *name)) {
+                let length = bytes.len() - end - 1;
+                std::ptr::write_bytes(text.add(end + 1), 0, length);
+            }
+            entry = entry.add(1);
+        }
+    }
+    for name in names {
+        // SAFETY: as above: no other thread is there to read the environment.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what must not be seen is taken out, once, at the start"
+        )]
+        unsafe {
+            std::env::remove_var(name);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "looks whether it is still there")]
+    fn nothing_is_touched_while_other_threads_run() {
+        let (up, is_up) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || {
+            up.send(()).unwrap();
+            let _ = ended.recv();
+        });
+        is_up.recv().unwrap();
+        let before = std::env::var_os("PATH");
+        let refused = forget_variables(&["PATH".to_owned()].into()).unwrap_err();
+        assert_eq!(refused.to_string(), "other threads are running already");
+        assert_eq!(std::env::var_os("PATH"), before);
+        drop(end);
+        other.join().unwrap();
+    }
+
+    #[test]
+    fn no_name_is_no_work() {
+        assert!(forget_variables(&BTreeSet::new()).is_ok());
+        assert!(forget_variables(&[String::new(), "A=B".to_owned()].into()).is_ok());
+    }
+}
