@@ -88,6 +88,21 @@ pub struct Writer {
 }
 
 impl Writer {
+    fn start(
+        store: &Arc<Store>,
+        state: &Arc<SharedState>,
+        clock: &Clock,
+        durable: watch::Sender<u64>,
+        control: &Handle,
+    ) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async move {
+            let _ = stopped.await;
+        };
+        let work = writer::run(Arc::clone(store), Arc::clone(state), clock.clone(), durable, stopped);
+        Self { stop, task: control.spawn(work) }
+    }
+
     /// Ends it once the last snapshot is on disk; the error is why it is not.
     pub async fn stop(self) -> Result<(), StartError> {
         let _ = self.stop.send(());
@@ -127,17 +142,7 @@ impl App {
         let (durable, confirmed) = watch::channel(0);
         let state = Arc::new(SharedState::new(snapshot(opened, &config), clock.clone(), confirmed));
         let upstream = Upstream::new(&upstream_config(&config))?;
-        let (stop, stopped) = oneshot::channel();
-        let stopped = async move {
-            let _ = stopped.await;
-        };
-        let task = control.spawn(writer::run(
-            Arc::clone(&store),
-            Arc::clone(&state),
-            clock.clone(),
-            durable,
-            stopped,
-        ));
+        let writer = Writer::start(&store, &state, &clock, durable, control);
         let tokens = TokenClient::new(&upstream_config(&config))?.with_variables(Variables::of(sources));
         let app = Self {
             affinity: Affinity::new(affinity_bounds(&config)),
@@ -173,7 +178,7 @@ impl App {
             owner,
         };
         app.refresher.recover().await;
-        Ok((Arc::new(app), Writer { stop, task }))
+        Ok((Arc::new(app), writer))
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) enum Landed {
     /// Nothing.
     Done,
     /// The new credential serves, but the store did not take it.
-    Unsaved(Unsaved),
+    Unsaved(Box<Unsaved>),
 }
 
 /// A granted credential that is not durable. The account's lock is kept until it is: whoever took the old record for
@@ -200,7 +200,7 @@ pub(super) async fn keep(tools: &Tools, new: Credential, log: Logbook) -> Landed
         Err(error) => {
             tracing::error!(account = account.0, %error, "a renewed credential is in memory only");
             publish(tools, account, version, new.clone());
-            Landed::Unsaved(Unsaved { account, credential: new, log })
+            Landed::Unsaved(Box::new(Unsaved { account, credential: new, log }))
         }
     }
 }
