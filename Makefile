@@ -16,7 +16,7 @@ export LLVM_PROFDATA ?= llvm-profdata-19
 endif
 
 .PHONY: help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test crash \
-  coverage mutants check-deny nightly
+  refresh-race power-cuts renewals coverage mutants check-deny nightly
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -30,6 +30,7 @@ test: ## Run the tests (README's second command)
 lint: ## What CI refuses: formatting, clippy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --test power-cuts --locked -- -D warnings
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -62,8 +63,18 @@ image-test: ## The container image without an engine (needs root)
 metrics-check: build ## The metrics page of a rota that has served and failed over, by promtool
 	tests/metrics-check.sh target/debug/rota
 
-crash: ## The store under SIGKILL, failing syscalls and power cuts, in full length (needs strace)
-	ROTA_CRASH=full cargo test --release --locked --test crash -- --nocapture
+crash: ## Store and renewal under SIGKILL, failing syscalls and simulated power cuts, in full length (needs strace)
+	ROTA_CRASH=full cargo test --release --locked --test crash -- --nocapture --skip race::
+
+refresh-race: ## Drivers and a daemon renew one token, paused and killed: 2000 rotations, 500 pauses, 200 kills (needs strace)
+	ROTA_CRASH=full cargo test --locked --test crash race:: -- --nocapture --test-threads=1
+
+power-cuts: ## The power goes while a token is renewed, 500 times on each file system (needs root, loop devices, strace)
+	@[ "$$(id -u)" -eq 0 ] || { echo "error: power cuts need root, for loop devices and mount: sudo make $@" >&2; exit 1; }
+	cargo test --locked --test power-cuts power -- --nocapture --test-threads=1
+
+renewals: ## A thousand requests at a token's end, a hundred times; 500 clients that leave
+	ROTA_RENEWALS=full cargo test --locked --test it renewal:: -- --nocapture
 
 coverage: ## Line coverage of the tests, as a table
 	@command -v cargo-llvm-cov >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-llvm-cov@0.9.1
@@ -79,4 +90,4 @@ check-deny: ## Banned crates, licences, sources
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2
 	cargo deny --workspace check bans licenses sources
 
-nightly: lint test doc crash clients-full metrics-check image-test check-deny coverage mutants ## All of it; hours
+nightly: lint test doc crash refresh-race power-cuts renewals clients-full metrics-check image-test check-deny coverage mutants ## All of it; hours

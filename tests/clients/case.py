@@ -3,7 +3,7 @@
 import json
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,9 @@ class Case:
     drive: "Callable[[World], Transcript]"
     # How many requests the client makes of its own accord; None where that is the client's business.
     requests: int | None = 1
+    # The world it is driven in, and what is checked there; none, and it is that of a failover.
+    world: Callable[..., World] = World
+    findings: "Callable[[Case, World, Transcript], Iterator] | None" = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def findings(case: Case, world: World, seen: Transcript) -> Iterator[Check]:
     if run.streamed is not None:
         yield Check("pieces arrive while the upstream still speaks", run.streamed, said)
     yield from _upstream(case, world)
-    yield from _credentials(world, seen)
+    yield from credentials_stay(world, seen)
     yield from _why(case, world)
     yield _metrics(world)
 
@@ -48,7 +48,8 @@ def _upstream(case: Case, world: World) -> Iterator[Check]:
     yield Check("the spent account is asked first, and the fresh one serves", right, f"upstream saw {order}")
 
 
-def _credentials(world: World, seen: Transcript) -> Iterator[Check]:
+def credentials_stay(world: World, seen: Transcript) -> Iterator[Check]:
+    """The client's stay on this side of rota, and the pool's on the other."""
     yield Check("no credential of the client reaches the upstream", not world.upstream_saw(world.client_key))
     shown = {"standard output": seen.run.stdout, "standard error": seen.run.stderr, "reply headers": seen.headers,
              "rota why": world.rota("why", "--latest", MOST), "rota status": world.rota("status"), "metrics": world.metrics()}

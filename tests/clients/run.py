@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Drives real clients through rota to the fake upstream, where the first account's quota is spent.
+"""Drives real clients through rota to the fake upstream: where the first account's quota is spent, and where the only
+account's token ends in the middle of a prompt.
 
     python3 tests/clients/run.py            curl, the OpenAI and Anthropic SDKs, Codex
     python3 tests/clients/run.py --full     and Claude Code and OpenCode
@@ -15,10 +16,10 @@ import install
 from case import Case
 from cases import claude_code, codex, curl, opencode, python_sdks
 from checks import findings
-from world import Broken, World
+from world import Broken
 
-SHORT = [*curl.CASES, *python_sdks.CASES, *codex.CASES]
-FULL = [*SHORT, *claude_code.CASES, *opencode.CASES]
+SHORT = [*curl.CASES, *python_sdks.CASES, *codex.CASES, *codex.ENDINGS]
+FULL = [*SHORT, *claude_code.CASES, *claude_code.ENDINGS, *opencode.CASES]
 
 
 def main() -> int:
@@ -50,8 +51,8 @@ def _run(case: Case, binaries: Path) -> tuple[int, int]:
     home = install.BASE / "run" / case.name
     good = bad = 0
     try:
-        with World(case.provider, home, binaries / "rota", binaries / "rota-fake-upstream") as world:
-            for check in findings(case, world, case.drive(world)):
+        with case.world(case.provider, home, binaries / "rota", binaries / "rota-fake-upstream") as world:
+            for check in (case.findings or findings)(case, world, case.drive(world)):
                 print(f"{'ok    ' if check.true else 'FAILED'}  {case.name}: {check.name}", flush=True)
                 good, bad = good + check.true, bad + (not check.true)
                 if not check.true and check.detail:

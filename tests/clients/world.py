@@ -143,11 +143,11 @@ class World:
 
     def metrics(self) -> str:
         """rota's metrics page."""
-        return _get(f"http://{self.admin}/metrics").decode()
+        return fetch(f"http://{self.admin}/metrics").decode()
 
     def upstream_requests(self) -> list[dict]:
         """The recorder of the fake upstream: every request it saw, in order."""
-        return json.loads(_get(f"{self.upstream}/__fake/requests"))["requests"]
+        return json.loads(fetch(f"{self.upstream}/__fake/requests"))["requests"]
 
     def upstream_saw(self, text: str) -> bool:
         """Whether any request, head or body, held this text."""
@@ -163,7 +163,7 @@ class World:
 
     def _tell(self, endpoint: str, body: dict) -> bytes:
         """Uses the control API of the fake."""
-        return _get(f"{self.upstream}/__fake/{endpoint}", json.dumps(body).encode())
+        return fetch(f"{self.upstream}/__fake/{endpoint}", json.dumps(body).encode())
 
     def _directory(self, name: str) -> Path:
         directory = self.home / name
@@ -183,8 +183,11 @@ class World:
         """Sends every provider's requests to the fake. The ports are whichever are free."""
         text = 'listen = "127.0.0.1:0"\nadmin_listen = "127.0.0.1:0"\n'
         for provider in ("anthropic", "codex", "openai"):
-            text += f'\n[providers.{provider}]\norigin = "{self.upstream}"\n'
+            text += f"\n[providers.{provider}]\n{self._provider_settings(provider)}"
         self.write("config/rota/rota.toml", text)
+
+    def _provider_settings(self, provider: str) -> str:
+        return f'origin = "{self.upstream}"\n'
 
     def _add_accounts(self) -> None:
         for alias, key in self.keys.items():
@@ -202,6 +205,10 @@ class World:
         self._write_script()
         fake = self._spawn("fake", [str(self.fake_binary), "--listen", "127.0.0.1:0", "--script", str(self.script)])
         self.upstream = self._wait_for(fake, fake.log)["origin"]
+        self._spend()
+
+    def _spend(self) -> None:
+        """Leaves nothing of the first account's quota."""
         self._tell("faults", {"when": {"account": SPENT}, "do": [{"named": NOTHING_LEFT[self.provider].reply}]})
 
     def _start_rota(self) -> None:
@@ -231,7 +238,7 @@ class World:
         raise Broken(f"{program.name} did not start:\n{program.log.read_text()}")
 
 
-def _get(url: str, body: bytes | None = None) -> bytes:
+def fetch(url: str, body: bytes | None = None) -> bytes:
     """GET, or POST where there is a body. Never through a proxy of the environment."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

@@ -1,5 +1,6 @@
 //! What is done to a store while it is being killed, and what must hold afterwards. The test binary runs itself under
 //! `strace` with `ROTA_CRASH_DRIVER=<scenario>:<directory>`; everything then happens on one thread.
+use crate::orders::{BEGIN, END, orders};
 use rota::model::{
     Account, AccountId, Credential, CredentialKind, CredentialState, Identity, ProviderId, Secret, Time,
 };
@@ -15,8 +16,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-pub(crate) const BEGIN: &str = "/rota-crash-begin";
-pub(crate) const END: &str = "/rota-crash-end";
 const DOCUMENT: &str = include_str!("../fixtures/store/v1.json");
 const NOW: Time = Time::from_secs(1_800_000_000);
 const WRITES: u64 = 3;
@@ -330,14 +329,6 @@ fn warm_up() {
     }
     // The source of randomness looks around once, before it gives any.
     assert!(StoreKey::random().is_some());
-}
-
-/// Scenario and directory, if this process is a driver.
-#[expect(clippy::disallowed_methods, reason = "orders of the harness to its own child")]
-pub(crate) fn orders() -> Option<(String, String)> {
-    let orders = std::env::var("ROTA_CRASH_DRIVER").ok()?;
-    let (name, dir) = orders.split_once(':')?;
-    Some((name.to_owned(), dir.to_owned()))
 }
 
 fn open(dir: &Path) -> Result<Arc<Store>, StoreError> {

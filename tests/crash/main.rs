@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 mod cuts;
 mod driver;
 mod killed;
+mod orders;
 mod processes;
 mod race;
 mod renewal;

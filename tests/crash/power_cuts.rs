@@ -3,7 +3,7 @@
 //! run it: `make power-cuts` does, and fails where it cannot.
 #![expect(clippy::unwrap_used, reason = "all of this is a test, helpers too")]
 mod disk;
-mod driver;
+mod orders;
 mod race;
 
 use disk::{Disk, Kind};
@@ -15,8 +15,8 @@ use race::victim::{Dead, Record};
 use race::world::{World, sign_in};
 use rota::clock::Clock;
 use rota::model::{Credential, Secret};
-use rota::store::{FileBackend, Store};
-use std::collections::BTreeSet;
+use rota::store::{FileBackend, Pending, Round, Store, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -26,33 +26,32 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
 /// The longest wait from a driver's first word to the cut.
-const LONGEST_LIFE: u64 = 120;
+const LONGEST_LIFE: u64 = 200;
 
 /// The rest of the suite is in its short form here.
 fn full() -> bool {
     false
 }
 
-/// How a cut left the renewal that was under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a cut left the renewal that was under way, as rota finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
-    /// The token on record was not presented, and is the one the round began with.
+    /// Nothing was sent: the token on record is the one the round began with.
     NotSent,
     /// A token that this round was granted is on record.
     Durable,
-    /// The token on record was presented, and what came of it is not on record.
+    /// It is not on record yet, but the answer is in the journal.
+    Noted,
+    /// It may have been sent: one recovery attempt will tell.
     Indeterminate,
-    /// That was found out in this round or before: it has been refused, and a person must sign in.
+    /// That attempt was made, in this round or before, and in vain: a person must sign in.
     Refused,
 }
 
 /// What many cuts came to.
 #[derive(Debug, Default)]
 struct Tally {
-    not_sent: u64,
-    durable: u64,
-    indeterminate: u64,
-    refused: u64,
+    classes: BTreeMap<Class, u64>,
     sign_ins: u64,
     wrong: Vec<String>,
 }
@@ -64,13 +63,10 @@ fn no_power_cut_during_a_renewal_leaves_it_in_a_class_of_its_own() {
     for kind in Kind::there() {
         let (tally, rotations, recoveries) = cut(kind, cuts, Sync::Real);
         println!(
-            "power cuts on {}: {cuts} during {rotations} rotations: {} not sent, {} durable, {} indeterminate, \
-             {} refused already; {recoveries} recovery attempts, {} sign-ins; {} wrong",
+            "power cuts on {}: {cuts} during {rotations} rotations: {:?}; {recoveries} recovery attempts that found the \
+             token spent, {} sign-ins; {} wrong",
             kind.name(),
-            tally.not_sent,
-            tally.durable,
-            tally.indeterminate,
-            tally.refused,
+            tally.classes,
             tally.sign_ins,
             tally.wrong.len()
         );
@@ -82,7 +78,7 @@ fn no_power_cut_during_a_renewal_leaves_it_in_a_class_of_its_own() {
 #[test]
 fn without_syncs_power_cuts_lose_renewals_that_were_acknowledged() {
     let (tally, ..) = cut(Kind::Ext4, 10, Sync::Faked);
-    println!("power cuts without syncs: {} of 10 wrong", tally.wrong.len());
+    println!("power cuts without syncs: {} wrong in 10 cuts", tally.wrong.len());
     assert!(!tally.wrong.is_empty(), "the cuts would not notice a lost renewal");
 }
 
@@ -106,7 +102,7 @@ fn cut(kind: Kind, cuts: u64, sync: Sync) -> (Tally, u64, u64) {
     let mut chance = Chance::new(asked("ROTA_RACE_SEED", 1));
     let mut tally = Tally::default();
     for number in 0..cuts {
-        let began = kept(&state).map_or(0, |credential| credential.version);
+        let began = found(&state).map_or(0, |(credential, _)| credential.version);
         let sender = format!("life.{number}");
         let orders = Orders { dir: state.clone(), ..world.orders(&sender, Lock::Held, None) };
         let mut life = Life::start(&orders, sync, &record);
@@ -118,10 +114,7 @@ fn cut(kind: Kind, cuts: u64, sync: Sync) -> (Tally, u64, u64) {
         life.gone();
         disk.mount_again();
         match class(&world, &state, began, acknowledged) {
-            Ok(Class::NotSent) => tally.not_sent += 1,
-            Ok(Class::Durable) => tally.durable += 1,
-            Ok(Class::Indeterminate) => tally.indeterminate += 1,
-            Ok(Class::Refused) => tally.refused += 1,
+            Ok(class) => *tally.classes.entry(class).or_default() += 1,
             Err(wrong) => tally.wrong.push(format!("cut {number}: {wrong}")),
         }
         tally.sign_ins += mend(&world, &state, &deaths);
@@ -131,31 +124,55 @@ fn cut(kind: Kind, cuts: u64, sync: Sync) -> (Tally, u64, u64) {
     (tally, verdict.rotations, verdict.recoveries)
 }
 
+/// What rota finds, held against what the authority knows.
 fn class(world: &World, state: &Path, began: u64, acknowledged: u64) -> Result<Class, String> {
-    let kept = kept(state)?;
-    if kept.version < acknowledged {
-        return Err(format!("version {acknowledged} was acknowledged, {} is on record", kept.version));
+    let (kept, pending) = found(state)?;
+    let version = kept.version;
+    if version < acknowledged {
+        return Err(format!("version {acknowledged} was acknowledged, {version} is on record"));
     }
-    let state = world.fake.account("a", |account| {
+    let truth = world.fake.account("a", |account| {
         let is_kept = |token: &str| kept.refresh.as_ref() == Some(&Secret::new(token));
         account.refresh_tokens.iter().find(|held| is_kept(&held.token)).map(|held| held.state.clone())
     });
-    match state.flatten() {
-        Some(RefreshState::Fresh) if kept.version == began => Ok(Class::NotSent),
-        Some(RefreshState::Fresh) => Ok(Class::Durable),
-        Some(RefreshState::Spent { .. }) => Ok(Class::Indeterminate),
-        Some(RefreshState::Revoked) => Ok(Class::Refused),
-        Some(RefreshState::Expired) | None => Err("the token on record was never granted".to_owned()),
+    let Some(truth) = truth.flatten() else {
+        return Err("the token on record was never granted".to_owned());
+    };
+    match (&pending, &truth) {
+        (Pending::Nothing, RefreshState::Fresh) if version == began => Ok(Class::NotSent),
+        (Pending::Nothing, RefreshState::Fresh) => Ok(Class::Durable),
+        (Pending::Answered(Round::First, _), RefreshState::Spent { .. }) => Ok(Class::Noted),
+        (Pending::Unanswered(Round::First), RefreshState::Fresh | RefreshState::Spent { .. }) => {
+            Ok(Class::Indeterminate)
+        }
+        // The recovery attempt: it was the first to arrive, and granted; or noted, and did not arrive.
+        (Pending::Answered(Round::Recovery, _), RefreshState::Spent { .. }) => Ok(Class::Noted),
+        (Pending::Unanswered(Round::Recovery), RefreshState::Fresh | RefreshState::Spent { .. })
+        | (Pending::Answered(..) | Pending::Unanswered(Round::Recovery), RefreshState::Revoked) => {
+            Ok(Class::Refused)
+        }
+        (
+            Pending::Nothing | Pending::Answered(..) | Pending::Unanswered(Round::First),
+            RefreshState::Expired | RefreshState::Fresh | RefreshState::Revoked | RefreshState::Spent { .. },
+        )
+        | (Pending::Unanswered(Round::Recovery), RefreshState::Expired) => {
+            Err(format!("rota finds {pending:?}, but the token is {truth:?}"))
+        }
     }
 }
 
-fn kept(state: &Path) -> Result<Credential, String> {
-    let backend = FileBackend::create(state).map_err(|error| error.to_string())?;
+/// The credential on record, and what the journal says of it.
+fn found(state: &Path) -> Result<(Credential, Pending), String> {
+    let told = |error: StoreError| error.to_string();
+    let backend = FileBackend::create(state).map_err(told)?;
     let providers = BTreeSet::from(["codex".try_into().unwrap()]);
-    let opened =
-        Store::open(Arc::new(backend), &providers, Clock::System.now()).map_err(|error| error.to_string())?;
-    let credential = opened.store.credential(RACED).map_err(|error| error.to_string())?;
-    credential.ok_or_else(|| format!("no credential is on record: {:?}", opened.findings))
+    let opened = Store::open(Arc::new(backend), &providers, Clock::System.now()).map_err(told)?;
+    let rotation = opened.store.rotation(RACED).map_err(told)?.ok_or("the lock is taken")?;
+    let credential = opened.store.credential(RACED).map_err(told)?;
+    let credential =
+        credential.ok_or_else(|| format!("no credential is on record: {:?}", opened.findings))?;
+    let pending = rotation.pending(&credential).map_err(told)?;
+    Ok((credential, pending))
 }
 
 /// Signs in for every credential that was found dead, if it is still on record.

@@ -1,6 +1,7 @@
 //! SIGKILL and every error number at every system call between a scenario's first and last: `strace` injects them into
 //! the scenario's own process. `strace` must be there; a machine without it cannot say that the store is safe.
-use crate::driver::{BEGIN, END, Scenario};
+use crate::driver::Scenario;
+use crate::orders::{BEGIN, END};
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};

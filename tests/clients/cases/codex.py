@@ -2,6 +2,7 @@
 
 import install
 from case import Case, Transcript, json_lines, run
+from expiry import endings
 from world import World
 
 # Retries are off: what succeeds here has succeeded in one go.
@@ -37,7 +38,11 @@ def _codex(world: World, config: str) -> Transcript:
     return Transcript(done, text)
 
 
+# A tool that every Codex has.
+TOOL = ("exec_command", {"cmd": "echo words"})
+
 CASES = [
     Case("codex", "codex", without_credential),
     Case("codex-with-key", "codex", with_key),
 ]
+ENDINGS = endings("codex", "codex", with_key, TOOL)

@@ -2,7 +2,7 @@
 //! that stands between it and its peers. The test binary runs itself with `ROTA_CRASH_DRIVER=refresh:<orders>`.
 use super::chance::Chance;
 use super::door::{self, Door};
-use crate::driver::{BEGIN, END};
+use crate::orders::{BEGIN, END, orders};
 use rota::auth::{Refresher, RefresherParts, TokenClient};
 use rota::clock::Clock;
 use rota::config::presets;
@@ -221,8 +221,8 @@ fn is_over(end: &Receiver<()>, patience: Duration) -> bool {
 /// REN-2
 #[test]
 fn a_driver_alone_renews_as_often_as_it_is_told() {
-    if let Some((_, orders)) = crate::driver::orders() {
-        return drive(&serde_json::from_str(&orders).unwrap());
+    if let Some((_, told)) = orders() {
+        return drive(&serde_json::from_str(&told).unwrap());
     }
     let world = super::world::World::start();
     let orders = world.orders("alone", Lock::Held, Some(3));

@@ -85,9 +85,9 @@ impl Form {
         }
     }
 
-    /// How often it is looked at before it has failed: for half an hour, or three minutes.
+    /// How often it is looked at before it has failed: for half an hour, or six minutes.
     fn looks(self) -> u64 {
-        if self.is_full { 36_000 } else { 3_600 }
+        if self.is_full { 36_000 } else { 7_200 }
     }
 }
 

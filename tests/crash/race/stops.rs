@@ -5,7 +5,7 @@ use super::door::{self, Door};
 use super::driver::{Lock, Renewer};
 use super::ledger::{Ledger, Witness};
 use super::world::World;
-use crate::driver::{BEGIN, END};
+use crate::orders::{BEGIN, END};
 use rota::store::FileBackend;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};

@@ -78,8 +78,8 @@ impl Client {
         Self { address, sender }
     }
 
-    /// The status of a reply that came whole.
-    pub(crate) async fn post(&mut self, path: &str, json: &str) -> StatusCode {
+    /// The whole reply.
+    pub(crate) async fn post(&mut self, path: &str, json: &str) -> Answer {
         let request = Request::builder()
             .method("POST")
             .uri(path)
@@ -89,8 +89,8 @@ impl Client {
         self.sender.ready().await.expect("a connection that was kept");
         let reply = self.sender.send_request(request.expect("a request")).await.expect("a reply");
         let (head, body) = reply.into_parts();
-        body.collect().await.expect("a whole body");
-        head.status
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        Answer { status: head.status, headers: head.headers, body }
     }
 }
 
