@@ -23,6 +23,19 @@ pub(crate) struct Ask {
     pub(crate) json: Value,
     /// The body was longer than what is kept, so `json` says nothing about it.
     pub(crate) oversize: bool,
+    pub(crate) via: Via,
+}
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    Http,
+    /// As a message over the WebSocket of this number. `continues`: the earlier
+    /// response it names was given over the same one.
+    Socket {
+        id: u64,
+        continues: bool,
+    },
 }
 
 impl Head {
@@ -59,7 +72,7 @@ impl Head {
 impl Ask {
     pub(crate) fn new(head: Head, body: Bytes) -> Self {
         let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        Self { head, body, json, oversize: false }
+        Self { head, body, json, oversize: false, via: Via::Http }
     }
 
     /// A text field of the JSON body, empty when it is absent.
@@ -70,6 +83,11 @@ impl Ask {
     /// A true or false field of the JSON body.
     pub(crate) fn flag(&self, field: &str) -> Option<bool> {
         self.json.get(field).and_then(Value::as_bool)
+    }
+
+    /// Only warms a WebSocket up: nothing is generated, nothing is spent.
+    pub(crate) fn is_prewarm(&self) -> bool {
+        self.via != Via::Http && self.flag("generate") == Some(false)
     }
 
     /// A parameter from a JSON or a form body, as token endpoints take both.

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::account::{AccessToken, Account};
 use crate::ask::Head;
+use crate::assertions::Rule;
 use crate::errors;
 use crate::limits::Meter;
 use crate::recorder::Slot;
@@ -186,9 +187,9 @@ fn check_workspace(world: &mut World, head: &Head, place: usize) -> Result<(), R
     if claimed.is_empty() || claimed == account.org_id {
         return Ok(());
     }
-    let words =
-        format!("chatgpt-account-id {claimed:?} came with the credential of account {:?}", account.id);
-    world.violation(words);
+    let id = account.id.clone();
+    let words = format!("chatgpt-account-id {claimed:?} came with the credential of account {id:?}");
+    world.violation(Rule::AccountHeader, &id, words);
     Err(errors::detail(401, "Unauthorized"))
 }
 
@@ -226,7 +227,7 @@ fn report_mixture(world: &mut World, found: &[(Slot, String)]) {
         found.iter().filter_map(|(_, credential)| world.place_of_credential(credential)).collect();
     let mixed = owners.windows(2).any(|pair| pair.first() != pair.last());
     if mixed {
-        world.violation("one request carried the credentials of two accounts".into());
+        world.violation(Rule::Credentials, "-", "one request carried the credentials of two accounts".into());
     }
 }
 

@@ -109,6 +109,11 @@ const ENTRIES: &[Entry] = &[
         r#"{"error":{"message":"Previous response with id 'resp_x' not found.","type":"invalid_request_error","param":"previous_response_id","code":"previous_response_not_found"}}"#,
     ),
     json(
+        "websocket_connection_limit_reached",
+        400,
+        r#"{"error":{"message":"Responses websocket connection limit reached (60 minutes). Create a new websocket connection to continue.","type":"invalid_request_error","param":null,"code":"websocket_connection_limit_reached"}}"#,
+    ),
+    json(
         "token_expired",
         401,
         r#"{"error":{"message":"Provided authentication token is expired. Please try signing in again.","type":null,"code":"token_expired","param":null},"status":401}"#,

@@ -22,7 +22,7 @@ pub(crate) fn create(turn: Turn<'_>) -> Reply {
     }
     let id = format!("chatcmpl-{}", turn.world.serial());
     let pieces = turn.pieces();
-    let answer = answer(&turn, &pieces.concat());
+    let answer = answer(turn.world.serial(), &turn, &pieces.concat());
     let (input, output) = (turn.input_tokens(), pieces.len() as u64);
     let usage = json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output});
     if turn.streams() {
@@ -62,13 +62,15 @@ struct Answer {
     finish: &'static str,
 }
 
-fn answer(turn: &Turn<'_>, text: &str) -> Answer {
+fn answer(number: u64, turn: &Turn<'_>, text: &str) -> Answer {
     let messages = turn.ask.json.get("messages").and_then(Value::as_array);
-    let last = messages.and_then(|messages| messages.last());
-    let answered = last.and_then(|message| message.get("role")).and_then(Value::as_str) == Some("tool");
-    match turn.tool("/function/name", answered) {
+    let roles = messages.into_iter().flatten().rev();
+    let roles = roles.map(|message| message.get("role").and_then(Value::as_str).unwrap_or_default());
+    // Results of tools since the last message of the user.
+    let results = roles.take_while(|role| *role != "user").filter(|role| *role == "tool").count();
+    match turn.tool("/function/name", results) {
         Some(tool) => {
-            let call = json!({"id": "call_1", "type": "function", "function": {"name": tool.name, "arguments": tool.arguments}});
+            let call = json!({"id": format!("call_{number}"), "type": "function", "function": {"name": tool.name, "arguments": tool.arguments}});
             Answer {
                 message: json!({"role": "assistant", "content": null, "tool_calls": [call]}),
                 finish: "tool_calls",

@@ -38,11 +38,16 @@ pub(crate) async fn answer(hub: &Arc<Hub>, head: Head, body: Incoming) -> Respon
             Ok(json!({"total": hub.recorder.total(), "requests": hub.recorder.requests()}))
         }
         (&Method::GET, "violations") => Ok(json!(hub.world().violations())),
+        (&Method::GET, "assertions") => Ok(json!(hub.world().assertions())),
         (&Method::GET, "ledger") => Ok(json!(masked(hub.world().ledger.clone()))),
         (&Method::GET, "accounts") => Ok(json!(hub.world().accounts)),
         (&Method::GET, "clock") => Ok(json!({"now_ms": hub.clock.now_ms()})),
         (&Method::GET, "catalogue") => Ok(json!(catalogue::names())),
         (&Method::POST, "saw") => parsed::<Saw>(&body).map(|ask| json!({"saw": hub.recorder.saw(&ask.text)})),
+        (&Method::POST, "canaries") => parsed::<Saw>(&body).map(|ask| {
+            hub.world().watch.watch_for(&ask.text);
+            json!({})
+        }),
         (&Method::POST, "faults") => parsed::<OneOrMany>(&body).and_then(|faults| set_faults(hub, faults)),
         (&Method::DELETE, "faults") => {
             hub.world().faults.clear();

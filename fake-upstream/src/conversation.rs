@@ -3,10 +3,11 @@
 
 use serde_json::Value;
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Via};
+use crate::assertions::Rule;
 use crate::auth::Caller;
 use crate::script::ToolCall;
-use crate::world::World;
+use crate::world::{Mint, World};
 
 /// Most text deltas of one stream.
 const MAX_DELTAS: u32 = 100_000;
@@ -40,19 +41,45 @@ impl Turn<'_> {
     }
 
     /// The scripted tool call, when the request offers the tool under
-    /// `name_at` of each entry of `tools` and its result is not there yet.
-    pub(crate) fn tool(&self, name_at: &str, answered: bool) -> Option<ToolCall> {
-        let tool = self.world.script.tool.clone()?;
-        let offered = self.ask.json.get("tools").and_then(Value::as_array);
-        let named =
-            offered?.iter().any(|entry| entry.pointer(name_at).and_then(Value::as_str) == Some(&tool.name));
-        (named && !answered).then_some(tool)
+    /// `name_at` of each entry of `tools` and fewer results are there since the
+    /// prompt than the script wants.
+    pub(crate) fn tool(&self, name_at: &str, results: usize) -> Option<ToolCall> {
+        let offered = self.ask.json.get("tools").and_then(Value::as_array)?;
+        let named = |tool: &&ToolCall| {
+            offered.iter().any(|entry| entry.pointer(name_at).and_then(Value::as_str) == Some(&tool.name))
+        };
+        let tool = self.world.script.tools.iter().find(named)?;
+        let arguments = tool.arguments.replace("{n}", &(results + 1).to_string());
+        (results < tool.times as usize).then(|| ToolCall { arguments, ..tool.clone() })
+    }
+
+    /// Remembers that an id was given to the caller. `kept`: it is good wherever
+    /// the organisation asks, not only over the same WebSocket.
+    pub(crate) fn mint(&mut self, id: &str, kept: Kept) {
+        let socket = match self.ask.via {
+            Via::Http => None,
+            Via::Socket { id, .. } => Some(id),
+        };
+        let (account, org) = (self.caller.id.clone(), self.caller.org.clone());
+        self.world.mint(id, Mint { account, org, kept: kept == Kept::ByOrganisation, socket });
+    }
+
+    /// Reports what the caller should not have been sent.
+    pub(crate) fn violation(&mut self, rule: Rule, words: String) {
+        self.world.violation(rule, &self.caller.id, words);
     }
 
     /// Tokens of the request: a quarter of its bytes.
     pub(crate) fn input_tokens(&self) -> u64 {
         self.ask.body.len() as u64 / 4 + 1
     }
+}
+
+/// Where an id is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    ByConnection,
+    ByOrganisation,
 }
 
 fn pieces(text: &str, count: u32) -> Vec<String> {

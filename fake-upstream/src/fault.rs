@@ -36,7 +36,7 @@ pub struct When {
     pub model: Option<String>,
     /// Path without query; a `*` at the end matches every continuation.
     pub path: Option<String>,
-    /// Method.
+    /// Method. `GET` is the handshake of a WebSocket, `WS` a message over it.
     pub method: Option<String>,
     /// Requests let through before it begins.
     pub skip: u64,
@@ -90,6 +90,7 @@ pub enum Action {
     /// Ends the stream after so many events, in good form.
     StopAfter(usize),
     /// Keeps the connection open after the last byte, without ending the body.
+    /// A WebSocket stays open and silent: not even a ping is answered.
     Hold,
     /// Ends after byte `at` of the whole reply, status line included.
     Cut {
@@ -129,14 +130,83 @@ pub enum Action {
     ManyDataLines,
     /// Puts an event with so many bytes of data first in the stream.
     GiantEvent(usize),
-    /// Codes the body, an event stream with a flush after each event.
+    /// Puts a comment line before each event.
+    Comments,
+    /// Ends after so many events and so many bytes of the next, without an end
+    /// of the body.
+    CutAfter {
+        /// Whole events sent.
+        events: usize,
+        /// Bytes of the next one, or of the next frame.
+        bytes: u64,
+        /// How the connection ends.
+        ending: Ending,
+    },
+    /// Codes the body, an event stream with a flush after each event. Messages
+    /// of a WebSocket are never coded.
     Encode(Coding),
+    /// Over a WebSocket: sends each message in fragments of so many bytes.
+    Fragment(usize),
+    /// Over a WebSocket: sends a ping before the first message.
+    Ping,
+    /// Over a WebSocket: sends a close frame after the last message, then closes.
+    CloseFrame {
+        /// Code of RFC 6455 §7.4.
+        code: u16,
+        /// Reason; at most 123 bytes are sent.
+        reason: String,
+    },
     /// Appends bytes to the body.
     Trailing(Payload),
     /// Adds one header with a value of so many bytes.
     GiantHead(usize),
     /// Adds so many headers.
     ManyHeaders(usize),
+}
+
+impl Fault {
+    /// Whether a reply shaped by it is a reason to try another account.
+    pub(crate) fn spoils(&self) -> bool {
+        self.actions.iter().any(Action::spoils)
+    }
+}
+
+impl Action {
+    fn spoils(&self) -> bool {
+        match self {
+            Self::CloseFrame { .. }
+            | Self::Cut { .. }
+            | Self::CutAfter { .. }
+            | Self::CutBody { .. }
+            | Self::Early { .. }
+            | Self::Endless
+            | Self::Finish(_)
+            | Self::Flood(_)
+            | Self::Hold
+            | Self::InBand { .. }
+            | Self::Named(_)
+            | Self::Raw(_)
+            | Self::RefuseStream
+            | Self::Reply { .. }
+            | Self::StallAfter { .. }
+            | Self::StallHead(_)
+            | Self::StopAfter(_) => true,
+            Self::Comments
+            | Self::Cr
+            | Self::CrLf
+            | Self::Drip
+            | Self::Encode(_)
+            | Self::Fragment(_)
+            | Self::GiantEvent(_)
+            | Self::GiantHead(_)
+            | Self::Header(..)
+            | Self::ManyDataLines
+            | Self::ManyHeaders(_)
+            | Self::Ping
+            | Self::Trailing(_)
+            | Self::WithoutHeader(_) => false,
+        }
+    }
 }
 
 /// How a connection ends.

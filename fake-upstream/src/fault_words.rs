@@ -142,6 +142,57 @@ impl Fault {
         )
     }
 
+    /// Ends the stream with the `error` event of Anthropic after `after` events.
+    #[must_use]
+    pub fn error_event(self, after: usize, kind: &str, message: &str) -> Self {
+        let error = serde_json::json!({"type": kind, "message": message});
+        self.in_band(after, serde_json::json!({"type": "error", "error": error}))
+    }
+
+    /// Ends the stream with the `{"error": …}` chunk of chat completions after
+    /// `after` events.
+    #[must_use]
+    pub fn error_chunk(self, after: usize, code: &str, message: &str) -> Self {
+        let error = serde_json::json!({"code": code, "type": code, "message": message, "param": null});
+        self.in_band(after, serde_json::json!({ "error": error }))
+    }
+
+    /// Ends the stream in good form after `after` events, without the last ones.
+    #[must_use]
+    pub fn stop_after(self, after: usize) -> Self {
+        self.and(Action::StopAfter(after))
+    }
+
+    /// Meets only handshakes of WebSockets.
+    #[must_use]
+    pub fn handshake(self) -> Self {
+        self.method("GET")
+    }
+
+    /// Meets only messages over WebSockets.
+    #[must_use]
+    pub fn message(self) -> Self {
+        self.method("WS")
+    }
+
+    /// Sends a close frame after the last message of a WebSocket, then closes.
+    #[must_use]
+    pub fn close_frame(self, code: u16, reason: impl Into<String>) -> Self {
+        self.and(Action::CloseFrame { code, reason: reason.into() })
+    }
+
+    /// Sends each message of a WebSocket in fragments of so many bytes.
+    #[must_use]
+    pub fn fragments(self, bytes: usize) -> Self {
+        self.and(Action::Fragment(bytes))
+    }
+
+    /// Sends a ping before the first message.
+    #[must_use]
+    pub fn ping(self) -> Self {
+        self.and(Action::Ping)
+    }
+
     /// Ends the stream with this event after `after` events.
     #[must_use]
     pub fn in_band(self, after: usize, event: Value) -> Self {
@@ -164,6 +215,18 @@ impl Fault {
     #[must_use]
     pub fn cut_body(self, at: u64, ending: Ending) -> Self {
         self.and(Action::CutBody { at, ending })
+    }
+
+    /// Ends after so many events, without an end of the body.
+    #[must_use]
+    pub fn cut_after(self, events: usize, ending: Ending) -> Self {
+        self.cut_within(events, 0, ending)
+    }
+
+    /// Ends after so many events and so many bytes of the next.
+    #[must_use]
+    pub fn cut_within(self, events: usize, bytes: u64, ending: Ending) -> Self {
+        self.and(Action::CutAfter { events, bytes, ending })
     }
 
     /// Ends the connection after the whole reply.

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::assertions::Rule;
 use crate::conversation::Turn;
 use crate::errors;
 use crate::event::Event;
@@ -14,8 +15,9 @@ use crate::seal::{Purpose, open, seal};
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// Answers `/v1beta/models/{model}:{verb}`.
-pub(crate) fn create(turn: Turn<'_>, model: &str, verb: Verb) -> Reply {
-    let contents = turn.ask.json.get("contents").and_then(Value::as_array);
+pub(crate) fn create(mut turn: Turn<'_>, model: &str, verb: Verb) -> Reply {
+    let ask = turn.ask;
+    let contents = ask.json.get("contents").and_then(Value::as_array);
     if contents.is_none() && !turn.ask.oversize {
         let words = "* GenerateContentRequest.contents: contents is not specified";
         return errors::google(400, "INVALID_ARGUMENT", words, json!([]));
@@ -23,9 +25,7 @@ pub(crate) fn create(turn: Turn<'_>, model: &str, verb: Verb) -> Reply {
     if verb == Verb::Count {
         return Reply::json(200, &json!({"totalTokens": turn.input_tokens()}));
     }
-    if !contents
-        .is_none_or(|contents| contents.iter().all(|content| signatures_hold(content, &turn.caller.org)))
-    {
+    if !contents.is_none_or(|contents| contents.iter().all(|content| signatures_hold(&mut turn, content))) {
         return errors::google(400, "INVALID_ARGUMENT", "Thought signature is not valid.", json!([]));
     }
     let chunks = chunks(&turn, model);
@@ -38,12 +38,19 @@ pub(crate) fn create(turn: Turn<'_>, model: &str, verb: Verb) -> Reply {
     }
 }
 
-fn signatures_hold(content: &Value, org: &str) -> bool {
+fn signatures_hold(turn: &mut Turn<'_>, content: &Value) -> bool {
     let parts = content.get("parts").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    parts.iter().filter_map(|part| part.get("thoughtSignature").and_then(Value::as_str)).all(|signature| {
-        signature == NO_SIGNATURE
-            || open(Purpose::Thought, signature)
-                .is_some_and(|fields| fields.first().map(String::as_str) == Some(org))
+    let mut signatures = parts.iter().filter_map(|part| part.get("thoughtSignature").and_then(Value::as_str));
+    signatures.all(|signature| {
+        let org = open(Purpose::Thought, signature).and_then(|fields| fields.into_iter().next());
+        if let Some(foreign) = org.as_ref().filter(|org| **org != turn.caller.org) {
+            let words = format!(
+                "a thought signature of organisation {foreign:?} came to account {:?}",
+                turn.caller.id
+            );
+            turn.violation(Rule::ThoughtSignature, words);
+        }
+        signature == NO_SIGNATURE || org.as_deref() == Some(turn.caller.org.as_str())
     })
 }
 

@@ -10,15 +10,18 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::ask::{Ask, Head};
+use crate::auth::Caller;
 use crate::body::{BrokenOff, PlayBody};
-use crate::fault::Fault;
+use crate::event::Carrier;
+use crate::fault::{Ending, Fault};
+use crate::handshake::{Opening, Session};
 use crate::hub::Hub;
-use crate::recorder::{Entry, Outcome, Recorded, Slot};
+use crate::recorder::{Entry, Outcome, Recorded, Slot, Traffic};
 use crate::reply::Reply;
-use crate::routes::{Door, Provider, Route};
-use crate::serve::{self, Checked, Here};
-use crate::shape::{self, Cut, Play};
-use crate::wire::{Link, Takeover};
+use crate::routes::{Api, Door, Provider, Route};
+use crate::serve::{self, Checked};
+use crate::shape::{self, Cut, Play, WireFault};
+use crate::wire::{Link, Spoilt, Takeover};
 use crate::{auth, control, errors, messages, parameters, upload};
 
 /// Headers that say which conversation a request belongs to.
@@ -60,11 +63,11 @@ pub(crate) async fn answer(
     }
     let is_head = head.method == Method::HEAD;
     let entry = open_entry(&hub, &head);
-    let (reply, fault) = match decide(&hub, head, body, &entry).await {
+    let Decided { reply, fault, session } = match decide(&hub, head, body, &entry).await {
         Ok(decided) => decided,
         Err(upload::Left) => return Err(BrokenOff::midway()),
     };
-    let mut play = shape::play(reply, fault.as_ref(), &hub.gates).await;
+    let mut play = shape::play(reply, fault.as_ref(), &hub.gates, Carrier::Stream).await;
     if is_head || play.status == StatusCode::NOT_MODIFIED || play.status == StatusCode::NO_CONTENT {
         play.steps.clear();
         play.length = None;
@@ -73,21 +76,34 @@ pub(crate) async fn answer(
         recorded.status = Some(play.status.as_u16());
         recorded.faulted = fault.is_some();
     });
-    deliver(play, entry, link).await
+    match (session, link) {
+        (Some(session), Some(link)) if play.status == StatusCode::SWITCHING_PROTOCOLS => {
+            open_socket(play, entry, session, &link).await
+        }
+        (_, link) => deliver(play, entry, link).await,
+    }
+}
+
+/// What a request is answered, and who goes on when it opens a WebSocket.
+struct Decided {
+    reply: Reply,
+    fault: Option<Fault>,
+    session: Option<Session>,
+}
+
+impl Decided {
+    fn plain(reply: Reply, fault: Option<Fault>) -> Self {
+        Self { reply, fault, session: None }
+    }
 }
 
 /// Reads as much of the request as its answer needs, and finds the answer.
-async fn decide(
-    hub: &Arc<Hub>,
-    head: Head,
-    body: Incoming,
-    entry: &Entry,
-) -> Result<(Reply, Option<Fault>), upload::Left> {
-    if head.headers.contains_key(UPGRADE) {
-        return Ok((errors::openai(426, "upgrade_not_supported", "Use HTTP."), None));
-    }
-    let anthropic = head.headers.contains_key("anthropic-version");
-    let route = Route::of(&head.method, &head.path, anthropic);
+async fn decide(hub: &Arc<Hub>, head: Head, body: Incoming, entry: &Entry) -> Result<Decided, upload::Left> {
+    let route = if head.headers.contains_key(UPGRADE) {
+        Route::of_handshake(&head.method, &head.path)
+    } else {
+        Route::of(&head.method, &head.path, head.headers.contains_key("anthropic-version"))
+    };
     let (checked, early, cap) = {
         let mut world = hub.world();
         let checked = Checked::of(&mut world, &head, &route, hub.clock.now_ms());
@@ -100,21 +116,55 @@ async fn decide(
             // How far the upload came is in the record; its end does not matter.
             let _ended = upload::drain(body, &observer, 0).await;
         });
-        return Ok((reply, Some(fault)));
+        return Ok(Decided::plain(reply, Some(fault)));
     }
     let ask = match upload::receive(head, body, entry, route.provider(), cap).await? {
         Ok(ask) => ask,
-        Err(refused) => return Ok((refused, None)),
+        Err(refused) => return Ok(Decided::plain(refused, None)),
     };
     note_body(hub, entry, &ask, &route);
     if route.provider() == Some(Provider::Anthropic)
         && (ask.oversize || ask.body.len() as u64 > messages::MAX_BODY)
     {
-        return Ok((errors::anthropic(413, "Request exceeds the maximum size"), None));
+        return Ok(Decided::plain(errors::anthropic(413, "Request exceeds the maximum size"), None));
     }
-    let origin = hub.origin.get().map(String::as_str).unwrap_or_default();
-    let here = Here { origin, now: hub.clock.now() };
-    Ok(serve::answer(&mut hub.world(), &ask, &route, checked, here))
+    let caller = match &checked {
+        Checked::Passed(Api::Socket(provider), caller) => Some((*provider, caller.clone())),
+        Checked::Open(_) | Checked::Passed(..) | Checked::Refused(_) => None,
+    };
+    let (reply, fault) = serve::answer(&mut hub.world(), &ask, &route, checked, hub.here());
+    let session = caller.map(|(provider, caller): (Provider, Caller)| Session {
+        provider,
+        caller,
+        head: ask.head,
+        id: entry.seq(),
+        opened_ms: hub.clock.now_ms(),
+    });
+    Ok(Decided { reply, fault, session })
+}
+
+/// Takes the connection from the HTTP library and goes on as a WebSocket.
+async fn open_socket(
+    mut play: Play,
+    entry: Entry,
+    session: Session,
+    link: &Link,
+) -> Result<Response<PlayBody>, BrokenOff> {
+    if let Some(gate) = play.head_gate.take() {
+        gate.pass().await;
+    }
+    entry.update(|recorded| recorded.socket = Some(Traffic::default()));
+    // A step of an answer without a body is a fault: to wait, or to be silent.
+    let silent = !play.steps.is_empty();
+    let spoilt = play.wire.take();
+    let spoilt =
+        spoilt.or_else(|| silent.then_some(WireFault { cut: None, ending: Ending::Hang, raw: None }));
+    link.give(match spoilt {
+        Some(fault) => Takeover::Reply(Box::new(Spoilt { play, fault, entry })),
+        None => Takeover::Socket(Box::new(Opening { play, entry, session })),
+    });
+    // The connection drops this future when it takes itself away.
+    std::future::pending().await
 }
 
 /// Hands the reply to the HTTP library, or takes the connection from it.
@@ -130,7 +180,7 @@ async fn deliver(
     match (play.wire.take(), link) {
         (None, _) => {}
         (Some(fault), Some(link)) => {
-            link.give(Takeover { play, fault, entry });
+            link.give(Takeover::Reply(Box::new(Spoilt { play, fault, entry })));
             // The connection drops this future when it takes itself away.
             return std::future::pending().await;
         }
@@ -158,7 +208,7 @@ async fn deliver(
     Ok(response)
 }
 
-fn open_entry(hub: &Hub, head: &Head) -> Entry {
+pub(crate) fn open_entry(hub: &Hub, head: &Head) -> Entry {
     let target =
         if head.query.is_empty() { head.path.clone() } else { format!("{}?{}", head.path, head.query) };
     let mut raw = format!("{} {target}\r\n", head.method).into_bytes();
@@ -168,7 +218,7 @@ fn open_entry(hub: &Hub, head: &Head) -> Entry {
         raw.extend_from_slice(value.as_bytes());
         raw.extend_from_slice(b"\r\n");
     }
-    let world = hub.world();
+    let mut world = hub.world();
     let headers = head
         .headers
         .iter()
@@ -180,6 +230,7 @@ fn open_entry(hub: &Hub, head: &Head) -> Entry {
         .map(|name| ((*name).to_owned(), head.header(name).to_owned()))
         .collect::<BTreeMap<_, _>>();
     let identity = auth::identify(&world, head);
+    world.watch.look(&raw, identity.as_ref().map_or("-", |(id, _)| id));
     let recorded = Recorded {
         seq: 0,
         at_ms: hub.clock.now_ms(),
@@ -197,14 +248,21 @@ fn open_entry(hub: &Hub, head: &Head) -> Entry {
         sent: 0,
         faulted: false,
         outcome: Outcome::Open,
+        socket: None,
+        on_socket: None,
     };
     drop(world);
     hub.recorder.open(recorded, Bytes::from(raw))
 }
 
-fn note_body(hub: &Hub, entry: &Entry, ask: &Ask, route: &Route) {
+pub(crate) fn note_body(hub: &Hub, entry: &Entry, ask: &Ask, route: &Route) {
     let model = serve::model(ask, route);
-    let owner = serve::owner_of_token_request(&hub.world(), ask, route);
+    let owner = {
+        let mut world = hub.world();
+        let sender = auth::identify(&world, &ask.head).map_or_else(|| "-".to_owned(), |(id, _)| id);
+        world.watch.look(&ask.body, &sender);
+        serve::owner_of_token_request(&world, ask, route)
+    };
     let parameters = match route {
         Route::Door(Door::Token(_) | Door::DeviceAuthorization) => parameters::shown(ask),
         Route::Api(_) | Route::Door(_) => BTreeMap::new(),

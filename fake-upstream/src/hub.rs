@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::gate::Gates;
 use crate::recorder::Recorder;
 use crate::script::Script;
+use crate::serve::Here;
 use crate::world::World;
 
 /// Shared by every connection of one fake.
@@ -39,6 +40,11 @@ impl Hub {
     /// The state. Never hold it across an await.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where and when a request is answered.
+    pub(crate) fn here(&self) -> Here<'_> {
+        Here { origin: self.origin.get().map(String::as_str).unwrap_or_default(), now: self.clock.now() }
     }
 
     /// Starts again from the script; the clock, the gates and the record too.

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::conversation::Turn;
+use crate::assertions::Rule;
+use crate::conversation::{Kept, Turn};
 use crate::errors;
 use crate::event::Event;
 use crate::reply::Reply;
@@ -13,18 +14,18 @@ use crate::thinking;
 pub(crate) const MAX_BODY: u64 = 32 * 1024 * 1024;
 
 /// Answers `/v1/messages`.
-pub(crate) fn create(turn: Turn<'_>) -> Reply {
-    if let Err(refused) = check(&turn) {
+pub(crate) fn create(mut turn: Turn<'_>) -> Reply {
+    if let Err(refused) = check(&mut turn) {
         return refused;
     }
-    let drops = match thinking::check(&turn) {
+    let drops = match thinking::check(&mut turn) {
         Ok(drops) => drops,
         Err(refused) => return refused,
     };
     let id = format!("msg_{}", turn.world.serial());
-    turn.world.own(&id, &turn.caller.org);
+    turn.mint(&id, Kept::ByOrganisation);
     let pieces = turn.pieces();
-    let blocks = blocks(&turn, &pieces);
+    let blocks = blocks(&mut turn, &pieces);
     let stop = match blocks.last().and_then(|block| block.get("type")).and_then(Value::as_str) {
         Some("tool_use") => "tool_use",
         _ => "end_turn",
@@ -54,7 +55,7 @@ pub(crate) fn count(turn: Turn<'_>) -> Reply {
     Reply::json(200, &json!({"input_tokens": turn.input_tokens()}))
 }
 
-fn check(turn: &Turn<'_>) -> Result<(), Reply> {
+fn check(turn: &mut Turn<'_>) -> Result<(), Reply> {
     if turn.ask.head.header("anthropic-version").is_empty() {
         return Err(errors::anthropic(400, "anthropic-version: header is required"));
     }
@@ -70,37 +71,73 @@ fn check(turn: &Turn<'_>) -> Result<(), Reply> {
 }
 
 /// A continued thread is known only to the organisation that has it.
-fn check_thread(turn: &Turn<'_>) -> Result<(), Reply> {
+fn check_thread(turn: &mut Turn<'_>) -> Result<(), Reply> {
     let thread = turn.ask.json.get("thread");
     let text =
         |field: &str| thread.and_then(|thread| thread.get(field)).and_then(Value::as_str).unwrap_or_default();
-    if text("type") != "continue" || turn.world.owns(text("previous_message_id"), &turn.caller.org) {
+    let previous = text("previous_message_id");
+    if text("type") != "continue" || turn.world.owns(previous, &turn.caller.org) {
         return Ok(());
+    }
+    if let Some(owner) = turn.world.minted(previous).map(|mint| mint.account.clone()) {
+        let words =
+            format!("the thread of {previous:?} of account {owner:?} came to account {:?}", turn.caller.id);
+        turn.violation(Rule::Thread, words);
     }
     Err(errors::anthropic_coded(404, "thread_not_found", "Thread not found."))
 }
 
-fn blocks(turn: &Turn<'_>, pieces: &[String]) -> Vec<Value> {
+fn blocks(turn: &mut Turn<'_>, pieces: &[String]) -> Vec<Value> {
     let mut blocks = Vec::new();
     if thinking::is_on(&turn.ask.json) {
         blocks.push(json!({"type": "thinking", "thinking": "Thinking of an answer.", "signature": thinking::sign(turn)}));
     }
-    blocks.push(match turn.tool("/name", has_result(&turn.ask.json)) {
+    blocks.push(match turn.tool("/name", results(&turn.ask.json)) {
         Some(tool) => {
             let input: Value = serde_json::from_str(&tool.arguments).unwrap_or_else(|_| json!({}));
-            json!({"type": "tool_use", "id": "toolu_1", "name": tool.name, "input": input})
+            let id = format!("toolu_{}", turn.world.serial());
+            json!({"type": "tool_use", "id": id, "name": tool.name, "input": input})
         }
         None => json!({"type": "text", "text": pieces.concat()}),
     });
     blocks
 }
 
-fn has_result(body: &Value) -> bool {
-    let last = body.get("messages").and_then(Value::as_array).and_then(|messages| messages.last());
-    let blocks = last.and_then(|message| message.get("content")).and_then(Value::as_array);
-    blocks.is_some_and(|blocks| {
-        blocks.iter().any(|block| block.get("type").and_then(Value::as_str) == Some("tool_result"))
-    })
+/// Messages with results of tools since the last prompt.
+fn results(body: &Value) -> usize {
+    let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let of_user = messages
+        .iter()
+        .rev()
+        .filter(|message| message.get("role").and_then(Value::as_str) == Some("user"))
+        .map(said);
+    of_user.take_while(|said| *said != Said::Prompt).filter(|said| *said == Said::Result).count()
+}
+
+/// What a message of the user is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// Words that clients put in beside what the person says.
+    Aside,
+    Prompt,
+    Result,
+}
+
+fn said(message: &Value) -> Said {
+    let content = message.get("content").unwrap_or(&Value::Null);
+    let lone = content.as_str().map(|text| json!({"type": "text", "text": text}));
+    let blocks = content.as_array().map(Vec::as_slice).unwrap_or_default();
+    let kinds: Vec<Said> = blocks.iter().chain(&lone).map(said_by).collect();
+    [Said::Result, Said::Prompt].into_iter().find(|kind| kinds.contains(kind)).unwrap_or(Said::Aside)
+}
+
+fn said_by(block: &Value) -> Said {
+    let text = |field: &str| block.get(field).and_then(Value::as_str).unwrap_or_default();
+    match text("type") {
+        "tool_result" => Said::Result,
+        "text" if text("text").trim_start().starts_with("<system-reminder>") => Said::Aside,
+        _ => Said::Prompt,
+    }
 }
 
 fn stream(message: &Value, pieces: &[String], drops: &[Value]) -> Vec<Event> {

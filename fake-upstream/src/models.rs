@@ -9,6 +9,25 @@ use crate::seal::sha256_hex;
 
 /// Answers a model list.
 pub(crate) fn list(turn: Turn<'_>, provider: Provider) -> Reply {
+    let text = body(&turn, provider).to_string();
+    let tag = tag(&text);
+    if turn.ask.head.header("if-none-match") == tag {
+        return Reply::bytes(304, "application/json", "").with("etag", tag);
+    }
+    Reply::bytes(200, "application/json", text).with("etag", tag)
+}
+
+/// The tag of the list that the ChatGPT backend shows the caller.
+pub(crate) fn etag(turn: &Turn<'_>) -> String {
+    tag(&body(turn, Provider::ChatGpt).to_string())
+}
+
+fn tag(text: &str) -> String {
+    let digest = sha256_hex(text.as_bytes());
+    format!("\"{}\"", digest.get(..16).unwrap_or_default())
+}
+
+fn body(turn: &Turn<'_>, provider: Provider) -> Value {
     let account = turn.world.accounts.get(turn.caller.place);
     let shown: Vec<&String> = turn
         .world
@@ -17,7 +36,7 @@ pub(crate) fn list(turn: Turn<'_>, provider: Provider) -> Reply {
         .iter()
         .filter(|model| account.is_none_or(|account| account.may_use(model)))
         .collect();
-    let body = match provider {
+    match provider {
         Provider::Anthropic => anthropic(&shown),
         Provider::ChatGpt => json!({"models": shown.iter().map(|model| codex(model)).collect::<Vec<_>>()}),
         Provider::Gemini => json!({"models": shown.iter().map(|model| gemini(model)).collect::<Vec<_>>()}),
@@ -25,14 +44,7 @@ pub(crate) fn list(turn: Turn<'_>, provider: Provider) -> Reply {
             let data: Vec<Value> = shown.iter().map(|model| openai(model)).collect();
             json!({"object": "list", "data": data})
         }
-    };
-    let text = body.to_string();
-    let tag = sha256_hex(text.as_bytes());
-    let tag = format!("\"{}\"", tag.get(..16).unwrap_or_default());
-    if turn.ask.head.header("if-none-match") == tag {
-        return Reply::bytes(304, "application/json", "").with("etag", tag);
     }
-    Reply::json(200, &body).with("etag", tag)
 }
 
 fn anthropic(models: &[&String]) -> Value {

@@ -52,6 +52,24 @@ pub struct Recorded {
     pub faulted: bool,
     /// How it ended.
     pub outcome: Outcome,
+    /// Of the handshake of a WebSocket: what has come over it.
+    pub socket: Option<Traffic>,
+    /// Of a message over a WebSocket (its method is `WS`): `seq` of the handshake.
+    pub on_socket: Option<u64>,
+}
+
+/// What a client has sent over a WebSocket so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Messages that were answered.
+    pub messages: u64,
+    /// Pings.
+    pub pings: u64,
+    /// Pongs.
+    pub pongs: u64,
+    /// Code of the close frame that the client sent; 1005 is one without a code.
+    pub closed: Option<u16>,
 }
 
 /// How a request ended.
@@ -231,6 +249,11 @@ impl Entry {
         }
     }
 
+    /// Place in the order of arrival.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
     /// The same entry for a second holder, which will not end it.
     pub(crate) fn observer(&self) -> Self {
         Self { recorder: self.recorder.clone(), seq: self.seq, ended: true }
@@ -250,7 +273,8 @@ impl Drop for Entry {
     }
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+/// Whether `needle` is somewhere in `haystack`.
+pub(crate) fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }
 
@@ -305,6 +329,8 @@ mod tests {
             sent: 0,
             faulted: false,
             outcome: Outcome::Open,
+            socket: None,
+            on_socket: None,
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::conversation::Turn;
+use crate::assertions::Rule;
+use crate::conversation::{Kept, Turn};
 use crate::event::Event;
 use crate::reply::Reply;
 use crate::responses_input::{BESIDE_REASONING, check, compaction_ciphertext, reasoning_ciphertext};
@@ -11,19 +12,17 @@ use crate::routes::Provider;
 use crate::seal::{Purpose, open, seal};
 
 /// Header by which one turn finds its way back to where it began.
-const TURN_STATE: &str = "x-codex-turn-state";
+pub(crate) const TURN_STATE: &str = "x-codex-turn-state";
 
 /// Answers `/responses`.
 pub(crate) fn create(mut turn: Turn<'_>, provider: Provider) -> Reply {
     let turn_state = turn_state(&mut turn);
-    if let Err(refused) = check(&turn, provider) {
+    if let Err(refused) = check(&mut turn, provider) {
         return refused;
     }
     let draft = Draft::new(&mut turn);
     let stored = turn.ask.flag("store").unwrap_or(true);
-    if stored {
-        turn.world.own(&draft.id, &turn.caller.org);
-    }
+    turn.mint(&draft.id, if stored { Kept::ByOrganisation } else { Kept::ByConnection });
     let mut reply =
         if turn.streams() { Reply::events(draft.events()) } else { Reply::json(200, &draft.finished()) };
     reply.set("openai-model", &draft.model);
@@ -34,10 +33,10 @@ pub(crate) fn create(mut turn: Turn<'_>, provider: Provider) -> Reply {
 }
 
 /// Answers `/responses/compact`: one item that stands for the whole history.
-pub(crate) fn compact(turn: Turn<'_>, provider: Provider) -> Reply {
+pub(crate) fn compact(mut turn: Turn<'_>, provider: Provider) -> Reply {
     // The strict rules of the event stream do not hold for this unary call.
     let rules = if provider == Provider::ChatGpt { Provider::OpenAi } else { provider };
-    if let Err(refused) = check(&turn, rules) {
+    if let Err(refused) = check(&mut turn, rules) {
         return refused;
     }
     let id = format!("cmp_{}", turn.world.serial());
@@ -47,7 +46,7 @@ pub(crate) fn compact(turn: Turn<'_>, provider: Provider) -> Reply {
 
 /// Checks the turn state that came and gives out the one that goes back. Only
 /// ChatGPT logins have one.
-fn turn_state(turn: &mut Turn<'_>) -> Option<String> {
+pub(crate) fn turn_state(turn: &mut Turn<'_>) -> Option<String> {
     let in_body = turn.ask.json.pointer("/client_metadata/x-codex-turn-state").and_then(Value::as_str);
     let came = match turn.ask.head.header(TURN_STATE) {
         "" => in_body.unwrap_or_default().to_owned(),
@@ -63,7 +62,7 @@ fn turn_state(turn: &mut Turn<'_>) -> Option<String> {
         let owner = minted_for.unwrap_or_else(|| "nobody".into());
         let words =
             format!("{TURN_STATE} of {owner:?} came with the credential of account {:?}", turn.caller.id);
-        turn.world.violation(words);
+        turn.violation(Rule::TurnState, words);
     }
     Some(came)
 }
@@ -82,7 +81,23 @@ struct Draft {
 impl Draft {
     fn new(turn: &mut Turn<'_>) -> Self {
         let number = turn.world.serial();
-        let pieces = turn.pieces();
+        let (pieces, usage) = (turn.pieces(), Value::Null);
+        let (id, model) = (format!("resp_{number}"), turn.model());
+        let mut draft = Self { id, model, created_at: turn.now, pieces, items: Vec::new(), usage };
+        if !turn.ask.is_prewarm() {
+            draft.items = draft.output(turn, number);
+        }
+        let output = if draft.items.is_empty() { 0 } else { draft.pieces.len() as u64 };
+        let input = turn.input_tokens();
+        draft.usage = json!({
+            "input_tokens": input, "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": output, "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": input + output,
+        });
+        draft
+    }
+
+    fn output(&self, turn: &mut Turn<'_>, number: u64) -> Vec<Value> {
         let reasons = wants_ciphertext(&turn.ask.json);
         let mut items = Vec::new();
         let mark = if reasons { format!("{BESIDE_REASONING}{number}") } else { number.to_string() };
@@ -93,23 +108,17 @@ impl Draft {
                 "encrypted_content": reasoning_ciphertext(turn),
             }));
         }
-        items.push(match turn.tool("/name", has_output(&turn.ask.json)) {
+        items.push(match turn.tool("/name", results(&turn.ask.json)) {
             Some(tool) => json!({
                 "type": "function_call", "id": format!("fc_{mark}"), "call_id": format!("call_{number}"),
                 "name": tool.name, "arguments": tool.arguments, "status": "completed",
             }),
             None => json!({
                 "type": "message", "id": format!("msg_{mark}"), "role": "assistant", "status": "completed",
-                "content": [{"type": "output_text", "text": pieces.concat(), "annotations": []}],
+                "content": [{"type": "output_text", "text": self.pieces.concat(), "annotations": []}],
             }),
         });
-        let (input, output) = (turn.input_tokens(), pieces.len() as u64);
-        let usage = json!({
-            "input_tokens": input, "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": output, "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": input + output,
-        });
-        Self { id: format!("resp_{number}"), model: turn.model(), created_at: turn.now, pieces, items, usage }
+        items
     }
 
     fn response(&self, status: &str, output: &[Value], usage: &Value) -> Value {
@@ -129,7 +138,9 @@ impl Draft {
         let begun = self.response("in_progress", &[], &Value::Null);
         let mut stream = Stream::default();
         stream.push(json!({"type": "response.created", "response": begun}));
-        stream.push(json!({"type": "response.in_progress", "response": begun}));
+        if !self.items.is_empty() {
+            stream.push(json!({"type": "response.in_progress", "response": begun}));
+        }
         for (place, item) in self.items.iter().enumerate() {
             self.item_events(&mut stream, place, item);
         }
@@ -203,7 +214,15 @@ fn wants_ciphertext(body: &Value) -> bool {
     included.iter().any(|entry| entry == "reasoning.encrypted_content")
 }
 
-fn has_output(body: &Value) -> bool {
-    let last = body.get("input").and_then(Value::as_array).and_then(|items| items.last());
-    last.and_then(|item| item.get("type")).and_then(Value::as_str) == Some("function_call_output")
+/// Results of tools since the last message of the user.
+fn results(body: &Value) -> usize {
+    let items = body.get("input").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text =
+        |item: &Value, field: &str| item.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    items
+        .iter()
+        .rev()
+        .take_while(|item| text(item, "role") != "user")
+        .filter(|item| text(item, "type").ends_with("_call_output"))
+        .count()
 }

@@ -4,6 +4,8 @@
 
 use serde_json::{Value, json};
 
+use crate::ask::Via;
+use crate::assertions::Rule;
 use crate::conversation::Turn;
 use crate::errors;
 use crate::files;
@@ -13,6 +15,7 @@ use crate::seal::{Purpose, open, seal};
 
 /// What ciphertext of this API begins with.
 const CIPHERTEXT: &str = "gAAAA";
+const UNREADABLE: &str = "Encrypted content could not be decrypted or parsed.";
 /// Marks the number of items that were minted beside a reasoning item.
 pub(crate) const BESIDE_REASONING: char = 'r';
 
@@ -28,7 +31,7 @@ pub(crate) fn compaction_ciphertext(turn: &Turn<'_>, id: &str) -> String {
 }
 
 /// Refuses what the real service refuses.
-pub(crate) fn check(turn: &Turn<'_>, provider: Provider) -> Result<(), Reply> {
+pub(crate) fn check(turn: &mut Turn<'_>, provider: Provider) -> Result<(), Reply> {
     if turn.ask.oversize {
         return Ok(());
     }
@@ -43,13 +46,38 @@ pub(crate) fn check(turn: &Turn<'_>, provider: Provider) -> Result<(), Reply> {
         check_codex(turn)?;
     }
     files::check(turn)?;
-    let previous = turn.ask.text("previous_response_id");
-    if !previous.is_empty() && !turn.world.owns(previous, &turn.caller.org) {
-        let words = format!("Previous response with id '{previous}' not found.");
-        return Err(errors::openai(400, "previous_response_not_found", &words));
+    check_previous(turn)?;
+    let ask = turn.ask;
+    let items = ask.json.get("input").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().try_for_each(|item| check_item(turn, item, items))
+}
+
+/// An earlier response is known to its organisation when it was stored, and
+/// else only over the WebSocket that it was given over.
+fn check_previous(turn: &mut Turn<'_>) -> Result<(), Reply> {
+    let ask = turn.ask;
+    let previous = ask.text("previous_response_id");
+    let socket = match ask.via {
+        Via::Socket { continues: true, .. } => return Ok(()),
+        Via::Socket { id, .. } => Some(id),
+        Via::Http => None,
+    };
+    if previous.is_empty() || turn.world.owns(previous, &turn.caller.org) {
+        return Ok(());
     }
-    let items = turn.ask.json.get("input").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    items.iter().try_for_each(|item| check_item(item, items, &turn.caller.org))
+    let foreign = turn
+        .world
+        .minted(previous)
+        .filter(|mint| mint.org != turn.caller.org || (mint.socket.is_some() && mint.socket != socket));
+    if let Some(owner) = foreign.map(|mint| mint.account.clone()) {
+        let words = format!(
+            "previous_response_id {previous:?} of account {owner:?} came to account {:?}, or not over its own WebSocket",
+            turn.caller.id
+        );
+        turn.violation(Rule::PreviousResponse, words);
+    }
+    let words = format!("Previous response with id '{previous}' not found.");
+    Err(errors::openai(400, "previous_response_not_found", &words))
 }
 
 fn check_codex(turn: &Turn<'_>) -> Result<(), Reply> {
@@ -76,25 +104,39 @@ fn has_instructing_message(turn: &Turn<'_>) -> bool {
     items.iter().any(|item| matches!(item.get("role").and_then(Value::as_str), Some("developer" | "system")))
 }
 
-fn check_item(item: &Value, items: &[Value], org: &str) -> Result<(), Reply> {
+fn check_item(turn: &mut Turn<'_>, item: &Value, items: &[Value]) -> Result<(), Reply> {
     let text = |field: &str| item.get(field).and_then(Value::as_str).unwrap_or_default();
     let ciphertext = text("encrypted_content");
     match text("type") {
-        "reasoning" if !ciphertext.is_empty() => check_ciphertext(Purpose::Content, ciphertext, org, None),
-        "compaction" => check_ciphertext(Purpose::Compaction, ciphertext, org, Some(text("id"))),
+        "reasoning" if !ciphertext.is_empty() => check_ciphertext(turn, Purpose::Content, ciphertext, None),
+        "compaction" => check_ciphertext(turn, Purpose::Compaction, ciphertext, Some(text("id"))),
         "function_call" | "message" => check_company(text("type"), text("id"), items),
         _ => Ok(()),
     }
 }
 
-fn check_ciphertext(purpose: Purpose, ciphertext: &str, org: &str, id: Option<&str>) -> Result<(), Reply> {
+fn check_ciphertext(
+    turn: &mut Turn<'_>,
+    purpose: Purpose,
+    ciphertext: &str,
+    id: Option<&str>,
+) -> Result<(), Reply> {
+    let org = &turn.caller.org;
+    let rule = if purpose == Purpose::Compaction { Rule::Compaction } else { Rule::Ciphertext };
     let opened = ciphertext.strip_prefix(CIPHERTEXT).and_then(|sealed| open(purpose, sealed));
     let why = match opened.as_deref() {
         Some([bound_org, ..]) if bound_org != org => {
+            let words =
+                format!("ciphertext of organisation {bound_org:?} came to account {:?}", turn.caller.id);
+            turn.violation(rule, words);
             "Encrypted content organization_id did not match the target organization."
         }
         Some([_, bound_id]) if id.is_none_or(|id| id == bound_id) => return Ok(()),
-        _ => "Encrypted content could not be decrypted or parsed.",
+        Some([_, bound_id]) => {
+            turn.violation(rule, format!("compaction item {bound_id:?} came with another id"));
+            UNREADABLE
+        }
+        _ => UNREADABLE,
     };
     let shown: String = ciphertext.chars().take(4).collect();
     let message = format!("The encrypted content {shown}... could not be verified. Reason: {why}");

@@ -28,15 +28,21 @@ pub(crate) enum Api {
     ClaudeUsage,
     CodexUsage,
     Compact(Provider),
+    ContainerCreate,
     CountTokens,
     Embeddings,
     FileUpload,
     FileOf(String),
-    Gemini { model: String, verb: Verb },
+    Gemini {
+        model: String,
+        verb: Verb,
+    },
     Messages,
     Models(Provider),
     ResetCredit,
     Responses(Provider),
+    /// The handshake of a WebSocket.
+    Socket(Provider),
 }
 
 /// An endpoint that wants none.
@@ -47,6 +53,8 @@ pub(crate) enum Door {
     DeviceCode,
     DevicePage,
     DeviceToken,
+    /// A handshake where there are no WebSockets.
+    NoSocket,
     PastePage,
     Probe,
     Revoke,
@@ -78,6 +86,15 @@ impl Route {
         match Door::of(method, path) {
             Some(door) => Self::Door(door),
             None => Api::of(method, path, anthropic).map_or(Self::Door(Door::Unknown), Self::Api),
+        }
+    }
+
+    /// Where the handshake of a WebSocket leads: to the path of a Responses
+    /// endpoint, and nowhere else.
+    pub(crate) fn of_handshake(method: &Method, path: &str) -> Self {
+        match (method, Self::of(&Method::POST, path, false)) {
+            (&Method::GET, Self::Api(Api::Responses(provider))) => Self::Api(Api::Socket(provider)),
+            _ => Self::Door(Door::NoSocket),
         }
     }
 
@@ -123,6 +140,7 @@ impl Api {
             "/v1/messages" if post => Some(Self::Messages),
             "/v1/messages/count_tokens" if post => Some(Self::CountTokens),
             "/v1/models" if get && anthropic => Some(Self::Models(Provider::Anthropic)),
+            "/v1/containers" if post => Some(Self::ContainerCreate),
             "/v1/files" if post => Some(Self::FileUpload),
             _ => Self::by_prefix(method, path),
         }
@@ -174,12 +192,17 @@ impl Api {
     /// Whose credential the endpoint wants.
     pub(crate) fn provider(&self) -> Provider {
         match self {
-            Self::Chat | Self::Embeddings | Self::FileOf(_) | Self::FileUpload => Provider::OpenAi,
+            Self::Chat | Self::ContainerCreate | Self::Embeddings | Self::FileOf(_) | Self::FileUpload => {
+                Provider::OpenAi
+            }
             Self::ClaudeProfile | Self::ClaudeUsage | Self::CountTokens | Self::Messages => {
                 Provider::Anthropic
             }
             Self::CodexUsage | Self::ResetCredit => Provider::ChatGpt,
-            Self::Compact(provider) | Self::Models(provider) | Self::Responses(provider) => *provider,
+            Self::Compact(provider)
+            | Self::Models(provider)
+            | Self::Responses(provider)
+            | Self::Socket(provider) => *provider,
             Self::Gemini { .. } => Provider::Gemini,
         }
     }
@@ -192,11 +215,13 @@ impl Api {
             Self::ClaudeProfile
             | Self::ClaudeUsage
             | Self::CodexUsage
+            | Self::ContainerCreate
             | Self::CountTokens
             | Self::FileOf(_)
             | Self::FileUpload
             | Self::Models(_)
-            | Self::ResetCredit => false,
+            | Self::ResetCredit
+            | Self::Socket(_) => false,
         }
     }
 }
@@ -231,6 +256,11 @@ mod tests {
             assert_eq!(of(&Method::GET, path), unknown, "GET {path}");
         }
         assert_eq!(Route::of(&Method::GET, "/v1/models", true), Route::Api(Api::Models(Provider::Anthropic)));
+        let handshake = |path| Route::of_handshake(&Method::GET, path);
+        assert_eq!(handshake("/v1/responses"), Route::Api(Api::Socket(Provider::OpenAi)));
+        assert_eq!(handshake("/backend-api/codex/responses"), Route::Api(Api::Socket(Provider::ChatGpt)));
+        assert_eq!(handshake("/v1/messages"), Route::Door(Door::NoSocket));
+        assert_eq!(Route::of_handshake(&Method::POST, "/v1/responses"), Route::Door(Door::NoSocket));
         assert_eq!(of(&Method::GET, "/models"), Route::Api(Api::Models(Provider::OpenAi)));
         assert_eq!(of(&Method::GET, "/v1/files/file-1"), Route::Api(Api::FileOf("file-1".into())));
     }

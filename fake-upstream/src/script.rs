@@ -20,8 +20,13 @@ pub struct Script {
     pub text: String,
     /// How many text deltas a stream has; the text is repeated to fill them.
     pub deltas: u32,
-    /// A tool the models call once before they answer.
-    pub tool: Option<ToolCall>,
+    /// Tools the models call before they answer: of these, the first that the
+    /// request offers.
+    pub tools: Vec<ToolCall>,
+    /// How WebSockets are treated.
+    pub socket: SocketPolicy,
+    /// Secrets that must never arrive; see [`crate::FakeUpstream::assertions`].
+    pub canaries: Vec<String>,
     /// Invalidates further tokens when three are tried within ten seconds of
     /// an invalidated one, as the ChatGPT backend was seen to do.
     pub cascade: bool,
@@ -42,6 +47,27 @@ pub struct Script {
     /// Starts the clock at this many milliseconds since the epoch and keeps it
     /// still until it is moved. `None`: the wall clock plus what it is moved by.
     pub clock_ms: Option<i64>,
+}
+
+/// How the WebSockets of the Responses API are treated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SocketPolicy {
+    /// Whether there are any; without them a handshake is answered with 426.
+    pub offered: bool,
+    /// Whether ChatGPT logins are told what they have used before each answer.
+    pub rate_limits: bool,
+    /// Answers after which the next `response.create` gets
+    /// `websocket_connection_limit_reached` and the connection is closed.
+    pub max_turns: Option<u64>,
+    /// Seconds, by the clock of the fake, after which the same happens.
+    pub max_age_seconds: i64,
+}
+
+impl Default for SocketPolicy {
+    fn default() -> Self {
+        Self { offered: true, rate_limits: true, max_turns: None, max_age_seconds: 3_600 }
+    }
 }
 
 /// How the device endpoints treat everybody.
@@ -80,8 +106,15 @@ pub enum ClaudeUsage {
 pub struct ToolCall {
     /// Name of the tool. It is called only when the request offers it.
     pub name: String,
-    /// Arguments as JSON text.
+    /// Arguments as JSON text. `{n}` becomes the number of the call, from 1.
     pub arguments: String,
+    /// Calls for one prompt of the user; then the text follows.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
 }
 
 /// Why a script was refused.
@@ -125,7 +158,9 @@ impl Default for Script {
                 .to_vec(),
             text: "PONG".into(),
             deltas: 2,
-            tool: None,
+            tools: Vec::new(),
+            socket: SocketPolicy::default(),
+            canaries: Vec::new(),
             cascade: false,
             cookies: false,
             strict_codex: true,
@@ -164,10 +199,31 @@ impl Script {
         self
     }
 
-    /// Makes the models call a tool before they answer.
+    /// Makes the models call a tool once before they answer.
     #[must_use]
-    pub fn tool(mut self, name: impl Into<String>, arguments: impl Into<String>) -> Self {
-        self.tool = Some(ToolCall { name: name.into(), arguments: arguments.into() });
+    pub fn tool(self, name: impl Into<String>, arguments: impl Into<String>) -> Self {
+        self.tool_calls(name, arguments, 1)
+    }
+
+    /// Makes the models call a tool `times` times for each prompt before they
+    /// answer, once per request.
+    #[must_use]
+    pub fn tool_calls(mut self, name: impl Into<String>, arguments: impl Into<String>, times: u32) -> Self {
+        self.tools.push(ToolCall { name: name.into(), arguments: arguments.into(), times });
+        self
+    }
+
+    /// Sets how WebSockets are treated.
+    #[must_use]
+    pub fn socket(mut self, policy: SocketPolicy) -> Self {
+        self.socket = policy;
+        self
+    }
+
+    /// Watches for a secret that must never arrive.
+    #[must_use]
+    pub fn canary(mut self, secret: impl Into<String>) -> Self {
+        self.canaries.push(secret.into());
         self
     }
 

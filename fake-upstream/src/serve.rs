@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::account::Account;
 use crate::ask::{Ask, Head};
+use crate::assertions::{Rule, Went, conversation};
 use crate::auth::{self, Caller};
 use crate::conversation::Turn;
 use crate::fault::Fault;
@@ -15,7 +16,8 @@ use crate::routes::{Api, Door, Provider, Route};
 use crate::seal::{Purpose, open, seal};
 use crate::world::World;
 use crate::{
-    authorize, chat, device, errors, files, gemini, messages, models, responses, shape, token, usage,
+    authorize, chat, device, errors, files, gemini, handshake, messages, models, responses, shape, token,
+    usage,
 };
 
 /// Name of the cookie that is bound to an account.
@@ -75,15 +77,51 @@ pub(crate) fn answer(
         method: ask.head.method.as_str(),
     };
     let fault = world.faults.choose(Phase::Whole, target);
+    let visitor = visitor(world, ask, route, &checked);
     let replaced = fault.as_ref().and_then(|fault| shape::replacement(fault, &model, here.now));
     let commits = fault.as_ref().is_none_or(|fault| fault.committed);
-    match replaced {
-        Some(reply) if !commits => (reply, fault),
+    let reply = match replaced {
+        Some(reply) if !commits => reply,
         Some(reply) => {
             let _thrown_away = handle(world, ask, checked, here);
-            (reply, fault)
+            reply
         }
-        None => (handle(world, ask, checked, here), fault),
+        None => handle(world, ask, checked, here),
+    };
+    if let Some(account) = visitor {
+        note_visit(world, ask, &account, went(&reply, fault.as_ref()));
+    }
+    (reply, fault)
+}
+
+/// The account of a request that belongs to a conversation.
+fn visitor(world: &World, ask: &Ask, route: &Route, checked: &Checked) -> Option<String> {
+    let Route::Api(api) = route else {
+        return None;
+    };
+    if !api.is_metered() && !matches!(api, Api::Socket(_)) {
+        return None;
+    }
+    let known = || auth::identify(world, &ask.head).map(|(id, _)| id);
+    checked.account().map(str::to_owned).or_else(known)
+}
+
+/// Whether the account has given a reason to try another.
+pub(crate) fn went(reply: &Reply, fault: Option<&Fault>) -> Went {
+    let refused = reply.status.as_u16() >= 400 || fault.is_some_and(Fault::spoils);
+    if refused { Went::Refused } else { Went::Served }
+}
+
+/// Notes which account a conversation came to. What costs nothing, a handshake
+/// or a prewarm, counts only as a refusal.
+pub(crate) fn note_visit(world: &mut World, ask: &Ask, account: &str, went: Went) {
+    let org = world.place_of(account).and_then(|place| world.accounts.get(place));
+    if let (Went::Refused, Some(org)) = (went, org.map(|account| account.org_id.clone())) {
+        world.watch.refused(&org);
+    }
+    let costs = ask.head.method != http::Method::GET && !ask.is_prewarm();
+    if let Some(conversation) = conversation(ask).filter(|_| costs || went == Went::Refused) {
+        world.watch.visit(conversation, account, went);
     }
 }
 
@@ -126,6 +164,7 @@ fn open_endpoint(world: &mut World, ask: &Ask, door: Door, here: Here<'_>) -> Re
         Door::DevicePage => {
             Reply::bytes(200, "text/html; charset=utf-8", "<!doctype html><title>Type the code</title>")
         }
+        Door::NoSocket => errors::openai(426, "upgrade_not_supported", "Use HTTP."),
         Door::DeviceToken => device::poll(world, ask, here.origin, here.now),
         Door::PastePage => authorize::paste_page(ask),
         Door::Probe => Reply::json(200, &json!({"fake_upstream": true})),
@@ -154,7 +193,7 @@ fn guarded(world: &mut World, ask: &Ask, api: &Api, caller: &Caller, now: i64) -
 
 fn metered(world: &mut World, ask: &Ask, api: &Api, caller: &Caller, now: i64) -> Reply {
     let model = model(ask, &Route::Api(api.clone()));
-    let Some(account) = world.accounts.get_mut(caller.place) else {
+    let Some(account) = world.accounts.get_mut(caller.place).filter(|account| account.id == caller.id) else {
         return errors::openai(401, "invalid_api_key", "The account is gone.");
     };
     if !model.is_empty() && !account.may_use(&model) {
@@ -167,7 +206,7 @@ fn metered(world: &mut World, ask: &Ask, api: &Api, caller: &Caller, now: i64) -
     }
     let mut reply = endpoint(Turn { world, ask, caller, now }, api);
     if let Some(account) = world.accounts.get_mut(caller.place) {
-        if !reply.status.is_success() {
+        if !reply.status.is_success() || ask.is_prewarm() {
             give_back(account, before);
         }
         limits::headers(account, caller.meter, now, &mut reply);
@@ -175,7 +214,7 @@ fn metered(world: &mut World, ask: &Ask, api: &Api, caller: &Caller, now: i64) -
     reply
 }
 
-/// A refused request costs nothing.
+/// A refused request costs nothing, nor does one that generates nothing.
 fn give_back(account: &mut Account, before: (Option<crate::account::Quota>, crate::account::Window)) {
     (account.quota, account.five_hour) = before;
 }
@@ -187,6 +226,7 @@ fn endpoint(turn: Turn<'_>, api: &Api) -> Reply {
         Api::ClaudeUsage => usage::claude(turn),
         Api::CodexUsage => usage::codex(turn),
         Api::Compact(provider) => responses::compact(turn, *provider),
+        Api::ContainerCreate => files::container(turn),
         Api::CountTokens => messages::count(turn),
         Api::Embeddings => chat::embeddings(turn),
         Api::FileOf(id) => files::existing(turn, id),
@@ -196,6 +236,7 @@ fn endpoint(turn: Turn<'_>, api: &Api) -> Reply {
         Api::Models(provider) => models::list(turn, *provider),
         Api::ResetCredit => usage::consume_reset_credit(turn),
         Api::Responses(provider) => responses::create(turn, *provider),
+        Api::Socket(_) => handshake::accept(turn),
     }
 }
 
@@ -218,14 +259,18 @@ fn model_refused(provider: Provider, meter: Meter, model: &str) -> Reply {
 }
 
 fn check_cookie(world: &mut World, ask: &Ask, caller: &Caller) {
-    let cookies = ask.head.header("cookie").split(';');
-    let bound = cookies
-        .filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
-        .find_map(|value| open(Purpose::Cookie, value).and_then(|fields| fields.into_iter().next()));
-    if let Some(owner) = bound.filter(|owner| *owner != caller.id) {
-        let words =
-            format!("a cookie of account {owner:?} came with the credential of account {:?}", caller.id);
-        world.violation(words);
+    let cookies = ask.head.header("cookie").split(';').map(str::trim).filter(|pair| !pair.is_empty());
+    for pair in cookies {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let owner = open(Purpose::Cookie, value).and_then(|fields| fields.into_iter().next());
+        let words = match owner.filter(|_| name == COOKIE) {
+            Some(owner) if owner == caller.id => continue,
+            Some(owner) => {
+                format!("a cookie of account {owner:?} came with the credential of account {:?}", caller.id)
+            }
+            None => format!("a cookie named {name:?} came, which no provider set"),
+        };
+        world.violation(Rule::Cookie, &caller.id, words);
     }
 }
 

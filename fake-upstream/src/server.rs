@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::handler;
 use crate::hub::Hub;
-use crate::wire::{self, Farewell, Link};
+use crate::socket;
+use crate::wire::{self, Farewell, Link, Takeover};
 
 /// Most headers of a request; real services take about as many.
 const MAX_HEADERS: usize = 1_000;
@@ -116,13 +117,20 @@ where
             }
         }
     };
-    let mut io = connection.into_parts().io.into_inner();
-    let Some(takeover) = takeover else {
-        // The client may have left already, which is as good.
-        let _shut = io.shutdown().await;
-        return;
+    let parts = connection.into_parts();
+    let mut io = parts.io.into_inner();
+    let ended = match takeover {
+        None => {
+            // The client may have left already, which is as good.
+            let _shut = io.shutdown().await;
+            return;
+        }
+        Some(Takeover::Reply(spoilt)) => wire::perform(io, *spoilt).await,
+        Some(Takeover::Socket(opening)) => {
+            socket::serve(Arc::clone(&hub), io, parts.read_buf, *opening).await
+        }
     };
-    match wire::perform(io, takeover).await {
+    match ended {
         (io, Farewell::Drop) => drop(io),
         (io, Farewell::Reset) => reset(io),
     }

@@ -10,8 +10,9 @@ use http::{HeaderMap, StatusCode};
 use crate::catalogue;
 use crate::coding::Coding;
 use crate::errors;
-use crate::event::{DataLines, Event, Framing, LineEnd};
+use crate::event::{Carrier, Comments, DataLines, Event, Framing, LineEnd};
 use crate::fault::{Action, Ending, Fault, Payload};
+use crate::frames;
 use crate::gate::{Gate, Gates};
 use crate::reply::{Content, MAX_HEADERS, Reply};
 
@@ -83,13 +84,17 @@ pub(crate) fn replacement(fault: &Fault, model: &str, now: i64) -> Option<Reply>
         Action::Endless => {
             Some(Reply { content: Content::Endless, ..Reply::bytes(200, "text/event-stream", "") })
         }
-        Action::Cr
+        Action::CloseFrame { .. }
+        | Action::Comments
+        | Action::Cr
         | Action::CrLf
         | Action::Cut { .. }
+        | Action::CutAfter { .. }
         | Action::CutBody { .. }
         | Action::Drip
         | Action::Encode(_)
         | Action::Finish(_)
+        | Action::Fragment(_)
         | Action::GiantEvent(_)
         | Action::GiantHead(_)
         | Action::Header(..)
@@ -97,6 +102,7 @@ pub(crate) fn replacement(fault: &Fault, model: &str, now: i64) -> Option<Reply>
         | Action::InBand { .. }
         | Action::ManyDataLines
         | Action::ManyHeaders(_)
+        | Action::Ping
         | Action::RefuseStream
         | Action::StallAfter { .. }
         | Action::StallHead(_)
@@ -107,9 +113,9 @@ pub(crate) fn replacement(fault: &Fault, model: &str, now: i64) -> Option<Reply>
 }
 
 /// Lays the reply out in steps, changed as the fault says.
-pub(crate) async fn play(reply: Reply, fault: Option<&Fault>, gates: &Gates) -> Play {
+pub(crate) async fn play(reply: Reply, fault: Option<&Fault>, gates: &Gates, carrier: Carrier) -> Play {
     let actions = fault.map(|fault| fault.actions.as_slice()).unwrap_or_default();
-    let mut draft = Draft::new(reply);
+    let mut draft = Draft::new(reply, carrier);
     for action in actions {
         draft.apply(action, gates);
     }
@@ -129,7 +135,10 @@ struct Draft {
     reply: Reply,
     framing: Framing,
     coding: Option<Coding>,
+    leading: Vec<Bytes>,
     trailing: Vec<Bytes>,
+    /// Events and bytes after which the connection ends, and how.
+    cut_after: Option<(usize, u64, Ending)>,
     /// Gates by the number of pieces sent before them.
     gates: Vec<(usize, Gate)>,
     head_gate: Option<Gate>,
@@ -140,12 +149,14 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(reply: Reply) -> Self {
+    fn new(reply: Reply, carrier: Carrier) -> Self {
         Self {
             reply,
-            framing: Framing::default(),
+            framing: Framing { carrier, ..Framing::default() },
             coding: None,
+            leading: Vec::new(),
             trailing: Vec::new(),
+            cut_after: None,
             gates: Vec::new(),
             head_gate: None,
             holds: false,
@@ -157,18 +168,26 @@ impl Draft {
 
     fn apply(&mut self, action: &Action, gates: &Gates) {
         match action {
+            Action::CloseFrame { code, reason } if self.is_socket() => {
+                self.trailing.push(frames::close(*code, reason));
+                self.break_off(None, Ending::Close);
+            }
+            Action::Comments => self.framing.comments = Comments::BeforeEach,
             Action::Cr => self.framing.ends = LineEnd::Cr,
             Action::CrLf => self.framing.ends = LineEnd::CrLf,
             Action::Cut { at, ending } => self.break_off(Some(Cut::Reply(*at)), *ending),
             Action::CutBody { at, ending } => self.break_off(Some(Cut::Body(*at)), *ending),
+            Action::CutAfter { events, bytes, ending } => self.cut_after = Some((*events, *bytes, *ending)),
             Action::Drip => self.pace = Pace::ByteByByte,
-            Action::Early { .. }
+            Action::CloseFrame { .. }
+            | Action::Early { .. }
             | Action::Endless
             | Action::Flood(_)
             | Action::Named(_)
             | Action::Reply { .. } => {}
             Action::Encode(coding) => self.coding = Some(*coding),
             Action::Finish(ending) => self.break_off(None, *ending),
+            Action::Fragment(bytes) => self.framing.fragment = Some(*bytes),
             Action::GiantEvent(size) => {
                 let padding = "x".repeat((*size).min(MAX_PADDING));
                 let event = Event::typed(&serde_json::json!({"type": "fake.padding", "padding": padding}));
@@ -192,6 +211,8 @@ impl Draft {
                     self.reply.add(&format!("x-fake-{place}"), "x");
                 }
             }
+            Action::Ping if self.is_socket() => self.leading.push(frames::ping()),
+            Action::Ping => {}
             Action::Raw(payload) => {
                 self.break_off(None, Ending::Close);
                 if let Some(wire) = &mut self.wire {
@@ -214,6 +235,10 @@ impl Draft {
         }
     }
 
+    fn is_socket(&self) -> bool {
+        self.framing.carrier == Carrier::Socket
+    }
+
     fn break_off(&mut self, cut: Option<Cut>, ending: Ending) {
         let raw = self.wire.take().and_then(|wire| wire.raw);
         self.wire = Some(WireFault { cut, ending, raw });
@@ -232,13 +257,13 @@ impl Draft {
 
     async fn finish(mut self) -> Play {
         let whole = matches!(self.reply.content, Content::Whole(_));
-        let mut pieces = match &self.reply.content {
-            Content::Endless | Content::Flood(_) => Vec::new(),
-            Content::Events(events) => events.iter().map(|event| event.frame(self.framing)).collect(),
-            Content::Whole(bytes) => vec![bytes.clone()],
-        };
-        if let Some(coding) = self.coding {
+        let mut pieces = self.pieces();
+        if let Some(coding) = self.coding.filter(|_| !self.is_socket()) {
             self.encode(coding, &mut pieces).await;
+        }
+        if let Some((events, bytes, ending)) = self.cut_after {
+            let before: usize = pieces.iter().take(events).map(Bytes::len).sum();
+            self.break_off(Some(Cut::Body(before as u64 + bytes)), ending);
         }
         pieces.append(&mut self.trailing);
         let announced = self.reply.headers.contains_key(CONTENT_LENGTH)
@@ -263,6 +288,22 @@ impl Draft {
             wire: self.wire,
             refuses: self.refuses,
         }
+    }
+
+    fn pieces(&mut self) -> Vec<Bytes> {
+        let socket = self.is_socket();
+        let mut pieces: Vec<Bytes> = match &self.reply.content {
+            Content::Endless | Content::Flood(_) => Vec::new(),
+            Content::Events(events) => events.iter().map(|event| event.frame(self.framing)).collect(),
+            Content::Whole(bytes) if socket => vec![frames::message(&self.reply, bytes).frame(self.framing)],
+            Content::Whole(bytes) => vec![bytes.clone()],
+        };
+        if !self.leading.is_empty() {
+            // Beside the first piece, so that gates and cuts count events only.
+            self.leading.extend(pieces.first().cloned());
+            pieces.splice(..pieces.len().min(1), [Bytes::from(self.leading.concat())]);
+        }
+        pieces
     }
 
     async fn encode(&mut self, coding: Coding, pieces: &mut Vec<Bytes>) {

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::assertions::Rule;
 use crate::conversation::Turn;
 use crate::errors;
 use crate::reply::Reply;
@@ -23,8 +24,9 @@ pub(crate) fn sign(turn: &Turn<'_>) -> String {
 
 /// Checks every thinking block of the request; the drops are what the reply
 /// reports as `input_transformations`.
-pub(crate) fn check(turn: &Turn<'_>) -> Result<Vec<Value>, Reply> {
-    let body = &turn.ask.json;
+pub(crate) fn check(turn: &mut Turn<'_>) -> Result<Vec<Value>, Reply> {
+    let ask = turn.ask;
+    let body = &ask.json;
     let messages = messages(body);
     let mut drops = Vec::new();
     for (at, message) in messages.iter().enumerate() {
@@ -44,7 +46,7 @@ pub(crate) fn check(turn: &Turn<'_>) -> Result<Vec<Value>, Reply> {
 }
 
 fn mismatch(
-    turn: &Turn<'_>,
+    turn: &mut Turn<'_>,
     block: &Value,
     before: &[Value],
     path: &str,
@@ -56,6 +58,14 @@ fn mismatch(
         return Err(errors::anthropic(400, &words));
     };
     if *org != turn.caller.org {
+        // The provider forgives the move, so it is wrong only without a reason.
+        if !turn.world.watch.has_refused(org) {
+            let words = format!(
+                "{path}: a thinking block of organisation {org:?}, which has refused nothing, came to account {:?}",
+                turn.caller.id
+            );
+            turn.violation(Rule::Thinking, words);
+        }
         return Ok(Some("organization_binding_mismatch"));
     }
     if *model != turn.model() {
@@ -64,6 +74,7 @@ fn mismatch(
     if *prefix == prefix_hash(&turn.ask.json, before) {
         return Ok(None);
     }
+    turn.violation(Rule::Thinking, format!("{path}: what stands before the thinking block was changed"));
     let behaviour = turn.ask.json.pointer("/thinking/block_binding/prefix_mismatch_behavior");
     if behaviour.and_then(Value::as_str) == Some("drop") {
         return Ok(Some("prefix_binding_mismatch"));

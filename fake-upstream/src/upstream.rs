@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::account::Account;
+use crate::assertions::Assertions;
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::gate::Gate;
@@ -81,7 +82,8 @@ impl FakeUpstream {
     }
 
     /// Account ids of the requests to `path`, in order; requests without a
-    /// known credential are `"-"`.
+    /// known credential are `"-"`. A WebSocket is one request for its handshake
+    /// and one for each message.
     pub fn accounts_served(&self, path: &str) -> Vec<String> {
         let at = |recorded: &Recorded| recorded.path.split('?').next() == Some(path);
         self.requests()
@@ -96,8 +98,19 @@ impl FakeUpstream {
         self.hub.recorder.saw(needle)
     }
 
-    /// What a proxy did that it must never do: another account's turn state,
-    /// cookie, workspace or second credential.
+    /// What a proxy did that it must never do, and which accounts served which
+    /// conversation.
+    pub fn assertions(&self) -> Assertions {
+        self.hub.world().assertions().clone()
+    }
+
+    /// Watches for a secret that must never arrive from now on.
+    pub fn watch_for(&self, secret: &str) {
+        self.hub.world().watch.watch_for(secret);
+    }
+
+    /// What a proxy did that it must never do, in words; see
+    /// [`FakeUpstream::assertions`].
     pub fn violations(&self) -> Vec<String> {
         self.hub.world().violations()
     }

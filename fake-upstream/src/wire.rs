@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use crate::fault::Ending;
+use crate::handshake::Opening;
 use crate::recorder::{Entry, Outcome};
 use crate::reply::flood_chunk;
 use crate::shape::{Cut, Pace, Play, Step, WireFault};
@@ -21,9 +22,16 @@ pub(crate) struct Link {
     ready: Notify,
 }
 
+/// Why a connection is taken from the HTTP library.
+#[derive(Debug)]
+pub(crate) enum Takeover {
+    Reply(Box<Spoilt>),
+    Socket(Box<Opening>),
+}
+
 /// A reply to be written by hand.
 #[derive(Debug)]
-pub(crate) struct Takeover {
+pub(crate) struct Spoilt {
     pub(crate) play: Play,
     pub(crate) fault: WireFault,
     pub(crate) entry: Entry,
@@ -55,7 +63,7 @@ pub(crate) enum Farewell {
 
 /// Writes the reply and ends the connection as the fault says, or earlier when
 /// the client leaves.
-pub(crate) async fn perform<IO>(io: IO, mut takeover: Takeover) -> (IO, Farewell)
+pub(crate) async fn perform<IO>(io: IO, mut takeover: Spoilt) -> (IO, Farewell)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -73,18 +81,25 @@ where
     }
     let whole = takeover.fault.cut.is_none() && takeover.fault.raw.is_none();
     takeover.entry.end(if whole { Outcome::Done } else { Outcome::Broken });
-    match takeover.fault.ending {
+    let mut io = reader.unsplit(writer);
+    let farewell = end(&mut io, takeover.fault.ending).await;
+    (io, farewell)
+}
+
+/// Ends a connection as a fault says; what is left to do with it is given back.
+pub(crate) async fn end<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO, ending: Ending) -> Farewell {
+    match ending {
         Ending::Close => {
             // The client may have left already, which is as good.
-            let _shut = writer.shutdown().await;
-            gone(&mut reader).await;
-            (reader.unsplit(writer), Farewell::Drop)
+            let _shut = io.shutdown().await;
+            gone(io).await;
+            Farewell::Drop
         }
         Ending::Hang => {
-            gone(&mut reader).await;
-            (reader.unsplit(writer), Farewell::Drop)
+            gone(io).await;
+            Farewell::Drop
         }
-        Ending::Reset => (reader.unsplit(writer), Farewell::Reset),
+        Ending::Reset => Farewell::Reset,
     }
 }
 
@@ -94,7 +109,7 @@ async fn gone(reader: &mut (impl AsyncRead + Unpin)) {
     while matches!(reader.read(&mut buffer).await, Ok(1..)) {}
 }
 
-async fn write<W: AsyncWrite + Unpin>(writer: &mut W, takeover: &mut Takeover) -> std::io::Result<()> {
+async fn write<W: AsyncWrite + Unpin>(writer: &mut W, takeover: &mut Spoilt) -> std::io::Result<()> {
     let play = &mut takeover.play;
     let (reply_left, body_left) = match takeover.fault.cut {
         None => (None, None),
@@ -141,18 +156,18 @@ async fn write<W: AsyncWrite + Unpin>(writer: &mut W, takeover: &mut Takeover) -
 
 /// Whether the body is written in chunks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Chunked {
+pub(crate) enum Chunked {
     No,
     Yes,
 }
 
 /// Writes until a limit and counts.
-struct Pen<'a, W> {
-    writer: &'a mut W,
-    entry: &'a Entry,
-    pace: Pace,
-    reply_left: Option<u64>,
-    body_left: Option<u64>,
+pub(crate) struct Pen<'a, W> {
+    pub(crate) writer: &'a mut W,
+    pub(crate) entry: &'a Entry,
+    pub(crate) pace: Pace,
+    pub(crate) reply_left: Option<u64>,
+    pub(crate) body_left: Option<u64>,
 }
 
 impl<W: AsyncWrite + Unpin> Pen<'_, W> {
@@ -160,7 +175,7 @@ impl<W: AsyncWrite + Unpin> Pen<'_, W> {
         self.reply_left == Some(0) || self.body_left == Some(0)
     }
 
-    async fn head(&mut self, play: &Play) -> std::io::Result<Chunked> {
+    pub(crate) async fn head(&mut self, play: &Play) -> std::io::Result<Chunked> {
         let reason = play.status.canonical_reason().unwrap_or_default();
         let mut head = format!("HTTP/1.1 {} {reason}\r\n", play.status.as_u16()).into_bytes();
         for (name, value) in &play.headers {
@@ -172,6 +187,7 @@ impl<W: AsyncWrite + Unpin> Pen<'_, W> {
         let announced =
             play.headers.contains_key(CONTENT_LENGTH) || play.headers.contains_key(TRANSFER_ENCODING);
         let chunked = match (announced, play.length) {
+            _ if play.status.is_informational() => Chunked::No,
             (true, _) => Chunked::No,
             (false, Some(length)) => {
                 head.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
@@ -189,7 +205,7 @@ impl<W: AsyncWrite + Unpin> Pen<'_, W> {
 
     /// One piece of the body. A chunk says its whole length even when the cut
     /// falls into it.
-    async fn piece(&mut self, bytes: &Bytes, chunked: Chunked) -> std::io::Result<()> {
+    pub(crate) async fn piece(&mut self, bytes: &Bytes, chunked: Chunked) -> std::io::Result<()> {
         if chunked == Chunked::Yes {
             self.put(format!("{:x}\r\n", bytes.len()).as_bytes()).await?;
         }
@@ -207,7 +223,7 @@ impl<W: AsyncWrite + Unpin> Pen<'_, W> {
         Ok(())
     }
 
-    async fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(crate) async fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let allowed = self
             .reply_left
             .map_or(bytes.len(), |left| bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX)));

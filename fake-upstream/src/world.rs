@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::account::Account;
+use crate::assertions::{Assertions, Rule, Watch};
 use crate::authorize::Codes;
 use crate::device::Devices;
 use crate::fault_table::FaultTable;
@@ -11,9 +12,7 @@ use crate::ledger::Ledger;
 use crate::script::{Script, credentials};
 use crate::seal::fingerprint;
 
-/// Most violations kept; later ones are only missed by a test that failed long ago.
-const MAX_VIOLATIONS: usize = 1_000;
-/// Most ids of responses and messages remembered with their organisation.
+/// Most ids of responses, messages and files remembered with whose they are.
 const MAX_IDS: usize = 100_000;
 
 /// Everything that changes while the fake runs.
@@ -26,11 +25,22 @@ pub(crate) struct World {
     pub(crate) codes: Codes,
     pub(crate) devices: Devices,
     pub(crate) cascade: Cascade,
+    pub(crate) watch: Watch,
     known: BTreeMap<String, usize>,
-    violations: Vec<String>,
-    owners: BTreeMap<String, String>,
-    owner_order: VecDeque<String>,
+    mints: BTreeMap<String, Mint>,
+    mint_order: VecDeque<String>,
     serial: u64,
+}
+
+/// Whose an id is, and where it is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mint {
+    pub(crate) account: String,
+    pub(crate) org: String,
+    /// Good wherever the organisation asks, not only where it was given out.
+    pub(crate) kept: bool,
+    /// The WebSocket over which it was given out.
+    pub(crate) socket: Option<u64>,
 }
 
 /// Tokens tried since one was answered as invalidated.
@@ -44,6 +54,7 @@ impl World {
     pub(crate) fn new(script: Script, now: i64) -> Self {
         let mut world = Self {
             accounts: script.accounts.clone(),
+            watch: Watch::new(&script.canaries),
             script,
             faults: FaultTable::default(),
             ledger: Ledger::default(),
@@ -51,9 +62,8 @@ impl World {
             devices: Devices::default(),
             cascade: Cascade::default(),
             known: BTreeMap::new(),
-            violations: Vec::new(),
-            owners: BTreeMap::new(),
-            owner_order: VecDeque::new(),
+            mints: BTreeMap::new(),
+            mint_order: VecDeque::new(),
             serial: 0,
         };
         world.settle(now);
@@ -107,36 +117,43 @@ impl World {
     }
 
     /// Notes that the proxy did what it must never do.
-    pub(crate) fn violation(&mut self, words: String) {
-        if self.violations.len() < MAX_VIOLATIONS {
-            self.violations.push(words);
-        }
+    pub(crate) fn violation(&mut self, rule: Rule, account: &str, words: String) {
+        self.watch.report(rule, account, words);
+    }
+
+    pub(crate) fn assertions(&self) -> &Assertions {
+        &self.watch.seen
     }
 
     pub(crate) fn violations(&self) -> Vec<String> {
-        self.violations.clone()
+        self.watch.seen.violations.iter().map(|violation| violation.words.clone()).collect()
     }
 
-    /// Remembers which organisation an id belongs to.
-    pub(crate) fn own(&mut self, id: &str, org: &str) {
-        if self.owners.insert(id.to_owned(), org.to_owned()).is_none() {
-            self.owner_order.push_back(id.to_owned());
+    /// Remembers whose an id is.
+    pub(crate) fn mint(&mut self, id: &str, mint: Mint) {
+        if self.mints.insert(id.to_owned(), mint).is_none() {
+            self.mint_order.push_back(id.to_owned());
         }
-        if self.owner_order.len() > MAX_IDS
-            && let Some(oldest) = self.owner_order.pop_front()
+        if self.mint_order.len() > MAX_IDS
+            && let Some(oldest) = self.mint_order.pop_front()
         {
-            self.owners.remove(&oldest);
+            self.mints.remove(&oldest);
         }
     }
 
     /// Forgets whose an id is.
-    pub(crate) fn disown(&mut self, id: &str) {
-        self.owners.remove(id);
+    pub(crate) fn forget(&mut self, id: &str) {
+        self.mints.remove(id);
     }
 
-    /// Whether the id was minted for this organisation.
+    /// Whether the id is good wherever this organisation asks.
     pub(crate) fn owns(&self, id: &str, org: &str) -> bool {
-        self.owners.get(id).is_some_and(|owner| owner == org)
+        self.minted(id).is_some_and(|mint| mint.kept && mint.org == org)
+    }
+
+    /// Whose an id is.
+    pub(crate) fn minted(&self, id: &str) -> Option<&Mint> {
+        self.mints.get(id)
     }
 
     /// Replaces every known credential in a header's value by its fingerprint.
@@ -179,9 +196,19 @@ mod tests {
     #[test]
     fn an_id_belongs_to_the_organisation_it_was_minted_for() {
         let mut world = World::new(Script::new(), 0);
-        world.own("resp_1", "org-a");
-        assert!(
-            world.owns("resp_1", "org-a") && !world.owns("resp_1", "org-b") && !world.owns("resp_2", "org-a")
+        let mint = |kept| Mint { account: "a".into(), org: "org-a".into(), kept, socket: None };
+        world.mint("resp_1", mint(true));
+        world.mint("resp_2", mint(false));
+        let owns = |id, org| world.owns(id, org);
+        assert_eq!(
+            [
+                owns("resp_1", "org-a"),
+                owns("resp_1", "org-b"),
+                owns("resp_2", "org-a"),
+                owns("resp_3", "org-a")
+            ],
+            [true, false, false, false]
         );
+        assert_eq!(world.minted("resp_2"), Some(&mint(false)));
     }
 }

@@ -2,7 +2,7 @@ use super::ApiError;
 use super::extract::{Asked, Named};
 use super::view::Stamp;
 use crate::app::App;
-use crate::engine::{RoutingRequest, Selection, WhyNot, select};
+use crate::engine::{Bond, RoutingRequest, Selection, WhyNot, select};
 use crate::model::{Affinity, Alias, ModelName, ProviderId, SessionKey};
 use crate::telemetry::DecisionRecord;
 use axum::Json;
@@ -85,7 +85,15 @@ pub(super) async fn next(
     let session = query.session.map(|value| session(&value)).transpose()?;
     let session = session.filter(|_| world.settings.affinity == Affinity::Session);
     let pinned = session.as_ref().and_then(|session| app.affinity.find(&provider, session, app.clock.now()));
-    let request = RoutingRequest { provider, model, session, pinned, owner: None, replay_safe: false };
+    let request = RoutingRequest {
+        provider,
+        model,
+        session,
+        pinned,
+        owner: None,
+        bond: Bond::Fast,
+        replay_safe: false,
+    };
     let selection = select(&world, &request, &[], &mut app.state.dry(), app.clock.now());
     let name = |id| world.account(id).map(|account| account.alias.to_string());
     let mut view = NextView {

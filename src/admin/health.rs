@@ -35,6 +35,7 @@ fn would_send(app: &App, world: &Snapshot, provider: &ProviderId) -> bool {
         session: None,
         pinned: None,
         owner: None,
+        bond: Default::default(),
         replay_safe: false,
     };
     let selection = select(world, &request, &[], &mut app.state.dry(), app.clock.now());

@@ -15,7 +15,7 @@ pub use running::Running;
 pub use serve::{ServeOptions, serve};
 pub use start::{StartError, Writer, log_sink};
 
-use crate::affinity::Affinity;
+use crate::affinity::{Affinity, Owners};
 use crate::auth::import::Home;
 use crate::auth::{Logins, Refresher, Tally};
 use crate::clock::Clock;
@@ -44,6 +44,8 @@ pub struct App {
     pub state: Arc<SharedState>,
     /// Which session is on which account.
     pub affinity: Affinity,
+    /// Which account can read what.
+    pub owners: Owners,
     /// Renews tokens.
     pub refresher: Refresher,
     /// People signing in.

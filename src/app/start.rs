@@ -1,6 +1,6 @@
 //! From a configuration to an [`App`]: the store's owner first, then the store, then what works on it.
 use super::App;
-use crate::affinity::{Affinity, AffinityBounds};
+use crate::affinity::{Affinity, AffinityBounds, OwnerBounds, Owners};
 use crate::auth::import::Home;
 use crate::auth::{Logins, LoginsParts, Refresher, RefresherParts, TokenClient};
 use crate::clock::Clock;
@@ -28,6 +28,8 @@ use tokio::task::JoinHandle;
 const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at its lock.
 const OWNER_PAUSE: Duration = Duration::from_millis(20);
+/// Marks of what only one account can read: a week of them, some 20 MiB at most.
+const OWNERS: OwnerBounds = OwnerBounds { age: Duration::from_secs(7 * 86_400), marks: 200_000 };
 
 /// Why rota did not start. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +148,7 @@ impl App {
         let tokens = TokenClient::new(&upstream_config(&config))?.with_variables(Variables::of(sources));
         let app = Self {
             affinity: Affinity::new(affinity_bounds(&config)),
+            owners: Owners::new(OWNERS),
             refresher: Refresher::new(RefresherParts {
                 state: Arc::clone(&state),
                 store: Arc::clone(&store),

@@ -239,6 +239,7 @@ fn timeouts(layers: &Layers) -> Result<Timeouts, ConfigError> {
         connect: layers.get(&table::CONNECT)?,
         first_byte: layers.get(&table::FIRST_BYTE)?,
         stream_idle: layers.get(&table::STREAM_IDLE)?,
+        keep_alive: layers.get(&table::KEEP_ALIVE)?,
         header_read: layers.get(&table::HEADER_READ)?,
         body_idle: layers.get(&table::BODY_IDLE)?,
         token: layers.get(&table::TOKEN)?,

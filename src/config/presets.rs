@@ -1,6 +1,7 @@
 //! Providers are data: the embedded presets, the user's own files over them, and the parser of both. The list of
 //! embedded files is the only place in this crate that names a provider.
 mod address;
+mod conversation;
 mod error;
 mod layer;
 mod leaf;

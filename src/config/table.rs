@@ -44,7 +44,7 @@ pub(super) static SECTIONS: [(&str, &str); 10] = [
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 41] = [
+pub(super) static ALL: [&dyn Described; 42] = [
     &LISTEN,
     &ADMIN_LISTEN,
     &CONTAINER_BIND,
@@ -63,6 +63,7 @@ pub(super) static ALL: [&dyn Described; 41] = [
     &CONNECT,
     &FIRST_BYTE,
     &STREAM_IDLE,
+    &KEEP_ALIVE,
     &HEADER_READ,
     &BODY_IDLE,
     &TOKEN,
@@ -149,6 +150,10 @@ settings! {
         "From the request sent to the reply's head. Clients give up at 300 s; below that they get a readable answer.";
     STREAM_IDLE: Duration = "timeouts.stream_idle", Text, "\"300s\"", |value| duration(value, SECOND, DAY),
         "Between two pieces of a reply.";
+    KEEP_ALIVE: Option<Duration> = "timeouts.keep_alive", Text, "\"60s\"", |value| duration(value, Duration::ZERO, HOUR).map(some_time),
+        "How long a client hears nothing of a stream that has begun, before rota puts in the keep-alive event of the \
+         provider's own dialect, where its preset has one. It goes between two events, never into a compressed stream, and \
+         does not count for `stream_idle`. 0s: the stream passes byte for byte, whatever the silence.";
     HEADER_READ: Duration = "timeouts.header_read", Text, "\"120s\"", |value| duration(value, SECOND, HOUR),
         "For a client to send the head of its next request; a kept-alive connection that stays silent longer is closed.";
     BODY_IDLE: Duration = "timeouts.body_idle", Text, "\"60s\"", |value| duration(value, SECOND, HOUR),
@@ -218,6 +223,10 @@ fn affinity_name(affinity: model::Affinity) -> &'static str {
         model::Affinity::None => "none",
         model::Affinity::Session => "session",
     }
+}
+
+fn some_time(span: Duration) -> Option<Duration> {
+    Some(span).filter(|span| !span.is_zero())
 }
 
 fn low_byte(number: u64) -> u8 {

@@ -27,6 +27,7 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
                 connect: secs(5),
                 first_byte: secs(290),
                 stream_idle: secs(300),
+                keep_alive: Some(secs(60)),
                 header_read: secs(120),
                 body_idle: secs(60),
                 token: secs(60),

@@ -13,6 +13,8 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two pieces of a reply.
     pub stream_idle: Duration,
+    /// Of a stream that has begun, before a keep-alive is put in; none: never.
+    pub keep_alive: Option<Duration>,
     /// For a client to send the head of its next request.
     pub header_read: Duration,
     /// Between two pieces of a request's body.

@@ -36,6 +36,13 @@ pub enum Outcome<'a> {
         /// The body's beginning; empty where nobody asked.
         peek: &'a [u8],
     },
+    /// A complete head that promised success, and a stream that begins with a refusal: nothing of an answer came.
+    InBand {
+        /// The head's headers.
+        headers: &'a HeaderMap,
+        /// The refusing event's data.
+        event: &'a [u8],
+    },
     /// Nothing of the request was written.
     NotSent(Phase),
     /// HTTP/2 proved that the request was not processed: REFUSED_STREAM, or a GOAWAY below our stream
@@ -71,6 +78,7 @@ pub enum Verdict {
 /// (I6), and so does every reply that is no error.
 pub fn classify(provider: &Provider, outcome: &Outcome<'_>, now: Time) -> Verdict {
     let (status, headers, peek) = match outcome {
+        Outcome::InBand { headers, event } => return in_band(provider, headers, event, now),
         Outcome::Replied { status, headers, peek } => (*status, *headers, *peek),
         Outcome::NotSent(_) | Outcome::Unprocessed => return transport(FaultClass::Unreachable),
         Outcome::Lost(_) => return transport(FaultClass::UpstreamLost),
@@ -79,11 +87,34 @@ pub fn classify(provider: &Provider, outcome: &Outcome<'_>, now: Time) -> Verdic
         return Verdict::Pass;
     }
     let told = Told::read(peek);
-    let mut rules = provider.rules.iter();
-    let Some(rule) = rules.find(|rule| matches(rule, status, headers, &told)) else {
-        return Verdict::Pass;
+    let rule = provider
+        .rules
+        .iter()
+        .find(|rule| rule.status.contains(status.as_u16()) && matches(rule, headers, &told));
+    rule.map_or(Verdict::Pass, |rule| fault(rule, provider, headers, &told, now))
+}
+
+/// A refusal inside a stream has no status of its own. Where it tells one, or its kind implies one, it is judged as a
+/// reply with that status; else only by rules that name what it says.
+fn in_band(provider: &Provider, headers: &HeaderMap, event: &[u8], now: Time) -> Verdict {
+    let told = Told::in_band(event);
+    let implied = || {
+        let statuses = provider.conversation.events.statuses.iter();
+        statuses.filter(|(code, _)| told.names(code)).map(|(_, status)| *status).next()
     };
-    let heard = cooldown::Heard { provider, headers, told: &told };
+    let status = told.status().or_else(implied);
+    let rule = provider.rules.iter().find(|rule| {
+        let fits = match status {
+            Some(status) => rule.status.contains(status),
+            None => !rule.codes.is_empty() || !rule.body.is_empty(),
+        };
+        fits && matches(rule, headers, &told)
+    });
+    rule.map_or(Verdict::Pass, |rule| fault(rule, provider, headers, &told, now))
+}
+
+fn fault(rule: &Rule, provider: &Provider, headers: &HeaderMap, told: &Told, now: Time) -> Verdict {
+    let heard = cooldown::Heard { provider, headers, told };
     Verdict::Fault(Fault {
         class: rule.class,
         scope: rule.scope,
@@ -96,10 +127,10 @@ fn transport(class: FaultClass) -> Verdict {
     Verdict::Fault(Fault { class, scope: Scope::Network, rule: None, resets: None })
 }
 
-fn matches(rule: &Rule, status: StatusCode, headers: &HeaderMap, told: &Told) -> bool {
+/// True when all holds that a rule names beside the status.
+fn matches(rule: &Rule, headers: &HeaderMap, told: &Told) -> bool {
     let said = |part: &Arc<str>| told.message.contains(part.as_ref());
-    rule.status.contains(status.as_u16())
-        && (rule.codes.is_empty() || rule.codes.iter().any(|code| told.names(code)))
+    (rule.codes.is_empty() || rule.codes.iter().any(|code| told.names(code)))
         && rule.headers.iter().all(|test| holds(test, headers))
         && (rule.body.is_empty() || rule.body.iter().any(said))
 }
@@ -149,6 +180,45 @@ pub(super) mod tests {
         ];
         for (outcome, class) in cases {
             assert_eq!(classify(&provider, &outcome, NOW), transport(class), "{outcome:?}");
+        }
+    }
+
+    /// FLO-9
+    #[test]
+    fn a_refusal_inside_a_stream_is_judged_as_the_reply_it_should_have_been() {
+        let coded = |name: &str, status, codes: &[&str]| Rule {
+            codes: codes.iter().map(|code| Arc::from(*code)).collect(),
+            ..rule(name, status)
+        };
+        let rules = vec![
+            coded("limit", 429, &["used_up"]),
+            rule("any 429", 429),
+            coded("gone", 404, &["lost"]),
+            rule("any 529", 529),
+        ];
+        let mut provider = provider(rules);
+        let statuses = vec![("busy_error".into(), 529), ("limit_error".into(), 429)];
+        let events = crate::model::EventRules { statuses, ..Default::default() };
+        provider.conversation = Arc::new(crate::model::Conversation { events, ..Default::default() });
+        for (event, expected) in [
+            (r#"{"type":"error","status":429,"error":{"code":"used_up"}}"#, Some("limit")),
+            (r#"{"type":"error","status_code":429,"error":{"code":"other"}}"#, Some("any 429")),
+            (r#"{"type":"response.failed","response":{"error":{"code":"lost"}}}"#, Some("gone")),
+            (r#"{"type":"response.failed","response":{"error":{"code":"used_up"}}}"#, Some("limit")),
+            (r#"{"type":"error","error":{"type":"limit_error"}}"#, Some("any 429")),
+            (r#"{"type":"error","error":{"type":"busy_error"}}"#, Some("any 529")),
+            (r#"{"type":"error","error":{"type":"something_new"}}"#, None),
+            (r#"{"type":"error","status":200,"error":{}}"#, None),
+            ("{\"type\":\"error\",", None),
+            ("429", None),
+        ] {
+            let headers = headers(&[]);
+            let outcome = Outcome::InBand { headers: &headers, event: event.as_bytes() };
+            let rule = match classify(&provider, &outcome, NOW) {
+                Verdict::Fault(fault) => fault.rule,
+                Verdict::Pass => None,
+            };
+            assert_eq!(rule.as_deref(), expected, "{event}");
         }
     }
 
@@ -290,6 +360,7 @@ pub(super) mod tests {
             inject: BTreeMap::new(),
             token: None,
             login: None,
+            conversation: Arc::default(),
             rules,
             limits: Vec::new(),
         }

@@ -1,4 +1,5 @@
 mod course;
+mod late;
 mod refusal;
 mod ruling;
 mod sign_in;
@@ -11,6 +12,7 @@ use super::select::{Admission, BUSY_WAIT, Decision, Live, RoutingRequest, Select
 use crate::model::{AccountId, Alias, Settings, Snapshot, Time};
 use std::mem;
 
+pub use late::{Late, late};
 pub use refusal::{Refusal, RefusalCode, WhyNot};
 pub use sign_in::{SignIn, SignInEnd};
 
@@ -121,6 +123,8 @@ pub struct Failover {
     flying: Option<(Alias, Time)>,
     /// Dead credentials met on the way.
     deaths: usize,
+    /// What the owner's own account could not read goes as well: the request was refused for what it holds.
+    stripped: bool,
     /// A connection failed once: the one other attempt is spent.
     reconnected: bool,
     /// Another request holds the half-open breaker's probe.
@@ -144,6 +148,7 @@ impl Failover {
             leg: Leg::Select,
             flying: None,
             deaths: 0,
+            stripped: false,
             reconnected: false,
             probe_taken: false,
             sign_in: None,
@@ -197,6 +202,11 @@ impl Failover {
     /// All attempts so far, in order.
     pub fn trail(&self) -> &[Attempt] {
         &self.trail
+    }
+
+    /// True when nothing may go with the request that only one account can read: the upstream could not.
+    pub fn strips(&self) -> bool {
+        self.stripped
     }
 
     /// What the request needed.

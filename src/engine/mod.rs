@@ -18,11 +18,11 @@ pub use confidence::{Confidence, confidence};
 pub use due::{Due, due};
 pub use eligibility::{Eligibility, eligibility, signs_in};
 pub use failover::{
-    After, Attempt, Failover, Held, Refusal, RefusalCode, Ruling, SignIn, SignInEnd, Step, WhyNot,
+    After, Attempt, Failover, Held, Late, Refusal, RefusalCode, Ruling, SignIn, SignInEnd, Step, WhyNot, late,
 };
 pub use observe::{observe, worth_keeping};
 pub use select::{
-    Admission, Decision, Live, RoutingRequest, Selection, Turn, Why, reason_to_sign_in, select,
+    Admission, Bond, Decision, Live, RoutingRequest, Selection, Turn, Why, reason_to_sign_in, select,
 };
 
 /// Small worlds for tests; the simulator builds the same ones.

@@ -14,6 +14,9 @@ pub(super) use reasons::{reasons, soonest};
 /// A rest of a forced or owning account that is waited for (FRC-2).
 pub(super) const SHORT_REST: Duration = Duration::from_secs(60);
 
+/// A rest of an owner that is waited for where another account could serve without what only the owner can read.
+pub(super) const LOOSE_REST: Duration = Duration::from_secs(20);
+
 /// How soon to ask again for a place on an account that nothing else can stand in for.
 pub(super) const BUSY_WAIT: Duration = Duration::from_millis(250);
 
@@ -41,10 +44,22 @@ pub struct RoutingRequest {
     pub session: Option<SessionKey>,
     /// That conversation's account (soft: SEL-3).
     pub pinned: Option<AccountId>,
-    /// The only account that can serve it (hard: SEL-4).
+    /// The account that can read what it holds (hard: SEL-4).
     pub owner: Option<AccountId>,
+    /// Whether another account may serve it where the owner cannot.
+    pub bond: Bond,
     /// The preset calls its path safe to send again after a complete 5xx head.
     pub replay_safe: bool,
+}
+
+/// How fast a request is bound to its owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bond {
+    /// Nobody else can answer.
+    #[default]
+    Fast,
+    /// Another may: what only the owner can read is left out for it.
+    Loose,
 }
 
 /// Why this account.

@@ -2,6 +2,7 @@
 //! no clock, no lock, no logging, and nothing here knows how a value is stored or shown.
 mod account;
 mod breaker;
+mod conversation;
 mod credential;
 mod fault;
 mod health;
@@ -20,6 +21,9 @@ mod token;
 
 pub use account::{Account, Actor, Switch, Weight};
 pub use breaker::{Breaker, BreakerState};
+pub use conversation::{
+    Conversation, EventRules, InnerField, LostReply, MarkerClass, MarkerField, OnOwnerLost, SessionField,
+};
 pub use credential::{Credential, CredentialKind, CredentialState, Identity, Renewal};
 pub use fault::{FaultClass, Reason, Scope};
 pub use health::{Cooling, CoolingSource, Health};

@@ -1,4 +1,4 @@
-use super::{CredentialKind, Grant, LoginFlows, ProviderId, Rule, TokenEndpoint, TokenSource};
+use super::{Conversation, CredentialKind, Grant, LoginFlows, ProviderId, Rule, TokenEndpoint, TokenSource};
 use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct Provider {
     pub token: Option<TokenSource>,
     /// How a person signs in; none where there is nothing to sign in to.
     pub login: Option<LoginFlows>,
+    /// What ties a conversation to an account, and how its streams are read.
+    pub conversation: Arc<Conversation>,
     /// Failure rules; the first that matches speaks.
     pub rules: Vec<Rule>,
     /// Reply headers that tell what is left.

@@ -2,12 +2,13 @@
 //! whatever way a request ends, dropping this gives the lease back and tells the decision record, exactly once.
 use super::ids::RequestId;
 use super::upload::Upload;
+use crate::affinity::Mark;
 use crate::app::App;
 use crate::clock::Stopwatch;
-use crate::engine::{Attempt, Command, Failover, Fault, Refusal, Verdict, worth_keeping};
+use crate::engine::{self, Attempt, Command, Failover, Fault, Late, Refusal, Verdict, late, worth_keeping};
 use crate::lease::Lease;
-use crate::model::{AccountId, Alias, LimitSample, ProviderId, Reason, Time};
-use crate::telemetry::{AttemptRecord, DecisionRecord, Outcome, SignInRecord, SkipRecord};
+use crate::model::{AccountId, Alias, LimitSample, LostReply, Provider, ProviderId, Reason, Time};
+use crate::telemetry::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use std::collections::BTreeMap;
@@ -15,9 +16,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often bytes that pass count as use of the session.
+const TOUCH: Duration = Duration::from_secs(10);
 const X_ROTA_ACCOUNT: HeaderName = HeaderName::from_static("x-rota-account");
 const X_ROTA_ATTEMPTS: HeaderName = HeaderName::from_static("x-rota-attempts");
 const X_ROTA_REQUEST_ID: HeaderName = HeaderName::from_static("x-rota-request-id");
+const X_ROTA_SANITIZED: HeaderName = HeaderName::from_static("x-rota-sanitized");
 const X_ROTA_WHY: HeaderName = HeaderName::from_static("x-rota-why");
 
 /// See the module.
@@ -33,8 +37,16 @@ pub(super) struct Flight {
     pub(super) waited: Duration,
     /// What the reply's headers told of the account's quota; kept only if the reply completes (LIM-1).
     pub(super) sample: Option<(AccountId, LimitSample)>,
+    /// Items that were left out of the body because only another account could read them.
+    pub(super) sanitized: usize,
+    /// What the client is told in place of a refusal, where the account that holds its conversation is lost.
+    pub(super) lost: Option<LostReply>,
+    /// What the refusal meant that passes inside a successful reply: such a reply has served nobody.
+    pub(super) in_band: Option<Verdict>,
     /// When it came.
     pub(super) came: Time,
+    /// When its session's account was last told that it is in use.
+    touched: Time,
     watch: Stopwatch,
     method: Method,
     uri: Uri,
@@ -59,9 +71,11 @@ pub(super) enum Ending {
 impl Flight {
     /// A request has come.
     pub(super) fn new<B>(app: Arc<App>, request: &Request<B>) -> Self {
+        let came = app.clock.now();
         Self {
             id: app.ids.next(),
-            came: app.clock.now(),
+            came,
+            touched: came,
             watch: Stopwatch::start(),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -72,6 +86,9 @@ impl Flight {
             lease: None,
             waited: Duration::ZERO,
             sample: None,
+            sanitized: 0,
+            lost: None,
+            in_band: None,
             status: None,
             first_byte: None,
             overhead: None,
@@ -89,6 +106,9 @@ impl Flight {
         }
         let trail = self.trail();
         insert(headers, X_ROTA_REQUEST_ID, &self.id.to_string());
+        if self.sanitized > 0 {
+            headers.insert(X_ROTA_SANITIZED, HeaderValue::from_static("reasoning"));
+        }
         headers.insert(X_ROTA_ATTEMPTS, HeaderValue::from(trail.len()));
         if let Some(last) = trail.last() {
             insert(headers, X_ROTA_ACCOUNT, last.alias.as_str());
@@ -105,20 +125,71 @@ impl Flight {
         self.overhead = Some(elapsed.saturating_sub(self.waited));
     }
 
-    /// So many bytes of the reply's body went on.
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.bytes_out += bytes as u64;
+    /// Who watches a reply with this status, and how long a client may hear nothing: only of a reply that serves, for
+    /// what a refusal says in passing is nobody's.
+    pub(super) fn watched(&self, status: StatusCode) -> Option<(Arc<Provider>, Option<Duration>)> {
+        if !status.is_success() || self.in_band.is_some() || self.method == Method::HEAD {
+            return None;
+        }
+        let provider = self.app.state.snapshot().provider(self.provider.as_ref()?)?.clone();
+        Some((provider, self.app.config.load().timeouts.keep_alive))
     }
 
-    /// The upstream's reply ended. Only one that completed may teach the limits.
+    /// So many bytes of the reply's body went on: also a sign that its session is in use (PRX-5).
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+        let serves = self.in_band.is_none() && self.status.is_some_and(|status| status.is_success());
+        if !serves {
+            return;
+        }
+        let now = self.app.clock.now();
+        if self.touched.until(now) < TOUCH {
+            return;
+        }
+        self.touched = now;
+        let request = self.way.as_ref().map(Failover::request);
+        if let (Some(request), Some(last)) = (request, self.trail().last())
+            && let Some(session) = &request.session
+        {
+            self.app.affinity.touch(&request.provider, session, last.decision.account, now);
+        }
+    }
+
+    /// The reply holds something that only its account can read.
+    pub(super) fn learnt(&self, mark: Mark) {
+        if let Some(last) = self.trail().last() {
+            self.app.owners.learn(mark, last.decision.account, self.app.clock.now());
+        }
+    }
+
+    /// The upstream turns the request down in the middle of its reply, in this event's data. It passes, as all does; the
+    /// account pays for it at once, so that the next request goes elsewhere (FLO-9). Told once a reply.
+    pub(super) fn refused_late(&mut self, headers: &HeaderMap, event: &[u8]) {
+        let (None, Some(way)) = (&self.in_band, &self.way) else {
+            return;
+        };
+        let Some(last) = way.trail().last() else {
+            return;
+        };
+        let (world, now) = (self.app.state.snapshot(), self.app.clock.now());
+        let outcome = engine::Outcome::InBand { headers, event };
+        let Late { verdict, command } = late(last.decision, way.request(), &outcome, &world, now);
+        self.in_band = Some(verdict);
+        if let Some(command) = command {
+            // Turned down where the account is gone or renewed since: then it is nobody's fault any more.
+            let _ = self.app.state.apply(command);
+        }
+    }
+
+    /// The upstream's reply ended. Only one that completed, and refused nothing in its body, may teach the limits.
     pub(super) fn end(&mut self, ending: Ending) {
-        let success = self.status.is_some_and(|status| status.is_success());
+        let success = self.in_band.is_none() && self.status.is_some_and(|status| status.is_success());
         self.outcome = match (ending, success) {
             (Ending::Complete, true) => Outcome::Served,
             (Ending::Complete, false) | (Ending::Cut, _) => Outcome::Passed,
         };
         let sample = self.sample.take();
-        if let (Ending::Complete, Some((account, sample))) = (ending, sample) {
+        if let (Outcome::Served, Some((account, sample))) = (self.outcome, sample) {
             self.learn(account, sample);
         }
     }
@@ -187,6 +258,7 @@ impl Flight {
             enabled_state: enabled,
             attempts: trail.iter().map(AttemptRecord::from).collect(),
             sign_in: self.way.as_ref().and_then(Failover::sign_in).map(SignInRecord::from),
+            in_band: self.in_band.as_ref().map(InBandRecord::from),
             outcome: self.outcome,
             status: self.status.map(|status| status.as_u16()),
             refusal: self.refusal,

@@ -2,7 +2,9 @@
 use super::error::Turned;
 use super::flight::Flight;
 use super::gate::{Extra, Gate};
-use super::intake::Intake;
+use super::hold::{Begun, hold, streams};
+use super::intake::{Intake, Outbound};
+use super::markers;
 use super::refusal;
 use super::reply::{self, ReplyStream};
 use super::route::{self, Routed};
@@ -73,11 +75,12 @@ fn admit(app: &App, gate: &Gate, framing: Framing, head: &Parts) -> Result<Route
 async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming) -> Result<Answer, Turned> {
     let app = flight.app.clone();
     flight.provider = Some(routed.provider.id.clone());
-    let (intake, session) = Intake::take(head, body, routed, bounds(&app));
+    let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
     flight.upload = Some(intake.upload.clone());
-    let (waited, lease) = (&mut flight.waited, &mut flight.lease);
+    let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
     let watch = Stopwatch::start();
     let model = intake.model().await?;
+    intake.bonds(session.as_ref()).await?;
     *waited += watch.elapsed();
     let now = app.clock.now();
     let request = intake.routing(model, session, &app, now);
@@ -87,7 +90,10 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
         let watch = Stopwatch::start();
         let decision = match way.next(&world, &mut app.state.live(), app.clock.now()) {
             Step::Send(decision) => decision,
-            Step::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
+            Step::Refuse(refusal) => {
+                flight.lost = intake.lost();
+                return Ok(Answer::Refused(refusal));
+            }
             Step::Refresh { account, version } => {
                 app.refresher.refresh(account, version).await;
                 *waited += watch.elapsed();
@@ -111,10 +117,12 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
         *lease = Some(place);
         drop(world);
         let watch = Stopwatch::start();
-        let mut sent = app.upstream.send(&intake.provider, &credential, intake.outbound()).await;
-        let peek = look(&intake, &mut sent).await;
+        let Outbound { request, left_out } = intake.outbound(decision.account, way, &app);
+        *sanitized = left_out;
+        let mut sent = app.upstream.send(&intake.provider, &credential, request).await;
+        let looked = look(&intake, &mut sent).await;
         *waited += watch.elapsed();
-        let outcome = outcome(&sent, &peek, &intake)?;
+        let outcome = outcome(&sent, &looked, &intake)?;
         let (world, now) = (app.state.snapshot(), app.clock.now());
         let ruling = way.on_outcome(decision, &outcome, intake.held(), &world, now);
         if let Some(command) = ruling.command {
@@ -128,7 +136,14 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
             }
             After::Pass => {
                 let reply = passed(sent)?;
-                flight.sample = served(&app, way.request(), decision, &reply, &intake);
+                match looked {
+                    Looked::Answer(_) => {
+                        flight.sample = served(&app, way.request(), decision, &reply, &intake);
+                    }
+                    Looked::Refusal(_) => {
+                        flight.in_band = way.trail().last().map(|last| last.verdict.clone());
+                    }
+                }
                 intake.upload.let_go();
                 return Ok(Answer::Passed(reply));
             }
@@ -154,28 +169,45 @@ fn admission(app: &App, world: &Snapshot, decision: Decision) -> Option<(Lease, 
     Some((place, credential))
 }
 
-/// The beginning of an error's body, if a rule asks for that status.
-async fn look(intake: &Intake, sent: &mut Sent) -> Bytes {
+/// What the beginning of a reply's body says.
+enum Looked {
+    /// Whatever it is: of an error, the beginning, where a rule asks for that status.
+    Answer(Bytes),
+    /// A success whose stream begins with this event, which refuses.
+    Refusal(Bytes),
+}
+
+/// Looks into an error that a rule asks for, and into the stream of a provider whose events mean something.
+async fn look(intake: &Intake, sent: &mut Sent) -> Looked {
+    let events = &intake.provider.conversation.events;
     match sent {
+        Sent::Replied(reply) if streams(reply) && !events.is_empty() => match hold(reply, events).await {
+            Begun::Answer => Looked::Answer(Bytes::new()),
+            Begun::Refusal(event) => Looked::Refusal(event),
+        },
         Sent::Replied(reply)
             if !reply.head.status.is_success() && intake.provider.judges(reply.head.status.as_u16()) =>
         {
-            reply.peek(PEEK).await
+            Looked::Answer(reply.peek(PEEK).await)
         }
         Sent::BodyBroke | Sent::Lost(..) | Sent::NotSent(..) | Sent::Replied(_) | Sent::Unprocessed(_) => {
-            Bytes::new()
+            Looked::Answer(Bytes::new())
         }
     }
 }
 
 /// What the engine is told. A body that broke in the client's hands is told to nobody but the client.
-fn outcome<'a>(sent: &'a Sent, peek: &'a [u8], intake: &Intake) -> Result<Outcome<'a>, Turned> {
+fn outcome<'a>(sent: &'a Sent, looked: &'a Looked, intake: &Intake) -> Result<Outcome<'a>, Turned> {
     match sent {
         Sent::BodyBroke => Err(intake.upload.fault().unwrap_or(Turned::BodyMalformed)),
         Sent::Lost(phase, _) => Ok(Outcome::Lost(*phase)),
         Sent::NotSent(phase, _) => Ok(Outcome::NotSent(*phase)),
         Sent::Replied(reply) => {
-            Ok(Outcome::Replied { status: reply.head.status, headers: &reply.head.headers, peek })
+            let headers = &reply.head.headers;
+            Ok(match looked {
+                Looked::Answer(peek) => Outcome::Replied { status: reply.head.status, headers, peek },
+                Looked::Refusal(event) => Outcome::InBand { headers, event },
+            })
         }
         Sent::Unprocessed(_) => Ok(Outcome::Unprocessed),
     }
@@ -212,6 +244,11 @@ fn served(
         return None;
     }
     let now = app.clock.now();
+    for name in &intake.provider.conversation.turn_headers {
+        for value in reply.head.headers.get_all(name) {
+            app.owners.learn(markers::mark(value.as_bytes()), decision.account, now);
+        }
+    }
     if let Some(session) = &request.session {
         (app.affinity).keep(&request.provider, session, decision.account, now);
     }

@@ -1,16 +1,20 @@
 //! What a client's request becomes before rotation sees it: its session key, the headers that may go upstream, and a
 //! body that can be sent again. The header map is the client's own, cleaned in place.
+use super::bonds::{self, Binding, Bonds};
 use super::error::Turned;
+use super::markers;
 use super::model::{self as named, Told};
 use super::route::Routed;
 use super::upload::{Upload, UploadBounds};
 use crate::app::App;
-use crate::engine::{Held, RoutingRequest};
-use crate::model::{Affinity, ModelName, Provider, SessionKey, Time};
+use crate::engine::{Bond, Failover, Held, RoutingRequest};
+use crate::model::{AccountId, Affinity, LostReply, MarkerClass, ModelName, Provider, SessionKey, Time};
 use crate::upstream::{OutboundBody, OutboundRequest};
-use http::header::{CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderName};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use std::sync::Arc;
 
@@ -30,7 +34,17 @@ pub(super) struct Intake {
     pub(super) upload: Upload,
     /// The provider.
     pub(super) provider: Arc<Provider>,
+    /// What binds it to an account.
+    pub(super) binding: Binding,
+    bonds: Bonds,
     replay_safe: bool,
+}
+
+/// A request for one attempt.
+pub(super) struct Outbound {
+    pub(super) request: OutboundRequest,
+    /// Items that were left out of it.
+    pub(super) left_out: usize,
 }
 
 impl Intake {
@@ -50,6 +64,8 @@ impl Intake {
             headers,
             upload: Upload::new(body, bounds),
             provider: routed.provider,
+            binding: Binding::default(),
+            bonds: Bonds::default(),
             replay_safe: routed.replay_safe,
         };
         (intake, session)
@@ -72,9 +88,19 @@ impl Intake {
         }
     }
 
+    /// What the body says of where the request belongs; `session` is what a header named.
+    ///
+    /// # Errors
+    /// The client broke the body.
+    pub(super) async fn bonds(&mut self, session: Option<&SessionKey>) -> Result<(), Turned> {
+        let conversation = &self.provider.conversation;
+        self.bonds = Bonds::read(&self.upload, &self.headers, conversation, session).await?;
+        Ok(())
+    }
+
     /// What rotation is asked for.
     pub(super) fn routing(
-        &self,
+        &mut self,
         model: Option<ModelName>,
         session: Option<SessionKey>,
         app: &App,
@@ -82,21 +108,55 @@ impl Intake {
     ) -> RoutingRequest {
         let session = match app.state.snapshot().settings.affinity {
             Affinity::None => None,
-            Affinity::Session => session,
+            Affinity::Session => session.or_else(|| self.bonds.session.clone()),
         };
         let provider = self.provider.id.clone();
+        let mut binding = self.bonds.binding(&self.provider.conversation, &app.owners, now);
+        if self.held() == Held::Gone {
+            binding.bond = Bond::Fast;
+        }
+        self.binding = binding;
         let pinned = (session.as_ref()).and_then(|it| app.affinity.find(&provider, it, now));
-        RoutingRequest { provider, model, session, pinned, owner: None, replay_safe: self.replay_safe }
+        let pinned = pinned.or(binding.better);
+        let Binding { owner, bond, .. } = binding;
+        RoutingRequest { provider, model, session, pinned, owner, bond, replay_safe: self.replay_safe }
     }
 
-    /// The request for the next attempt; an earlier attempt's body gets no more.
-    pub(super) fn outbound(&self) -> OutboundRequest {
-        OutboundRequest {
+    /// The request for the next attempt, for `account`; an earlier attempt's body gets no more. What only another
+    /// account can read is left out of it, where that may be: all of it where the upstream could not read its own.
+    pub(super) fn outbound(&self, account: AccountId, way: &Failover, app: &App) -> Outbound {
+        let now = app.clock.now();
+        let mut request = OutboundRequest {
             method: self.method.clone(),
             path_and_query: self.path_and_query.clone(),
             headers: self.headers.clone(),
             body: OutboundBody::new(self.upload.attempt()),
+        };
+        let is_ours = |mark| app.owners.owner(mark, now) == Some(account);
+        for name in &self.provider.conversation.turn_headers {
+            let theirs = |value: &HeaderValue| !is_ours(markers::mark(value.as_bytes()));
+            if request.headers.get_all(name).iter().any(theirs) {
+                request.headers.remove(name);
+            }
         }
+        let mut left_out = 0;
+        let foreign = way.strips() || self.bonds.is_foreign_to(account, &app.owners, now);
+        if self.binding.bond == Bond::Loose && foreign {
+            let keeps =
+                |mark| !way.strips() && app.owners.owner(mark, now).is_none_or(|owner| owner == account);
+            if let Some(sanitized) = bonds::without_reasoning(&self.upload, &self.headers, keeps) {
+                left_out = sanitized.dropped;
+                request.headers.remove(CONTENT_ENCODING);
+                request.body = OutboundBody::new(Full::new(Bytes::from(sanitized.body)));
+            }
+        }
+        Outbound { request, left_out }
+    }
+
+    /// The provider's own error for a request whose owner cannot serve, where its client begins anew on that.
+    pub(super) fn lost(&self) -> Option<LostReply> {
+        let chained = self.binding.class == Some(MarkerClass::Chain);
+        self.provider.conversation.lost.clone().filter(|_| chained)
     }
 
     /// Whether the body can be sent again.

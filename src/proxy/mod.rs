@@ -1,20 +1,29 @@
 //! A request's way from the client to an account and back: the gate, the route, what may go upstream, the loop that does
 //! what `engine::Failover` says, and what the client reads. Nothing here decides who serves or what a reply means.
+mod bonds;
 mod error;
+mod events;
 mod flight;
 mod framing;
 mod gate;
 mod handler;
+mod hold;
 mod ids;
 mod intake;
 mod listener;
+mod markers;
+mod meaning;
 mod model;
+mod passed;
 mod peer;
 mod refusal;
 mod reply;
 mod route;
+mod sanitize;
+mod session;
 mod sign_in;
 mod upload;
+mod watch;
 
 pub use error::Turned;
 pub use gate::{Extra, Gate, Target};

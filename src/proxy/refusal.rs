@@ -3,7 +3,7 @@
 use super::flight::Flight;
 use super::reply::{ReplyStream, SHOULD_RETRY, ours};
 use crate::engine::{Refusal, RefusalCode};
-use crate::model::{Dialect, Time};
+use crate::model::{Dialect, LostReply, Time};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -25,7 +25,10 @@ pub(super) fn answer(refusal: &Refusal, mut flight: Flight) -> Response<ReplyStr
     let world = flight.app.state.snapshot();
     let dialect = world.provider(&refusal.provider).map_or(Dialect::Responses, |provider| provider.dialect);
     let now = flight.app.clock.now();
-    let (status, mut body) = word(refusal, dialect, now);
+    let (status, mut body) = match flight.lost.as_ref().and_then(provider_words) {
+        Some(words) => words,
+        None => word(refusal, dialect, now),
+    };
     if dialect == Dialect::Messages
         && let Some(body) = body.as_object_mut()
     {
@@ -38,6 +41,11 @@ pub(super) fn answer(refusal: &Refusal, mut flight: Flight) -> Response<ReplyStr
     flight.head_sent(status);
     flight.refused(refusal);
     response
+}
+
+/// The provider's own error for state that is gone: its clients know what to do about it.
+fn provider_words(lost: &LostReply) -> Option<(StatusCode, Value)> {
+    Some((StatusCode::from_u16(lost.status).ok()?, serde_json::from_str(&lost.body).ok()?))
 }
 
 fn word(refusal: &Refusal, dialect: Dialect, now: Time) -> (StatusCode, Value) {

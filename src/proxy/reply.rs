@@ -1,17 +1,18 @@
 //! What the client reads: an upstream's reply with the headers that may pass and every byte of its body, or an answer of
 //! ours. A reply that the upstream cuts is cut here too, never ended as if it were whole.
 use super::error::Turned;
-use super::flight::{Ending, Flight};
+use super::flight::Flight;
 use super::intake::nominated;
+use super::passed::{Passed, Sight};
 use crate::model::Scope;
-use crate::upstream::{Reply, ReplyBody, ReplyError};
+use crate::upstream::{Reply, ReplyError};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::json;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Tells the SDKs of several vendors not to try again, whatever the status says.
@@ -31,15 +32,11 @@ enum Kind {
     Passed(Box<Passed>),
 }
 
-/// An upstream's body, and the request's accounting, which ends when this is dropped.
-#[derive(Debug)]
-struct Passed {
-    body: ReplyBody,
-    flight: Flight,
-}
-
 /// The upstream's reply as the client may see it.
 pub(super) fn pass(reply: Reply, mut flight: Flight) -> Response<ReplyStream> {
+    let sight = flight
+        .watched(reply.head.status)
+        .and_then(|(provider, keep_alive)| Sight::of(&reply, &provider, keep_alive));
     let Reply { mut head, body } = reply;
     strip(&mut head.headers);
     if let Some(fault) = flight.last_fault() {
@@ -47,12 +44,9 @@ pub(super) fn pass(reply: Reply, mut flight: Flight) -> Response<ReplyStream> {
     }
     flight.sign(&mut head.headers);
     flight.head_sent(head.status);
-    if body.is_end_stream() {
-        flight.end(Ending::Complete);
-    }
     head.version = http::Version::HTTP_11;
     head.extensions = http::Extensions::default();
-    let body = ReplyStream(Kind::Passed(Box::new(Passed { body, flight })));
+    let body = ReplyStream(Kind::Passed(Box::new(Passed::new(body, flight, sight))));
     Response::from_parts(head, body)
 }
 
@@ -155,43 +149,14 @@ impl Body for ReplyStream {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Ours(bytes) => bytes.is_none(),
-            Kind::Passed(passed) => passed.body.is_end_stream(),
+            Kind::Passed(passed) => passed.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Ours(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Passed(passed) => passed.body.size_hint(),
-        }
-    }
-}
-
-impl Passed {
-    /// Trailers are dropped: the head that would announce them is gone.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        loop {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                None => {
-                    self.flight.end(Ending::Complete);
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => {
-                    self.flight.end(Ending::Cut);
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Some(Ok(frame)) => {
-                    let Ok(bytes) = frame.into_data() else {
-                        continue;
-                    };
-                    self.flight.sent(bytes.len());
-                    // A reply of known length is not polled to its end.
-                    if self.body.is_end_stream() {
-                        self.flight.end(Ending::Complete);
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                }
-            }
+            Kind::Passed(passed) => passed.size_hint(),
         }
     }
 }

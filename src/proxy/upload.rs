@@ -167,6 +167,34 @@ impl Upload {
         Ok(begun)
     }
 
+    /// Reads on while everything is held, at most `most` bytes in all, and shows each piece. What is read stays the
+    /// first attempt's to send.
+    ///
+    /// # Errors
+    /// The client broke the body.
+    pub(super) async fn look(&self, most: u64, mut seen: impl FnMut(&Bytes)) -> Result<(), Turned> {
+        let held: Vec<Bytes> = self.flow().map(|flow| flow.held.clone()).unwrap_or_default();
+        held.iter().for_each(&mut seen);
+        while self.received() < most {
+            let next = poll_fn(|cx| match self.flow() {
+                Some(mut flow) if flow.stage == Stage::Held => flow.pull(cx),
+                Some(_) | None => Poll::Ready(None),
+            });
+            match next.await {
+                Some(Ok(chunk)) => seen(&chunk),
+                Some(Err(_)) => return Err(self.fault().unwrap_or(Turned::BodyMalformed)),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole body, where all of it is here and held.
+    pub(super) fn whole(&self) -> Option<Vec<Bytes>> {
+        let flow = self.flow()?;
+        (flow.stage == Stage::Ended { whole: true }).then(|| flow.held.clone())
+    }
+
     /// True while every byte that came is held, so that another attempt can send them all.
     pub(super) fn is_held(&self) -> bool {
         self.flow().is_none_or(|flow| match flow.stage {

@@ -12,7 +12,7 @@ mod series;
 pub use catalogue::{CATALOGUE, Metric, MetricKind};
 pub use gauges::{Renewals, Scrape, StoreFigures};
 pub use log::{LogFormat, LogSink, log_panics, subscribe};
-pub use record::{AttemptRecord, DecisionRecord, Outcome, SignInRecord, SkipRecord};
+pub use record::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 pub use ring::Ring;
 
 use crate::model::{Snapshot, Time};
@@ -243,6 +243,7 @@ mod tests {
             enabled_state: (2, 2),
             attempts: vec![attempt("a", Some(Reason::QuotaExhausted)), attempt("b", None)],
             sign_in: None,
+            in_band: None,
             outcome: Outcome::Served,
             status: Some(200),
             refusal: None,

@@ -41,6 +41,9 @@ pub struct DecisionRecord {
     pub attempts: Vec<AttemptRecord>,
     /// The sign-in that was asked for because nobody could serve (FLO-6).
     pub sign_in: Option<SignInRecord>,
+    /// What the refusal meant that passed to the client inside a reply with a status of success. Such a reply is
+    /// `passed`, not `served`, and teaches no limits (LIM-1).
+    pub in_band: Option<InBandRecord>,
     /// How it ended.
     pub outcome: Outcome,
     /// The status the client saw, if it saw one.
@@ -103,6 +106,36 @@ impl From<&SignIn> for SignInRecord {
     }
 }
 
+/// A refusal inside a reply that passed: before its first word where no account was left, else after it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InBandRecord {
+    /// `pass` where no rule knows it, or the fault's class.
+    pub verdict: &'static str,
+    /// Who is to blame, for a fault.
+    pub scope: Option<&'static str>,
+    /// The preset's rule that said so.
+    pub rule: Option<String>,
+    /// In the words of FLO-7, for a fault.
+    #[serde(serialize_with = "reason")]
+    pub reason: Option<Reason>,
+}
+
+impl From<&Verdict> for InBandRecord {
+    fn from(verdict: &Verdict) -> Self {
+        let fault = match verdict {
+            Verdict::Fault(fault) => Some(fault),
+            Verdict::Pass => None,
+        };
+        Self {
+            verdict: fault.map_or("pass", |fault| fault.class.as_str()),
+            scope: fault.map(|fault| fault.scope.as_str()),
+            rule: fault.and_then(|fault| fault.rule.as_deref()).map(str::to_owned),
+            reason: fault.map(|fault| Reason::from(fault.class)),
+        }
+    }
+}
+
 /// One attempt of a [`DecisionRecord`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -152,7 +185,7 @@ impl From<&Attempt> for AttemptRecord {
 pub enum Outcome {
     /// The client went away first.
     Abandoned,
-    /// An upstream's own error was handed on.
+    /// An upstream's own error was handed on, by its status or inside its body, or its reply was cut.
     Passed,
     /// Nobody could serve it, or rota would not.
     Refused,

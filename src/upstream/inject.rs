@@ -219,6 +219,7 @@ mod tests {
             inject: BTreeMap::from([(CredentialKind::Oauth, injection)]),
             token: None,
             login: None,
+            conversation: std::sync::Arc::default(),
             rules: Vec::new(),
             limits: Vec::new(),
         }

@@ -13,16 +13,19 @@ mod stall;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unpack;
 
 pub use inject::{InjectError, inject};
 pub use outbound::{OutboundBody, OutboundRequest};
 pub use proxies::ProxyValues;
 pub use reply::{Reply, ReplyBody, ReplyError};
 pub use tls::{Roots, Trust};
+pub use unpack::Unpack;
 
 pub(crate) use connect::Connector;
 pub(crate) use fault::{Failure, failure};
 pub(crate) use proxies::Proxies;
+pub(crate) use stall::Stall;
 
 use crate::engine::Phase;
 use crate::model::{Credential, Origin, Provider};
@@ -31,7 +34,6 @@ use http::{HeaderMap, Request, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use outbound::{Stage, Upload};
-use stall::Stall;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::pin;

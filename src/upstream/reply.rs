@@ -72,6 +72,9 @@ pub enum ReplyError {
     /// Nothing came for the stream-idle time-out.
     #[error("the reply stalled")]
     Stalled,
+    /// The upstream ended it in good form, and its own dialect says that it is not whole.
+    #[error("the reply's stream ended before its last event")]
+    Unfinished,
 }
 
 impl ReplyBody {

@@ -7,27 +7,27 @@ use tokio::time::Sleep;
 const PARTS: u32 = 16;
 
 /// Runs out once nothing has moved for as long as it was told.
-pub(super) struct Stall {
+pub(crate) struct Stall {
     part: Duration,
     quiet: u32,
     tick: Pin<Box<Sleep>>,
 }
 
 impl Stall {
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(crate) fn new(patience: Duration) -> Self {
         let part = patience / PARTS;
         Self { part, quiet: 0, tick: Box::pin(tokio::time::sleep(part)) }
     }
 
     /// Starts over with another patience.
-    pub(super) fn restart(&mut self, patience: Duration) {
+    pub(crate) fn restart(&mut self, patience: Duration) {
         self.part = patience / PARTS;
         self.quiet = 0;
         self.tick.set(tokio::time::sleep(self.part));
     }
 
     /// Ready when it has run out. `moved` tells whether anything moved since it was last asked.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut moved: impl FnMut() -> bool) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, mut moved: impl FnMut() -> bool) -> Poll<()> {
         loop {
             ready!(self.tick.as_mut().poll(cx));
             self.quiet = if moved() { 0 } else { self.quiet + 1 };

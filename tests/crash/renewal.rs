@@ -267,6 +267,7 @@ fn provider(origin: &str) -> Provider {
         inject: BTreeMap::from([(CredentialKind::Oauth, injection)]),
         token: Some(TokenSource::Endpoint(token)),
         login: None,
+        conversation: std::sync::Arc::default(),
         rules: Vec::new(),
         limits: Vec::new(),
     }

@@ -7,6 +7,7 @@ mod hangup;
 mod harness;
 mod headers;
 mod login;
+mod owners;
 mod process;
 mod renewal;
 mod replies;

@@ -390,6 +390,40 @@ fn an_owned_request_goes_to_its_owner_or_nowhere() {
     assert!(sim.run(owned(9), |_| Say::Ok).sent.is_empty(), "an owner that is gone");
 }
 
+/// SEL-4
+#[test]
+fn a_loose_bond_holds_while_its_owner_serves_and_gives_way_when_it_cannot() {
+    let loose = |owner| crate::engine::RoutingRequest {
+        owner: Some(crate::model::AccountId(owner)),
+        bond: crate::engine::Bond::Loose,
+        ..request()
+    };
+    let mut sim = Sim::new(world(3));
+    assert_eq!(sim.run(loose(2), |_| Say::Ok).sent[0].why, Why::Owner);
+    let spent = sim.run(loose(2), |decision| match decision.account.0 {
+        2 => Say::Fault(FaultClass::QuotaWindow, Some(900)),
+        _ => Say::Ok,
+    });
+    assert_eq!((spent.accounts()[0], spent.sent.len()), (2, 2), "the same request goes on elsewhere");
+    let later = sim.run(loose(2), |_| Say::Ok);
+    assert_eq!(later.sent[0].why, Why::Rotated);
+    assert!(!sim.run(loose(9), |_| Say::Ok).sent.is_empty(), "an owner that is gone");
+}
+
+/// SEL-4, I5
+#[test]
+fn what_its_own_account_cannot_read_is_left_out_once() {
+    let bound = |bond| crate::engine::RoutingRequest { bond, ..request() };
+    let mut sim = Sim::new(world(2));
+    let unread = || Say::Fault(FaultClass::AffinityFault, None);
+    let done = sim.run(bound(crate::engine::Bond::Loose), |_| unread());
+    assert_eq!((done.sent.len(), done.stripped), (2, true));
+    assert_eq!(done.sent[0].account, done.sent[1].account);
+    let done = sim.run(bound(crate::engine::Bond::Fast), |_| unread());
+    assert_eq!((done.sent.len(), done.stripped), (1, false));
+    assert_eq!(done.end, End::Passed(unread()));
+}
+
 /// SEL-6, SEL-12
 #[test]
 fn shares_stay_fair_while_the_pool_is_rebuilt() {

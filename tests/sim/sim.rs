@@ -64,6 +64,8 @@ pub(crate) struct Done {
     pub(crate) sent: Vec<Decision>,
     pub(crate) trail: Vec<Attempt>,
     pub(crate) refreshes: usize,
+    /// It was sent once more without what its account could not read.
+    pub(crate) stripped: bool,
     /// Who was asked to sign in.
     pub(crate) asked: Option<SignIn>,
 }
@@ -320,5 +322,12 @@ impl Sim {
 
 fn over(failover: &Failover, end: End, sent: Vec<Decision>, refreshes: usize) -> Now {
     let asked = failover.sign_in().cloned();
-    Now::Done(Done { end, sent, trail: failover.trail().to_vec(), refreshes, asked })
+    Now::Done(Done {
+        end,
+        sent,
+        trail: failover.trail().to_vec(),
+        refreshes,
+        stripped: failover.strips(),
+        asked,
+    })
 }

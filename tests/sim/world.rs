@@ -92,6 +92,7 @@ pub(crate) fn provider() -> Provider {
             params: Vec::new(),
         })),
         login: None,
+        conversation: Arc::default(),
         rules,
         limits: Vec::new(),
     }
@@ -215,6 +216,7 @@ pub(crate) fn request() -> RoutingRequest {
         session: None,
         pinned: None,
         owner: None,
+        bond: Default::default(),
         replay_safe: true,
     }
 }

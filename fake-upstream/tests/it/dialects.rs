@@ -345,8 +345,14 @@ async fn unknown_paths_upgrades_and_probes_are_answered_as_such() {
     let fake = start(two_orgs()).await;
     assert_eq!(send(&fake, bearer("/v1/v1/responses", "sk-a", &turn())).await.status, 404);
     assert_eq!(send(&fake, with("/", &[], &Value::Null)).await.status, 200);
-    let upgrade = with("/v1/responses", &[("connection", "upgrade"), ("upgrade", "websocket")], &Value::Null);
-    assert_eq!(send(&fake, upgrade).await.status, 426);
+    let upgrade = |path| {
+        let headers = [("connection", "upgrade"), ("upgrade", "websocket"), ("authorization", "Bearer sk-a")];
+        with(path, &headers, &Value::Null)
+    };
+    // Without a version at the one, without a WebSocket at the other.
+    let versionless = send(&fake, upgrade("/v1/responses")).await;
+    assert_eq!((versionless.status.as_u16(), versionless.header("sec-websocket-version")), (426, "13"));
+    assert_eq!(send(&fake, upgrade("/v1/messages")).await.status, 426);
 }
 
 fn claude(key: &str, body: &Value) -> http::Request<bytes::Bytes> {

@@ -1,11 +1,14 @@
 //! Faults that the HTTP library can play: statuses, event streams, codings.
 
 use async_compression::tokio::bufread::GzipDecoder;
-use fake_upstream::{Account, Action, Coding, FakeUpstream, Fault, Outcome, Script};
+use fake_upstream::{Account, Action, Coding, Ending, FakeUpstream, Fault, Outcome, Script};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
-use crate::client::{Got, bearer, send, turn};
+use crate::client::{Got, bearer, send, turn, with};
 
 async fn start() -> FakeUpstream {
     let script = Script::new()
@@ -148,4 +151,77 @@ async fn a_flood_has_the_length_it_says() {
     let got = ask(&fake, "sk-a").await;
     assert_eq!((got.body.len(), got.header("content-length")), (1_000_001, "1000001"));
     assert_eq!(fake.requests()[0].sent, 1_000_001);
+}
+
+#[tokio::test]
+async fn a_stream_fails_in_band_in_the_shape_of_each_dialect() {
+    let fake = start().await;
+    let chat = json!({"model": "m", "messages": [], "stream": true});
+    let messages = json!({"model": "m", "max_tokens": 9, "messages": [], "stream": true});
+    let claude =
+        || with("/v1/messages", &[("x-api-key", "sk-a"), ("anthropic-version", "2023-06-01")], &messages);
+    for after in [0, 1, 3] {
+        fake.set_fault(Fault::none().error_event(after, "overloaded_error", "Overloaded").once());
+        let got = send(&fake, claude()).await;
+        let events = got.events();
+        assert_eq!((events.len(), &events[after]["error"]["type"]), (after + 1, &json!("overloaded_error")));
+        assert!(String::from_utf8_lossy(&got.body).contains("event: error\n"));
+
+        fake.set_fault(Fault::none().error_chunk(after, "rate_limit_exceeded", "Slow down").once());
+        let events = send(&fake, bearer("/v1/chat/completions", "sk-a", &chat)).await.events();
+        assert_eq!(
+            (events.len(), &events[after]["error"]["code"]),
+            (after + 1, &json!("rate_limit_exceeded"))
+        );
+
+        fake.set_fault(Fault::none().stop_after(after).once());
+        assert_eq!(send(&fake, claude()).await.events().len(), after);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_cut_after_so_many_events_and_never_ends_cleanly() {
+    let fake = start().await;
+    for (events, bytes) in [(0, 0), (2, 0), (2, 5), (9, 1), (10, 0)] {
+        fake.set_fault(Fault::none().cut_within(events, bytes, Ending::Close).once());
+        let (got, error) = until_the_cut(&fake).await;
+        let text = String::from_utf8(got).expect("utf-8");
+        assert_eq!(text.matches("\n\n").count(), events);
+        let more = text.rsplit("\n\n").next().expect("a part").len();
+        assert_eq!((more as u64, error), (bytes, true), "{text}");
+    }
+    fake.set_fault(Fault::none().cut_after(4, Ending::Close).encode(Coding::Gzip).once());
+    let (got, error) = until_the_cut(&fake).await;
+    let mut text = Vec::new();
+    let ended = GzipDecoder::new(&got[..]).read_to_end(&mut text).await;
+    let text = String::from_utf8(text).expect("utf-8");
+    assert_eq!((text.matches("\n\n").count(), ended.is_err(), error), (4, true, true));
+}
+
+/// What came of a body, and whether it ended with an error.
+async fn until_the_cut(fake: &FakeUpstream) -> (Vec<u8>, bool) {
+    let stream = TcpStream::connect(fake.addr()).await.expect("connect");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("handshake");
+    tokio::spawn(connection);
+    let request = bearer("/v1/responses", "sk-a", &turn()).map(Full::new);
+    let mut body = sender.send_request(request).await.expect("a head").into_body();
+    let mut got = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => got.extend(frame.into_data().unwrap_or_default()),
+            Err(_) => return (got, true),
+        }
+    }
+    (got, false)
+}
+
+#[tokio::test]
+async fn comments_stand_between_events_and_change_nothing() {
+    let fake = start().await;
+    let plain = send(&fake, bearer("/v1/responses", "sk-a", &turn())).await.types();
+    fake.set_fault(Fault::none().and(Action::Comments).once());
+    let got = send(&fake, bearer("/v1/responses", "sk-a", &turn())).await;
+    assert_eq!(String::from_utf8_lossy(&got.body).matches(": keepalive\n\n").count(), plain.len());
+    assert_eq!(got.types(), plain);
 }

@@ -464,6 +464,7 @@ fn provider(id: &str, authority: &Authority, format: TokenFormat) -> Provider {
         inject: BTreeMap::from([(CredentialKind::Oauth, injection)]),
         token: Some(TokenSource::Endpoint(token)),
         login: None,
+        conversation: Arc::default(),
         rules: Vec::new(),
         limits: Vec::new(),
     }

@@ -1,4 +1,5 @@
 //! One preset file: its keys as they are written, and a layer of meant values that can lie over another file's.
+use super::conversation::RawConversation;
 use super::error::{Place, PresetError, Wrong};
 use super::leaf::{Path, SafePath, Text, plain};
 use super::login::{LoginLayer, RawLogin};
@@ -12,6 +13,7 @@ use crate::model::{
 use http::HeaderName;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use toml::Spanned;
 
 /// Bytes of a preset file, at most.
@@ -40,6 +42,8 @@ struct RawFile {
     inject: BTreeMap<CredentialKind, Spanned<RawInjection>>,
     token: Option<Spanned<RawToken>>,
     login: Option<Spanned<RawLogin>>,
+    #[serde(default)]
+    conversation: RawConversation,
     map: Option<Vec<RawMap>>,
     route: Option<Vec<RawRoute>>,
     #[serde(default)]
@@ -66,6 +70,7 @@ pub(super) struct Layer {
     inject: BTreeMap<CredentialKind, Injection>,
     token: Option<TokenLayer>,
     login: LoginLayer,
+    conversation: RawConversation,
     /// True once a layer had a program print the tokens: endpoints and logins of the layers beneath it are gone.
     programmed: bool,
     maps: Option<Vec<PathMap>>,
@@ -118,6 +123,7 @@ impl Layer {
             programmed: token.as_ref().is_some_and(TokenLayer::is_command),
             token,
             login,
+            conversation: raw.conversation,
             maps: raw.map.map(|list| list.into_iter().map(map_of).collect()),
             routes: raw.route.map(|list| list.into_iter().map(route_of).collect()),
             rules: rules?,
@@ -157,6 +163,7 @@ impl Layer {
                 (own, base) => own.or(base),
             },
             login: self.login.over(logins),
+            conversation: self.conversation.over(base.conversation),
             maps: self.maps.or(base.maps),
             routes: self.routes.or(base.routes.filter(|_| same)),
             rules: self.rules,
@@ -214,6 +221,7 @@ impl Layer {
             inject: self.inject,
             token,
             login,
+            conversation: Arc::new(self.conversation.finish()),
             rules,
             limits: self.limits,
         })

@@ -348,6 +348,7 @@ fn then(provider: &Provider, reply: &Recorded) -> Then {
         session: None,
         pinned: None,
         owner: None,
+        bond: Default::default(),
         replay_safe: true,
     };
     let mut failover = Failover::open(request, &world, NOW);

@@ -64,6 +64,29 @@ impl Told {
         }
     }
 
+    /// Reads the data of an event that refuses. Where the error lies inside the response that failed, it counts as the
+    /// body of a reply would.
+    pub(super) fn in_band(event: &[u8]) -> Self {
+        match serde_json::from_slice(&event[..event.len().min(LONGEST)]) {
+            Ok(Value::Object(mut json)) if !json.contains_key("error") => {
+                if let Some(error) = json.get("response").and_then(|response| response.get("error")).cloned()
+                {
+                    json.insert("error".to_owned(), error);
+                }
+                Self::of(Value::Object(json))
+            }
+            Ok(json) => Self::of(json),
+            Err(_) => Self::default(),
+        }
+    }
+
+    /// The status that an event itself tells.
+    pub(super) fn status(&self) -> Option<u16> {
+        let told = ["/status", "/status_code", "/error/status", "/error/code"];
+        let number = told.iter().find_map(|pointer| self.json.pointer(pointer)?.as_u64());
+        number.and_then(|status| u16::try_from(status).ok()).filter(|status| (400..600).contains(status))
+    }
+
     fn of(json: Value) -> Self {
         let mut codes: Vec<String> =
             CODES.iter().filter_map(|pointer| scalar(json.pointer(pointer)?)).collect();

@@ -5,7 +5,7 @@ use crate::engine::backoff::waits;
 use crate::engine::breaker::DEATHS;
 use crate::engine::classify::{Fault, Outcome, Verdict, classify};
 use crate::engine::eligibility::renewable;
-use crate::engine::select::{Decision, Live, Selection, Turn, select};
+use crate::engine::select::{Bond, Decision, Live, Selection, Turn, select};
 use crate::model::{AccountId, FaultClass, NO_BREAKER, Provider, ProviderId, Snapshot, Time};
 
 /// An attempt that came back.
@@ -52,6 +52,7 @@ impl Failover {
             Some((account.alias.clone(), now))
         });
         let status = match outcome {
+            Outcome::InBand { .. } => Some(200),
             Outcome::Replied { status, .. } => Some(status.as_u16()),
             Outcome::NotSent(_) | Outcome::Unprocessed | Outcome::Lost(_) => None,
         };
@@ -65,7 +66,7 @@ impl Failover {
         let unprocessed = matches!(outcome, Outcome::Unprocessed);
         let course = match outcome {
             Outcome::NotSent(_) | Outcome::Unprocessed => Course::SameAgain,
-            Outcome::Replied { .. } => course(fault.class),
+            Outcome::InBand { .. } | Outcome::Replied { .. } => course(fault.class),
             Outcome::Lost(_) => Course::Pass,
         };
         let class = fault.class;
@@ -77,6 +78,11 @@ impl Failover {
         });
         if held == Held::Gone {
             return pass(command.filter(|_| course != Course::Renew && !unprocessed));
+        }
+        if class == FaultClass::AffinityFault && self.may_strip(decision) {
+            self.stripped = true;
+            self.leg = Leg::Resend(decision);
+            return again(command);
         }
         match course {
             Course::Pass => pass(command),
@@ -105,6 +111,11 @@ impl Failover {
                 self.pass_unless_another(command, world, now)
             }
         }
+    }
+
+    /// The same account once more, without what it could not read; once a request.
+    fn may_strip(&self, decision: Decision) -> bool {
+        self.request.bond == Bond::Loose && !self.stripped && self.sends(decision.account) < 2
     }
 
     /// The same once more on the same account: at most twice in all (I5), and one reconnect a request.
@@ -173,7 +184,12 @@ fn pass(command: Option<Command>) -> Ruling {
 
 /// A refused token that nobody can renew, because there is no way to or it was found dead meanwhile, is a dead
 /// credential, whatever the rule hopes.
-fn as_meant(verdict: Verdict, decision: Decision, world: &Snapshot, provider: &Provider) -> Verdict {
+pub(super) fn as_meant(
+    verdict: Verdict,
+    decision: Decision,
+    world: &Snapshot,
+    provider: &Provider,
+) -> Verdict {
     let Verdict::Fault(fault) = verdict else {
         return verdict;
     };

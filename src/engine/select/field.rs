@@ -1,5 +1,6 @@
 use super::{
-    Admission, BUSY_WAIT, Decision, Live, RoutingRequest, SHORT_REST, Selection, Turn, Why, reasons, soonest,
+    Admission, BUSY_WAIT, Bond, Decision, LOOSE_REST, Live, RoutingRequest, SHORT_REST, Selection, Turn, Why,
+    reasons, soonest,
 };
 use crate::engine::breaker::{self, Passage};
 use crate::engine::eligibility::{Eligibility, eligibility, is_inference};
@@ -51,7 +52,7 @@ impl<'a> Field<'a> {
 
     /// The one account that may serve: the hard owner, else the forced one while it is not durably unable.
     pub(super) fn bound_to(&self) -> Option<(AccountId, Why)> {
-        if let Some(owner) = self.request.owner {
+        if let Some(owner) = self.request.owner.filter(|owner| self.holds(*owner)) {
             return Some((owner, Why::Owner));
         }
         let forced = self.world.account(self.world.forced(self.now)?)?;
@@ -66,6 +67,28 @@ impl<'a> Field<'a> {
             | Eligibility::Probation => true,
         };
         (able && forced.provider == self.request.provider).then_some((forced.id, Why::Forced))
+    }
+
+    /// True while the request is the owner's: always, or where the bond is loose as long as the owner can serve it, or
+    /// will in a moment.
+    fn holds(&self, owner: AccountId) -> bool {
+        if self.request.bond == Bond::Fast {
+            return true;
+        }
+        let account = self
+            .world
+            .account(owner)
+            .filter(|account| account.provider == self.request.provider && self.untried(account.id));
+        account.is_some_and(|account| match self.eligibility(account) {
+            Eligibility::Cooling(rest) | Eligibility::ModelRefused(rest) => {
+                rest.until <= self.now.after(LOOSE_REST)
+            }
+            Eligibility::Disabled | Eligibility::NeedsReauth => false,
+            Eligibility::Critical
+            | Eligibility::Draining
+            | Eligibility::Eligible
+            | Eligibility::Probation => true,
+        })
     }
 
     /// What becomes of a request that only this account may serve: taken, waited for, or nobody.

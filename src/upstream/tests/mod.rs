@@ -102,6 +102,7 @@ fn provider(origin: &str) -> Provider {
         inject: BTreeMap::from([(CredentialKind::ApiKey, injection)]),
         token: None,
         login: None,
+        conversation: Arc::default(),
         rules: Vec::new(),
         limits: Vec::new(),
     }

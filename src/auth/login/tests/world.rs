@@ -275,6 +275,7 @@ fn provider(id: &str, origin: &Origin, login: Option<LoginFlows>) -> Provider {
             .collect::<BTreeMap<_, _>>(),
         token: Some(TokenSource::Endpoint(token)),
         login,
+        conversation: std::sync::Arc::default(),
         rules: Vec::new(),
         limits: Vec::new(),
     }

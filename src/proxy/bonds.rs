@@ -1,0 +1,127 @@
+//! What a request's body says of where it belongs: its session, where no header named one, and the marks of what only
+//! one account can read (SEL-3, SEL-4). The body is read ahead for it, on a decoded copy, and stays as it is.
+use super::error::Turned;
+use super::markers::{self, Markers};
+use super::sanitize::{Sanitized, sanitize};
+use super::session;
+use super::upload::Upload;
+use crate::affinity::{Mark, Owners};
+use crate::engine::Bond;
+use crate::model::{AccountId, Conversation, MarkerClass, OnOwnerLost, SessionKey, Time};
+use crate::upstream::Unpack;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use std::sync::Arc;
+
+/// Bytes of a body that are looked at; as many again of its text.
+const LOOKED_AT: usize = 8 << 20;
+/// Marks of one request that are kept: the last ones say where it was last.
+const MOST: usize = 256;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Bonds {
+    /// The session that the body names.
+    pub(super) session: Option<SessionKey>,
+    /// In the order of the body.
+    marks: Vec<(MarkerClass, Mark)>,
+}
+
+/// To whom a request is bound, by what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Binding {
+    /// The account that can read it.
+    pub(super) owner: Option<AccountId>,
+    /// Whether that is a must.
+    pub(super) bond: Bond,
+    /// An account that would read it better, where none must.
+    pub(super) better: Option<AccountId>,
+    /// What binds it; tells how a client is told that its owner is lost.
+    pub(super) class: Option<MarkerClass>,
+}
+
+impl Bonds {
+    /// Reads the body where there may be something to find: a JSON document. `named` is the session that a header named.
+    ///
+    /// # Errors
+    /// The client broke the body.
+    pub(super) async fn read(
+        upload: &Upload,
+        headers: &HeaderMap,
+        conversation: &Conversation,
+        named: Option<&SessionKey>,
+    ) -> Result<Self, Turned> {
+        let fields = if named.is_some() { &[][..] } else { &conversation.session_fields[..] };
+        if !is_json(headers) || (fields.is_empty() && conversation.markers.is_empty()) {
+            return Ok(Self::default());
+        }
+        let mut unpack = Unpack::by(headers.get(CONTENT_ENCODING));
+        let mut markers = Markers::of(Arc::clone(&conversation.markers));
+        let mut bonds = Self::default();
+        let mut text = Vec::new();
+        let classes = &conversation.markers;
+        upload
+            .look(LOOKED_AT as u64, |piece| {
+                unpack.read(piece, |seen| {
+                    markers.read(seen, |found| {
+                        bonds.marks.extend(classes.get(found.field).map(|field| (field.class, found.mark)));
+                    });
+                    if !fields.is_empty() && text.len() < LOOKED_AT {
+                        text.extend_from_slice(seen);
+                    }
+                });
+            })
+            .await?;
+        let surplus = bonds.marks.len().saturating_sub(MOST);
+        bonds.marks.drain(..surplus);
+        bonds.session = session::in_body(&text, fields);
+        Ok(bonds)
+    }
+
+    /// Whom the marks bind the request to. Of the gravest kind of which an owner is known, the last one speaks.
+    pub(super) fn binding(&self, conversation: &Conversation, owners: &Owners, now: Time) -> Binding {
+        let owner = |wanted: MarkerClass| {
+            let marks = self.marks.iter().rev().filter(|(class, _)| *class == wanted);
+            marks.filter_map(|(_, mark)| owners.owner(*mark, now)).next()
+        };
+        for class in [MarkerClass::State, MarkerClass::Chain] {
+            if let Some(account) = owner(class) {
+                return Binding { owner: Some(account), class: Some(class), ..Binding::default() };
+            }
+        }
+        let reasons = self.marks.iter().any(|(class, _)| *class == MarkerClass::Reasoning);
+        let loose = conversation.on_owner_lost == OnOwnerLost::Sanitize && reasons;
+        let account = owner(MarkerClass::Reasoning);
+        Binding {
+            owner: account,
+            bond: if loose { Bond::Loose } else { Bond::Fast },
+            better: owner(MarkerClass::Soft),
+            class: account.map(|_| MarkerClass::Reasoning),
+        }
+    }
+
+    /// True where some reasoning in the request is known to be another account's than `account`.
+    pub(super) fn is_foreign_to(&self, account: AccountId, owners: &Owners, now: Time) -> bool {
+        let reasoning = self.marks.iter().filter(|(class, _)| *class == MarkerClass::Reasoning);
+        reasoning.filter_map(|(_, mark)| owners.owner(*mark, now)).any(|owner| owner != account)
+    }
+}
+
+/// The body without the reasoning that `keeps` does not keep. None where it cannot be had or
+/// needs no change.
+pub(super) fn without_reasoning(
+    upload: &Upload,
+    headers: &HeaderMap,
+    keeps: impl Fn(Mark) -> bool,
+) -> Option<Sanitized> {
+    let mut unpack = Unpack::by(headers.get(CONTENT_ENCODING));
+    let mut text = Vec::new();
+    for piece in upload.whole()? {
+        unpack.read(&piece, |seen| text.extend_from_slice(seen));
+    }
+    sanitize(&text, |ciphertext| keeps(markers::mark(ciphertext.as_bytes())))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+    kind.is_none_or(|kind| kind.starts_with(b"application/json"))
+}
