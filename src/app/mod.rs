@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Problem};
 use crate::model::{Snapshot, Time};
 use crate::notify::Notifier;
-use crate::proxy::{ReplayBudget, RequestIds};
+use crate::proxy::{ReplayBudget, RequestIds, SocketCounts};
 use crate::state::SharedState;
 use crate::store::{Guard, Store};
 use crate::telemetry::{Renewals, Scrape, StoreFigures, Telemetry};
@@ -58,6 +58,8 @@ pub struct App {
     pub telemetry: Telemetry,
     /// Bytes of request bodies that are held for replay, in all.
     pub replay: Arc<ReplayBudget>,
+    /// How many WebSockets there are.
+    pub sockets: SocketCounts,
     /// Numbers for requests.
     pub ids: RequestIds,
     /// Where records live.
@@ -95,6 +97,8 @@ impl App {
             token_endpoints: self.refresher.endpoints(),
             notifications: notifications.collect(),
             logins: logins.collect(),
+            websockets: self.sockets.open(),
+            websocket_turns: self.sockets.turns(),
         }
     }
 

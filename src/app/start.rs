@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Loaded, LogFormat as Wanted, Sources, TlsRoots, Variables};
 use crate::model::{ProviderId, Snapshot};
 use crate::notify::Notifier;
-use crate::proxy::{PeerError, ReplayBudget, RequestIds};
+use crate::proxy::{PeerError, ReplayBudget, RequestIds, SocketCounts};
 use crate::state::SharedState;
 use crate::store::{Backend, FileBackend, Guard, Opened, Store, StoreError, writer};
 use crate::telemetry::{LogFormat, LogSink, Telemetry};
@@ -168,6 +168,7 @@ impl App {
             notifier: Notifier::new(&upstream_config(&config))?,
             telemetry: Telemetry::new(config.limits.decisions, log)?,
             replay: Arc::new(ReplayBudget::new(config.limits.replay_total)),
+            sockets: SocketCounts::default(),
             ids: RequestIds::new(clock.now()),
             started: clock.now(),
             addresses: OnceLock::new(),

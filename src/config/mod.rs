@@ -243,6 +243,8 @@ fn timeouts(layers: &Layers) -> Result<Timeouts, ConfigError> {
         header_read: layers.get(&table::HEADER_READ)?,
         body_idle: layers.get(&table::BODY_IDLE)?,
         token: layers.get(&table::TOKEN)?,
+        websocket_ping: layers.get(&table::WEBSOCKET_PING)?,
+        websocket_pong: layers.get(&table::WEBSOCKET_PONG)?,
         drain: layers.get(&table::DRAIN)?,
         affinity_idle: layers.get(&table::AFFINITY_IDLE)?,
         affinity_lifetime: layers.get(&table::AFFINITY_LIFETIME)?,

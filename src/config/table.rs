@@ -44,7 +44,7 @@ pub(super) static SECTIONS: [(&str, &str); 10] = [
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 42] = [
+pub(super) static ALL: [&dyn Described; 44] = [
     &LISTEN,
     &ADMIN_LISTEN,
     &CONTAINER_BIND,
@@ -67,6 +67,8 @@ pub(super) static ALL: [&dyn Described; 42] = [
     &HEADER_READ,
     &BODY_IDLE,
     &TOKEN,
+    &WEBSOCKET_PING,
+    &WEBSOCKET_PONG,
     &DRAIN,
     &AFFINITY_IDLE,
     &AFFINITY_LIFETIME,
@@ -160,6 +162,10 @@ settings! {
         "Between two pieces of a request's body.";
     TOKEN: Duration = "timeouts.token", Text, "\"60s\"", |value| duration(value, SECOND, 5 * MINUTE),
         "For one refresh of a token, from start to end.";
+    WEBSOCKET_PING: Duration = "timeouts.websocket_ping", Text, "\"30s\"", |value| duration(value, 100 * MILLI, HOUR),
+        "Silence of either end of a WebSocket after which it is asked whether it is still there.";
+    WEBSOCKET_PONG: Duration = "timeouts.websocket_pong", Text, "\"10s\"", |value| duration(value, 100 * MILLI, HOUR),
+        "For it to answer; then the connection is cut.";
     DRAIN: Duration = "timeouts.drain", Text, "\"30s\"", |value| duration(value, Duration::ZERO, HOUR),
         "For requests under way to end when rota is stopped.";
     AFFINITY_IDLE: Duration = "timeouts.affinity_idle", Text, "\"1h\"", |value| duration(value, SECOND, 7 * DAY),

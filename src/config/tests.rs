@@ -31,6 +31,8 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
                 header_read: secs(120),
                 body_idle: secs(60),
                 token: secs(60),
+                websocket_ping: secs(30),
+                websocket_pong: secs(10),
                 drain: secs(30),
                 affinity_idle: secs(3600),
                 affinity_lifetime: secs(86_400),

@@ -21,6 +21,10 @@ pub struct Timeouts {
     pub body_idle: Duration,
     /// For one refresh of a token.
     pub token: Duration,
+    /// Silence of a WebSocket's end after which it is asked whether it is there.
+    pub websocket_ping: Duration,
+    /// For its answer.
+    pub websocket_pong: Duration,
     /// For requests under way to end at a stop.
     pub drain: Duration,
     /// Silence after which a session may change its account.

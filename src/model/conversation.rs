@@ -121,4 +121,6 @@ pub struct EventRules {
     pub statuses: Vec<(Arc<str>, u16)>,
     /// A stream that has shown one of these has ended whole.
     pub last: Vec<Arc<str>>,
+    /// Messages of a WebSocket's client that ask for an answer.
+    pub asks: Vec<Arc<str>>,
 }

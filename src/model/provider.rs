@@ -54,6 +54,12 @@ impl Provider {
         self.replay_safe.iter().any(|safe| fits(safe, path))
     }
 
+    /// True when `path`, mapped, without base and query, speaks WebSocket. Entries are written as for
+    /// [`replays`](Self::replays).
+    pub fn speaks_websocket(&self, path: &str) -> bool {
+        self.conversation.websocket.iter().any(|known| fits(known, path))
+    }
+
     /// The token endpoint, where tokens come from one.
     pub fn endpoint(&self) -> Option<&TokenEndpoint> {
         match self.token.as_ref()? {

@@ -77,6 +77,21 @@ impl Bonds {
         Ok(bonds)
     }
 
+    /// What a text that is at hand whole holds.
+    pub(super) fn of_text(text: &str, conversation: &Conversation) -> Self {
+        let mut bonds = Self::default();
+        let fields = &conversation.markers;
+        Markers::of(Arc::clone(fields)).read(text.as_bytes(), |found| {
+            bonds.marks.extend(fields.get(found.field).map(|field| (field.class, found.mark)));
+        });
+        bonds
+    }
+
+    /// Every mark, in the order of the body.
+    pub(super) fn marks(&self) -> impl Iterator<Item = Mark> {
+        self.marks.iter().map(|(_, mark)| *mark)
+    }
+
     /// Whom the marks bind the request to. Of the gravest kind of which an owner is known, the last one speaks.
     pub(super) fn binding(&self, conversation: &Conversation, owners: &Owners, now: Time) -> Binding {
         let owner = |wanted: MarkerClass| {

@@ -32,6 +32,12 @@ pub enum Turned {
     /// An absolute-form target that is no provider's.
     #[error("rota forwards to its providers only; this host belongs to none of them")]
     ForeignTarget,
+    /// A WebSocket handshake that is not one (RFC 6455 §4.2.1).
+    #[error("this is no WebSocket handshake: {0}")]
+    Handshake(&'static str),
+    /// A WebSocket version other than the one there is (RFC 6455 §4.4).
+    #[error("the only WebSocket version understood is 13; send Sec-WebSocket-Version: 13")]
+    HandshakeVersion,
     /// A header value with bytes outside of visible ASCII.
     #[error("the value of the header {0} has bytes outside of printable ASCII")]
     HeaderValue(HeaderName),
@@ -70,7 +76,7 @@ pub enum Turned {
     /// A transfer coding other than `chunked`.
     #[error("the only transfer coding understood is a single chunked")]
     TransferCoding,
-    /// `Upgrade: websocket`.
+    /// `Upgrade: websocket` on a path that does not speak it.
     #[error("WebSocket is not offered here; use HTTP")]
     Upgrade,
     /// The upstream's answer was lost after the request had been written.
@@ -103,6 +109,7 @@ impl Turned {
         match self {
             Self::AmbiguousLength
             | Self::BodyMalformed
+            | Self::Handshake(_)
             | Self::HeaderValue(_)
             | Self::HostCount
             | Self::Path
@@ -118,7 +125,7 @@ impl Turned {
             Self::HostForeign => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute { .. } => StatusCode::NOT_FOUND,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::Upgrade => StatusCode::UPGRADE_REQUIRED,
+            Self::HandshakeVersion | Self::Upgrade => StatusCode::UPGRADE_REQUIRED,
             Self::UpstreamLost { .. } | Self::UpstreamRedirect | Self::UpstreamUnreachable { .. } => {
                 StatusCode::BAD_GATEWAY
             }
@@ -136,6 +143,8 @@ impl Turned {
             Self::CrossSite => "CROSS_SITE",
             Self::Expectation => "EXPECTATION_FAILED",
             Self::ForeignTarget => "FOREIGN_TARGET",
+            Self::Handshake(_) => "BAD_HANDSHAKE",
+            Self::HandshakeVersion => "BAD_HANDSHAKE_VERSION",
             Self::HeaderValue(_) => "BAD_HEADER_VALUE",
             Self::HostCount => "BAD_HOST",
             Self::HostForeign => "HOST_NOT_ALLOWED",

@@ -24,6 +24,9 @@ const X_ROTA_REQUEST_ID: HeaderName = HeaderName::from_static("x-rota-request-id
 const X_ROTA_SANITIZED: HeaderName = HeaderName::from_static("x-rota-sanitized");
 const X_ROTA_WHY: HeaderName = HeaderName::from_static("x-rota-why");
 
+/// What stands for the method of a message that came over a WebSocket.
+const MESSAGE: &[u8] = b"WS";
+
 /// See the module.
 pub(super) struct Flight {
     pub(super) app: Arc<App>,
@@ -53,6 +56,8 @@ pub(super) struct Flight {
     status: Option<StatusCode>,
     first_byte: Option<Duration>,
     overhead: Option<Duration>,
+    /// Bytes of the message, where it is one.
+    message: u64,
     bytes_out: u64,
     refusal: Option<&'static str>,
     reasons: BTreeMap<Alias, SkipRecord>,
@@ -66,6 +71,11 @@ pub(super) enum Ending {
     Complete,
     /// The upstream broke off.
     Cut,
+}
+
+/// Tells the owner of the machine that a conversation goes on without some of its reasoning.
+pub(super) fn left_out(account: AccountId, items: usize) {
+    tracing::info!(account = account.0, items, "reasoning that only another account can read was left out");
 }
 
 impl Flight {
@@ -92,11 +102,22 @@ impl Flight {
             status: None,
             first_byte: None,
             overhead: None,
+            message: 0,
             bytes_out: 0,
             refusal: None,
             reasons: BTreeMap::new(),
             outcome: Outcome::Abandoned,
         }
+    }
+
+    /// A message has come that asks for an answer, over a connection whose handshake was for `uri`.
+    pub(super) fn of_message(app: Arc<App>, uri: &Uri, bytes: usize) -> Self {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::from_bytes(MESSAGE).unwrap_or(Method::GET);
+        request.uri_mut().clone_from(uri);
+        let mut flight = Self::new(app, &request);
+        flight.message = bytes as u64;
+        flight
     }
 
     /// Says in the reply's headers who served and why, unless that is switched off.
@@ -194,6 +215,22 @@ impl Flight {
         }
     }
 
+    /// The upstream's answer ended, if that was not told yet.
+    pub(super) fn end_once(&mut self) {
+        if self.outcome == Outcome::Abandoned {
+            self.end(Ending::Complete);
+        }
+    }
+
+    /// The upstream has left HTTP, as it was asked to.
+    pub(super) fn switched(&mut self) {
+        self.head_sent(StatusCode::SWITCHING_PROTOCOLS);
+        self.outcome = Outcome::Served;
+        if let Some((account, sample)) = self.sample.take() {
+            self.learn(account, sample);
+        }
+    }
+
     /// rota answered itself.
     pub(super) fn turned(&mut self, code: &'static str) {
         self.outcome = Outcome::Refused;
@@ -266,7 +303,7 @@ impl Flight {
             first_byte_ms: self.first_byte.map(millis),
             duration_ms: millis(elapsed),
             overhead_ms: millis(overhead),
-            bytes_in: self.upload.as_ref().map_or(0, Upload::received),
+            bytes_in: self.upload.as_ref().map_or(self.message, Upload::received),
             bytes_out: self.bytes_out,
         }
     }

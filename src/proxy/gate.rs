@@ -3,7 +3,7 @@
 //! with an `Access-Control` header: there is none to allow anybody.
 use super::error::Turned;
 use crate::model::Secret;
-use http::header::{AUTHORIZATION, EXPECT, HOST, HeaderMap, HeaderName, ORIGIN, TRANSFER_ENCODING, UPGRADE};
+use http::header::{AUTHORIZATION, EXPECT, HOST, HeaderMap, HeaderName, ORIGIN, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method};
@@ -70,9 +70,6 @@ impl Gate {
         check_values(&head.headers)?;
         check_key(&head.headers, extra.keys)?;
         check_path(head)?;
-        if offers_websocket(&head.headers) {
-            return Err(Turned::Upgrade);
-        }
         Ok(target)
     }
 
@@ -245,12 +242,6 @@ fn check_path(head: &Parts) -> Result<(), Turned> {
         true => Err(Turned::Path),
         false => Ok(()),
     }
-}
-
-fn offers_websocket(headers: &HeaderMap) -> bool {
-    let offers = headers.get_all(UPGRADE).iter();
-    let mut tokens = offers.flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The life of a request. Everything it decides, it asks `engine::Failover`; everything it does, it does here.
 use super::error::Turned;
-use super::flight::Flight;
+use super::flight::{self, Flight};
 use super::gate::{Extra, Gate};
 use super::hold::{Begun, hold, streams};
 use super::intake::{Intake, Outbound};
@@ -10,6 +10,7 @@ use super::reply::{self, ReplyStream};
 use super::route::{self, Routed};
 use super::sign_in;
 use super::upload::UploadBounds;
+use super::websocket::{self, Offer, Takeover};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::engine::{After, Decision, Failover, Outcome, Phase, Refusal, RoutingRequest, Step, observe};
@@ -36,13 +37,17 @@ pub(super) async fn handle(
     app: Arc<App>,
     gate: &Gate,
     framing: Framing,
+    takeover: &Takeover,
     request: Request<Incoming>,
 ) -> Response<ReplyStream> {
     let mut flight = Flight::new(app, &request);
     let (head, body) = request.into_parts();
     let admitted = admit(&flight.app, gate, framing, &head);
     let answer = match admitted {
-        Ok(routed) => serve(&mut flight, routed, head, body).await,
+        Ok((routed, None)) => serve(&mut flight, routed, head, body).await,
+        Ok((routed, Some(offer))) => {
+            return websocket::open(flight, routed, head, offer, takeover).await;
+        }
         Err(why) => Err(why),
     };
     match answer {
@@ -60,7 +65,7 @@ pub(super) enum Framing {
 }
 
 /// The gate and the route: pure checks, before anything is read of the body.
-fn admit(app: &App, gate: &Gate, framing: Framing, head: &Parts) -> Result<Routed, Turned> {
+fn admit(app: &App, gate: &Gate, framing: Framing, head: &Parts) -> Result<(Routed, Option<Offer>), Turned> {
     if framing == Framing::TwoLengths {
         return Err(Turned::AmbiguousLength);
     }
@@ -68,7 +73,13 @@ fn admit(app: &App, gate: &Gate, framing: Framing, head: &Parts) -> Result<Route
     let extra =
         Extra { hosts: &config.allowed_hosts, origins: &config.allowed_origins, keys: &config.client_keys };
     let target = gate.admit(head, &extra)?;
-    route::route(&app.state.snapshot(), &target, &head.uri, &head.headers)
+    let routed = route::route(&app.state.snapshot(), &target, &head.uri, &head.headers);
+    if !websocket::offered(&head.headers) {
+        return Ok((routed?, None));
+    }
+    // Clients that are told so go on over HTTP, and learn there what else is wrong.
+    let routed = routed.ok().filter(|routed| routed.websocket).ok_or(Turned::Upgrade)?;
+    Ok((routed, Some(Offer::read(head)?)))
 }
 
 /// Ask, do, report, until a ruling passes or a step refuses.
@@ -119,6 +130,9 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
         let watch = Stopwatch::start();
         let Outbound { request, left_out } = intake.outbound(decision.account, way, &app);
         *sanitized = left_out;
+        if left_out > 0 {
+            flight::left_out(decision.account, left_out);
+        }
         let mut sent = app.upstream.send(&intake.provider, &credential, request).await;
         let looked = look(&intake, &mut sent).await;
         *waited += watch.elapsed();
@@ -161,7 +175,7 @@ fn bounds(app: &App) -> UploadBounds {
 }
 
 /// A place on the account, and the credential the decision means.
-fn admission(app: &App, world: &Snapshot, decision: Decision) -> Option<(Lease, Arc<Credential>)> {
+pub(super) fn admission(app: &App, world: &Snapshot, decision: Decision) -> Option<(Lease, Arc<Credential>)> {
     let account = world.account(decision.account)?;
     let credential = account.credential.usable()?.clone();
     let leases = app.state.leases();
@@ -213,7 +227,8 @@ fn outcome<'a>(sent: &'a Sent, looked: &'a Looked, intake: &Intake) -> Result<Ou
     }
 }
 
-fn passed(sent: Sent) -> Result<Reply, Turned> {
+/// The reply that is the client's, or why there is none.
+pub(super) fn passed(sent: Sent) -> Result<Reply, Turned> {
     match sent {
         Sent::BodyBroke => Err(Turned::BodyMalformed),
         Sent::Lost(phase, detail) => Err(Turned::UpstreamLost { phase, detail }),

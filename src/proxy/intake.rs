@@ -166,7 +166,7 @@ impl Intake {
 }
 
 /// The first header that names a session wins; a value that cannot be a key counts as none.
-fn session_key(headers: &HeaderMap, provider: &Provider) -> Option<SessionKey> {
+pub(super) fn session_key(headers: &HeaderMap, provider: &Provider) -> Option<SessionKey> {
     let ours = ROTA_SESSION;
     std::iter::once(&ours)
         .chain(&provider.session_headers)
@@ -176,7 +176,7 @@ fn session_key(headers: &HeaderMap, provider: &Provider) -> Option<SessionKey> {
 
 /// Removes what is for this hop only, what a client may not say for an account, and what the provider's preset names.
 /// It runs before anything is injected, so that a client cannot nominate an injected header away.
-fn strip(headers: &mut HeaderMap, provider: &Provider) {
+pub(super) fn strip(headers: &mut HeaderMap, provider: &Provider) {
     let mut doomed: Vec<HeaderName> = Vec::with_capacity(8);
     doomed.extend(nominated(headers));
     doomed.extend(headers.keys().filter(|name| stays_here(name.as_str())).cloned());

@@ -4,6 +4,7 @@ use super::framing::Watched;
 use super::gate::Gate;
 use super::handler::{Framing, handle};
 use super::peer::{Guests, PeerError, Users};
+use super::websocket::Takeover;
 use crate::app::App;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -140,26 +141,31 @@ async fn converse(app: Arc<App>, gate: Arc<Gate>, stream: TcpStream, stop: watch
     let _ = stream.set_nodelay(true);
     let server = builder(&app);
     let (stream, suspect) = Watched::new(stream);
-    let taken = AtomicU64::new(0);
+    let (taken, takeover) = (AtomicU64::new(0), Arc::new(Takeover::default()));
     let service = service_fn(|request| {
         let framing = match suspect.is(taken.fetch_add(1, Ordering::Relaxed)) {
             true => Framing::TwoLengths,
             false => Framing::Clear,
         };
-        let (app, gate) = (app.clone(), gate.clone());
-        async move { Ok::<_, Infallible>(handle(app, &gate, framing, request).await) }
+        let (app, gate, takeover) = (app.clone(), gate.clone(), takeover.clone());
+        async move { Ok::<_, Infallible>(handle(app, &gate, framing, &takeover, request).await) }
     });
     let mut talk = server.serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         ended = &mut talk => Some(ended),
-        () = stopped(stop) => None,
+        () = stopped(stop.clone()) => None,
     };
     if ended.is_none() {
         Pin::new(&mut talk).graceful_shutdown();
         // What went wrong on a client's connection is the client's to see.
         let _ = (&mut talk).await;
     }
-    linger(talk.into_parts().io.into_inner().into_inner()).await;
+    let parts = talk.into_parts();
+    let stream = parts.io.into_inner().into_inner();
+    match takeover.take() {
+        Some(tunnel) => tunnel.run(stream, parts.read_buf, stop).await,
+        None => linger(stream).await,
+    }
 }
 
 /// Takes what a client still sends after its answer, so that closing does not tear the answer up on its way (RFC 9112

@@ -24,6 +24,7 @@ mod session;
 mod sign_in;
 mod upload;
 mod watch;
+mod websocket;
 
 pub use error::Turned;
 pub use gate::{Extra, Gate, Target};
@@ -32,3 +33,4 @@ pub use listener::{Entrance, serve};
 pub use peer::{Guests, PeerError, Users};
 pub use reply::ReplyStream;
 pub use upload::ReplayBudget;
+pub use websocket::SocketCounts;

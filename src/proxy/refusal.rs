@@ -48,7 +48,8 @@ fn provider_words(lost: &LostReply) -> Option<(StatusCode, Value)> {
     Some((StatusCode::from_u16(lost.status).ok()?, serde_json::from_str(&lost.body).ok()?))
 }
 
-fn word(refusal: &Refusal, dialect: Dialect, now: Time) -> (StatusCode, Value) {
+/// The status and the body that say so.
+pub(super) fn word(refusal: &Refusal, dialect: Dialect, now: Time) -> (StatusCode, Value) {
     let manner = manner(refusal);
     let status = status(manner, dialect);
     let message = message(refusal, manner, now);

@@ -7,7 +7,9 @@ use super::passed::{Passed, Sight};
 use crate::model::Scope;
 use crate::upstream::{Reply, ReplyError};
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
+use http::header::{
+    ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::json;
@@ -57,6 +59,9 @@ pub(super) fn turned(why: &Turned, mut flight: Flight) -> Response<ReplyStream> 
     let headers = response.headers_mut();
     if *why == Turned::Upgrade {
         headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+    } else if *why == Turned::HandshakeVersion {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     } else if why.status() == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     } else if matches!(why, Turned::UpstreamLost { .. } | Turned::UpstreamUnreachable { .. }) {
@@ -77,8 +82,15 @@ pub(super) fn ours(status: StatusCode, body: &serde_json::Value) -> Response<Rep
     response
 }
 
+/// A head of ours without a body.
+pub(super) fn bare(status: StatusCode) -> Response<ReplyStream> {
+    let mut response = Response::new(ReplyStream(Kind::Ours(None)));
+    *response.status_mut() = status;
+    response
+}
+
 /// Removes what is for the upstream's hop only, and what would bind the client to an account or to this origin.
-fn strip(headers: &mut HeaderMap) {
+pub(super) fn strip(headers: &mut HeaderMap) {
     let mut doomed = nominated(headers);
     doomed.extend(headers.keys().filter(|name| stays_there(name.as_str())).cloned());
     for name in doomed {

@@ -18,6 +18,8 @@ pub(super) struct Routed {
     pub(super) path_and_query: PathAndQuery,
     /// The preset calls the mapped path safe to send again after a complete 5xx head.
     pub(super) replay_safe: bool,
+    /// The mapped path speaks WebSocket.
+    pub(super) websocket: bool,
 }
 
 /// A provider's own prefix means it, always; a URL's host means the provider it belongs to; a bare path means the
@@ -103,7 +105,8 @@ fn routed(provider: &Arc<Provider>, rest: &str, query: Option<&str>) -> Result<R
     if whole.is_empty() {
         whole.push('/');
     }
-    let replay_safe = provider.replays(whole.get(base.len()..).unwrap_or_default());
+    let mapped = whole.get(base.len()..).unwrap_or_default();
+    let (replay_safe, websocket) = (provider.replays(mapped), provider.speaks_websocket(mapped));
     if let Some(query) = query {
         push_query(&mut whole, query, &provider.strip_query);
     }
@@ -111,6 +114,7 @@ fn routed(provider: &Arc<Provider>, rest: &str, query: Option<&str>) -> Result<R
         provider: provider.clone(),
         path_and_query: PathAndQuery::from_maybe_shared(Bytes::from(whole)).map_err(|_| Turned::Path)?,
         replay_safe,
+        websocket,
     })
 }
 

@@ -64,6 +64,8 @@ pub(super) const STORE_RESTORES: &str = "rota_store_restores";
 pub(super) const STORE_SAVES: &str = "rota_store_saves";
 pub(super) const STORE_UNSAVED: &str = "rota_store_unsaved_seconds";
 pub(super) const TOKEN_ENDPOINT_OPEN: &str = "rota_token_endpoint_open";
+pub(super) const WEBSOCKETS: &str = "rota_websockets";
+pub(super) const WEBSOCKET_TURNS: &str = "rota_websocket_turns";
 
 /// All metrics, by name within their kind.
 pub const CATALOGUE: &[Metric] = &[
@@ -115,6 +117,8 @@ pub const CATALOGUE: &[Metric] = &[
         TOKEN_ENDPOINT_OPEN,
         "1 while the token endpoint's circuit breaker is open; absent while it is well.",
     ),
+    gauge(WEBSOCKETS, "WebSockets that are open."),
+    gauge(WEBSOCKET_TURNS, "Turns over WebSockets, since the start."),
 ];
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {

@@ -22,6 +22,10 @@ pub struct Scrape {
     pub notifications: BTreeMap<(&'static str, &'static str), u64>,
     /// Logins since the start, by who asked and how far they came.
     pub logins: BTreeMap<(&'static str, &'static str), u64>,
+    /// WebSockets that are open.
+    pub websockets: u64,
+    /// Turns over WebSockets since the start.
+    pub websocket_turns: u64,
 }
 
 /// How an account's renewals went.
@@ -51,6 +55,8 @@ pub struct StoreFigures {
 /// Sets every gauge in the recorder in force.
 pub(super) fn set(world: &Snapshot, scrape: &Scrape, now: Time) {
     gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(names::WEBSOCKETS).set(scrape.websockets as f64);
+    gauge!(names::WEBSOCKET_TURNS).set(scrape.websocket_turns as f64);
     gauge!(names::STORE_SAVES).set(scrape.store.saves as f64);
     gauge!(names::STORE_FAILURES).set(scrape.store.failures as f64);
     gauge!(names::STORE_RESTORES).set(scrape.store.restores as f64);

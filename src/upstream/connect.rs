@@ -54,6 +54,11 @@ impl Connector {
         })
     }
 
+    /// The same for connections that speak HTTP/1.1 only.
+    pub(crate) fn http1(self) -> Self {
+        Self { tls: tls::http1(&self.tls), ..self }
+    }
+
     async fn open(mut self, to: Uri) -> Result<Stream, ConnectError> {
         if to.scheme() != Some(&Scheme::HTTPS) {
             let tcp = self.direct.call(to).await;

@@ -14,6 +14,7 @@ mod stall;
 mod tests;
 mod tls;
 mod unpack;
+mod upgrade;
 
 pub use inject::{InjectError, inject};
 pub use outbound::{OutboundBody, OutboundRequest};
@@ -21,6 +22,7 @@ pub use proxies::ProxyValues;
 pub use reply::{Reply, ReplyBody, ReplyError};
 pub use tls::{Roots, Trust};
 pub use unpack::Unpack;
+pub use upgrade::Upgrade;
 
 pub(crate) use connect::Connector;
 pub(crate) use fault::{Failure, failure};
@@ -111,6 +113,8 @@ pub enum Sent {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     client: Client<Connector, OutboundBody>,
+    /// Speaks HTTP/1.1 only: HTTP/2 has no `Upgrade`.
+    upgrading: Client<Connector, OutboundBody>,
     first_byte: Duration,
     stream_idle: Duration,
 }
@@ -131,20 +135,33 @@ impl Upstream {
             .http2_max_header_list_size(HEAD_BYTES)
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PONG)
-            .build(connector);
-        Ok(Self { client, first_byte: config.first_byte, stream_idle: config.stream_idle })
+            .build(connector.clone());
+        let upgrading = upgrade::client(connector.http1());
+        let (first_byte, stream_idle) = (config.first_byte, config.stream_idle);
+        Ok(Self { client, upgrading, first_byte, stream_idle })
     }
 
     /// Puts the credential in, sends the request to the provider's origin, and waits for the reply's head. Never sends
     /// twice, never follows a redirect. Dropping the future cancels the request at once.
     pub async fn send(&self, provider: &Provider, credential: &Credential, request: OutboundRequest) -> Sent {
+        self.transmit(&self.client, self.first_byte, provider, credential, request).await
+    }
+
+    async fn transmit(
+        &self,
+        client: &Client<Connector, OutboundBody>,
+        patience: Duration,
+        provider: &Provider,
+        credential: &Credential,
+        request: OutboundRequest,
+    ) -> Sent {
         let upload = request.body.upload();
         let request = match dress(provider, credential, request) {
             Ok(request) => request,
             Err(why) => return Sent::NotSent(Phase::Connect, why),
         };
-        let mut stall = Stall::new(self.first_byte);
-        let mut pending = pin!(self.client.request(request));
+        let mut stall = Stall::new(patience);
+        let mut pending = pin!(client.request(request));
         let answered = poll_fn(|cx| {
             if let Poll::Ready(answered) = pending.as_mut().poll(cx) {
                 return Poll::Ready(Some(answered));

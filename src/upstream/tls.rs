@@ -43,6 +43,13 @@ pub(super) fn connector(trust: &Trust) -> Result<TlsConnector, BuildError> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
+/// The same client, offering HTTP/1.1 alone.
+pub(super) fn http1(both: &TlsConnector) -> TlsConnector {
+    let mut config = ClientConfig::clone(both.config());
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    TlsConnector::from(Arc::new(config))
+}
+
 fn load(trust: &Trust) -> Result<RootCertStore, BuildError> {
     match &trust.roots {
         Roots::Auto => Ok(system(trust).unwrap_or_else(|_| bundled())),

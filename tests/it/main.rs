@@ -11,3 +11,4 @@ mod owners;
 mod process;
 mod renewal;
 mod replies;
+mod websocket;

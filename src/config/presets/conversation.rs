@@ -59,11 +59,12 @@ struct RawLost {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with handshake, refusal, last and statuses")]
+#[serde(deny_unknown_fields, expecting = "a table with handshake, refusal, last, asks and statuses")]
 struct RawEvents {
     handshake: Option<Vec<Arc<str>>>,
     refusal: Option<Vec<Arc<str>>>,
     last: Option<Vec<Arc<str>>>,
+    asks: Option<Vec<Arc<str>>>,
     statuses: Option<BTreeMap<Arc<str>, ErrorStatus>>,
 }
 
@@ -75,6 +76,7 @@ impl RawConversation {
                 handshake: own.handshake.or(base.handshake),
                 refusal: own.refusal.or(base.refusal),
                 last: own.last.or(base.last),
+                asks: own.asks.or(base.asks),
                 statuses: own.statuses.or(base.statuses),
             }),
             (own, base) => own.or(base),
@@ -112,6 +114,7 @@ impl RawConversation {
                 handshake: events.handshake.unwrap_or_default(),
                 refusal: events.refusal.unwrap_or_default(),
                 last: events.last.unwrap_or_default(),
+                asks: events.asks.unwrap_or_default(),
                 statuses: (events.statuses.unwrap_or_default().into_iter())
                     .map(|(code, status)| (code, status.0))
                     .collect(),

@@ -320,15 +320,15 @@ fn an_expectation_nobody_defined_is_refused() {
 
 /// PRX-3, L5: the gate comes before the upgrade.
 #[test]
-fn a_websocket_is_not_offered_and_other_upgrades_are_ignored() {
-    let websocket = [OWN, ("upgrade", "WebSocket"), ("connection", "upgrade")];
-    assert_eq!(verdict("GET", "/p", &websocket), Err(Turned::Upgrade));
-    let listed = [OWN, ("upgrade", "h2c, websocket")];
-    assert_eq!(verdict("GET", "/p", &listed), Err(Turned::Upgrade));
-    let foreign = [OWN, ("upgrade", "websocket"), ("origin", "http://evil.com")];
-    assert_eq!(verdict("GET", "/p", &foreign), Err(Turned::OriginForeign));
-    let h2c = [OWN, ("upgrade", "h2c")];
-    assert_eq!(verdict("GET", "/p", &h2c), Ok(Target::Path));
+fn an_upgrade_passes_the_same_gate_as_every_request() {
+    for upgrade in ["WebSocket", "h2c, websocket", "h2c"] {
+        let own = [OWN, ("upgrade", upgrade), ("connection", "upgrade")];
+        assert_eq!(verdict("GET", "/p", &own), Ok(Target::Path));
+        let foreign = [OWN, ("upgrade", upgrade), ("origin", "http://evil.com")];
+        assert_eq!(verdict("GET", "/p", &foreign), Err(Turned::OriginForeign));
+        let elsewhere = [("host", "evil.com"), ("upgrade", upgrade)];
+        assert_eq!(verdict("GET", "/p", &elsewhere), Err(Turned::HostForeign));
+    }
 }
 
 /// PRX-3

@@ -1,0 +1,309 @@
+//! One turn over a WebSocket: a message that asks for an answer, and the messages that answer it. The connection's account
+//! serves it or nobody does; where that account may not, or fails before the first word, the client is made to connect
+//! again, and rotation chooses anew.
+use super::super::flight::{Ending, Flight};
+use super::super::meaning::Meaning;
+use super::super::sign_in;
+use super::frame::{self, Frame};
+use crate::app::App;
+use crate::engine::{
+    After, Bond, Command, Decision, Failover, Held, Outcome, Phase, Refusal, RoutingRequest, Ruling, Step,
+};
+use crate::model::{AccountId, Affinity, ModelName, Provider, SessionKey};
+use http::{HeaderMap, StatusCode, Uri};
+use std::sync::Arc;
+
+/// The record's word for a client that was told to connect again.
+const RECONNECT: &str = "RECONNECT";
+
+/// What a connection is bound to, and the turn that is under way on it.
+pub(super) struct Bound {
+    pub(super) app: Arc<App>,
+    pub(super) provider: Arc<Provider>,
+    pub(super) session: Option<SessionKey>,
+    pub(super) account: AccountId,
+    pub(super) uri: Uri,
+    pub(super) replay_safe: bool,
+    pub(super) turn: Option<Turn>,
+}
+
+pub(super) struct Turn {
+    flight: Flight,
+    decision: Decision,
+    /// Messages that ask and are not answered yet.
+    asked: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The client has nothing of the answer.
+    Before,
+    Answering,
+}
+
+/// What becomes of a message that asks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// It goes upstream.
+    Pass,
+    /// The client must connect again.
+    Reconnect,
+    /// It is answered with this message.
+    Answer(String),
+}
+
+/// What becomes of a message that answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It goes to the client.
+    Pass,
+    /// The client does not see it, and must connect again.
+    Drop,
+    /// The client sees this one instead.
+    Answer(String),
+}
+
+enum Chosen {
+    Here(Decision),
+    Elsewhere,
+    Nobody(Refusal),
+}
+
+impl Bound {
+    /// True between two turns.
+    pub(super) fn is_idle(&self) -> bool {
+        self.turn.is_none()
+    }
+
+    /// A message that asks has come. It joins a turn that is under way.
+    pub(super) async fn begin(&mut self, frame: &Frame<'_>, bytes: usize) -> Begin {
+        self.app.sockets.turn();
+        if let Some(turn) = &mut self.turn {
+            turn.asked += 1;
+            return Begin::Pass;
+        }
+        let mut flight = Flight::of_message(self.app.clone(), &self.uri, bytes);
+        flight.provider = Some(self.provider.id.clone());
+        match self.choose(&mut flight, frame.model()).await {
+            Chosen::Here(decision) => {
+                self.turn = Some(Turn { flight, decision, asked: 1, stage: Stage::Before });
+                Begin::Pass
+            }
+            Chosen::Elsewhere => {
+                self.leave();
+                flight.turned(RECONNECT);
+                Begin::Reconnect
+            }
+            Chosen::Nobody(refusal) => Begin::Answer(self.refuse(flight, &refusal)),
+        }
+    }
+
+    /// Asks rotation as a request of this conversation would. A look ahead draws no turn: where it finds another account,
+    /// the client's next handshake does.
+    async fn choose(&self, flight: &mut Flight, model: Option<ModelName>) -> Chosen {
+        let app = &self.app;
+        let request = self.request(model);
+        let way = flight.way.insert(Failover::open(request, &app.state.snapshot(), app.clock.now()));
+        loop {
+            let world = app.state.snapshot();
+            match way.next(&world, &mut app.state.dry(), app.clock.now()) {
+                Step::Send(decision) if decision.account == self.account => {
+                    let (leases, now) = (app.state.leases(), app.clock.now());
+                    flight.lease = leases.take(decision.account, &self.provider.id, decision.admission, now);
+                    if flight.lease.is_some() {
+                        return Chosen::Here(decision);
+                    }
+                    way.on_busy(decision);
+                }
+                Step::Refresh { account, version } if account == self.account => {
+                    app.refresher.refresh(account, version).await;
+                }
+                Step::Refresh { .. } | Step::Send(_) => return Chosen::Elsewhere,
+                Step::Refuse(refusal) => return self.unbound(way.request(), refusal),
+                Step::SignIn { account, until } => sign_in::ask(app, account, until).await,
+                Step::Wait(until) => app.clock.sleep_until(until).await,
+            }
+        }
+    }
+
+    /// A message of the upstream's.
+    pub(super) async fn hear(&mut self, text: &str) -> Heard {
+        if self.turn.is_none() {
+            return Heard::Pass;
+        }
+        self.note(text);
+        let provider = self.provider.clone();
+        let rules = &provider.conversation.events;
+        let frame = Frame::read(text);
+        let Some(turn) = &mut self.turn else {
+            return Heard::Pass;
+        };
+        match (turn.stage, frame.meaning(rules)) {
+            (Stage::Before, Meaning::Content | Meaning::Last) => self.answering(),
+            (Stage::Before, Meaning::Refusal) => return self.refused(text).await,
+            (Stage::Answering, Meaning::Refusal) => self.failed(text),
+            (Stage::Before, Meaning::Handshake | Meaning::Silent) | (Stage::Answering, _) => {}
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.flight.sent(text.len());
+            if frame.ends(rules) {
+                self.end();
+            }
+        }
+        Heard::Pass
+    }
+
+    /// The first word has come: the account serves.
+    fn answering(&mut self) {
+        let served = Outcome::Replied { status: StatusCode::OK, headers: &HeaderMap::new(), peek: &[] };
+        self.report(&served, Held::Whole);
+        if let Some(turn) = &mut self.turn {
+            turn.stage = Stage::Answering;
+            turn.flight.head_sent(StatusCode::OK);
+        }
+        self.keep();
+    }
+
+    /// A refusal before the first word: another account may be able to.
+    async fn refused(&mut self, text: &str) -> Heard {
+        let (headers, status) = frame::told(text);
+        let outcome = Outcome::InBand { headers: &headers, event: text.as_bytes() };
+        let after = self.report(&outcome, Held::Whole);
+        let Some(mut turn) = self.turn.take() else {
+            return Heard::Pass;
+        };
+        if after == After::Pass {
+            turn.flight.sent(text.len());
+            turn.flight.head_sent(status.unwrap_or(StatusCode::BAD_GATEWAY));
+            turn.flight.end(Ending::Complete);
+            return Heard::Pass;
+        }
+        turn.flight.lease = None;
+        match self.next(&mut turn).await {
+            Chosen::Here(_) => {}
+            Chosen::Elsewhere => self.leave(),
+            Chosen::Nobody(refusal) => return Heard::Answer(self.refuse(turn.flight, &refusal)),
+        }
+        turn.flight.turned(RECONNECT);
+        Heard::Drop
+    }
+
+    /// Who would serve the same again, once the client has connected anew.
+    async fn next(&self, turn: &mut Turn) -> Chosen {
+        let app = &self.app;
+        let Some(way) = &mut turn.flight.way else {
+            return Chosen::Elsewhere;
+        };
+        loop {
+            let world = app.state.snapshot();
+            match way.next(&world, &mut app.state.dry(), app.clock.now()) {
+                Step::Send(decision) if decision.account == self.account => return Chosen::Here(decision),
+                Step::Refresh { account, version } if account == self.account => {
+                    app.refresher.refresh(account, version).await;
+                }
+                Step::Refresh { .. } | Step::Send(_) | Step::SignIn { .. } | Step::Wait(_) => {
+                    return Chosen::Elsewhere;
+                }
+                Step::Refuse(refusal) => return self.unbound(way.request(), refusal),
+            }
+        }
+    }
+
+    /// The connection's account is where the conversation is; where conversations have none, it is still the only one
+    /// that this connection leads to.
+    fn request(&self, model: Option<ModelName>) -> RoutingRequest {
+        let (pinned, owner) = match self.app.state.snapshot().settings.affinity {
+            Affinity::None => (None, Some(self.account)),
+            Affinity::Session => (Some(self.account), None),
+        };
+        let session = self.session.clone().filter(|_| pinned.is_some());
+        let (provider, replay_safe) = (self.provider.id.clone(), self.replay_safe);
+        RoutingRequest { provider, model, session, pinned, owner, bond: Bond::Fast, replay_safe }
+    }
+
+    /// Nobody serves what `request` asks for. If that is so for this connection only, the next leads elsewhere.
+    fn unbound(&self, request: &RoutingRequest, refusal: Refusal) -> Chosen {
+        if request.owner.is_none() {
+            return Chosen::Nobody(refusal);
+        }
+        let request = RoutingRequest { owner: None, ..request.clone() };
+        let (world, now) = (self.app.state.snapshot(), self.app.clock.now());
+        match Failover::open(request, &world, now).next(&world, &mut self.app.state.dry(), now) {
+            Step::Refuse(refusal) => Chosen::Nobody(refusal),
+            Step::Refresh { .. } | Step::Send(_) | Step::SignIn { .. } | Step::Wait(_) => Chosen::Elsewhere,
+        }
+    }
+
+    /// A refusal after the first word is the client's; the account learns of it for what comes next.
+    fn failed(&mut self, text: &str) {
+        let (headers, _) = frame::told(text);
+        self.report(&Outcome::InBand { headers: &headers, event: text.as_bytes() }, Held::Gone);
+        if let Some(turn) = &mut self.turn {
+            turn.flight.end(Ending::Cut);
+        }
+    }
+
+    /// The upstream is gone in the middle of a turn.
+    pub(super) fn lost(&mut self) {
+        if self.turn.as_ref().is_some_and(|turn| turn.stage == Stage::Before) {
+            self.report(&Outcome::Lost(Phase::Head), Held::Whole);
+        }
+        if let Some(mut turn) = self.turn.take() {
+            turn.flight.end(Ending::Cut);
+        }
+    }
+
+    /// Tells the engine, and the state what the engine makes of it.
+    fn report(&mut self, outcome: &Outcome<'_>, held: Held) -> After {
+        let (world, now) = (self.app.state.snapshot(), self.app.clock.now());
+        let Some(Turn { flight, decision, .. }) = &mut self.turn else {
+            return After::Pass;
+        };
+        let Some(way) = &mut flight.way else {
+            return After::Pass;
+        };
+        let Ruling { command, after } = way.on_outcome(*decision, outcome, held, &world, now);
+        if let Some(command) = command {
+            self.learn(command);
+        }
+        after
+    }
+
+    /// Turned down where the account is gone or renewed since: then it is nobody's fault any more.
+    fn learn(&self, command: Command) {
+        let _ = self.app.state.apply(command);
+    }
+
+    fn end(&mut self) {
+        let Some(turn) = &mut self.turn else {
+            return;
+        };
+        turn.asked -= 1;
+        if turn.asked > 0 {
+            return;
+        }
+        if let Some(mut turn) = self.turn.take() {
+            turn.flight.end_once();
+        }
+        self.keep();
+    }
+
+    fn refuse(&self, mut flight: Flight, refusal: &Refusal) -> String {
+        let now = self.app.clock.now();
+        flight.refused(refusal);
+        frame::refused(refusal, self.provider.dialect, now)
+    }
+
+    fn keep(&self) {
+        if let Some(session) = &self.session {
+            self.app.affinity.keep(&self.provider.id, session, self.account, self.app.clock.now());
+        }
+    }
+
+    fn leave(&self) {
+        if let Some(session) = &self.session {
+            self.app.affinity.leave(&self.provider.id, session, self.account);
+        }
+    }
+}

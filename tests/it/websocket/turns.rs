@@ -1,0 +1,231 @@
+use super::{handshakes, in_flight, pair, turns, upstream};
+use crate::harness::{Echo, Ended, Rota, Socket, create, login, rota};
+use fake_upstream::{Fault, Outcome as Seen};
+use futures_util::{SinkExt, StreamExt};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rota::engine::{Command, LastEnabled};
+use rota::model::{Actor, Alias, FaultClass, Reason, Switch, Time};
+use rota::telemetry::Outcome;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// FLO-9: the client hears nothing of it, connects again, and another account serves.
+#[tokio::test]
+async fn a_refusal_before_the_first_word_makes_the_client_connect_to_another_account() {
+    for fault in [
+        Fault::named("usage_limit_reached"),
+        Fault::none().in_band(2, limit()),
+        Fault::none().failed(1, "rate_limit_exceeded", "slow"),
+    ] {
+        let fake = upstream().await;
+        let rota = pair(&fake).start().await;
+        let mut socket = Socket::of(&rota, "s-1").await;
+        socket.ask(&create()).await;
+        fake.set_fault(fault.message().account("a"));
+        socket.say(&create()).await;
+        let (messages, ended) = socket.rest().await;
+        let shown = |one: &Value| one["type"] == "error" || one["type"] == "response.failed";
+        assert!(!messages.iter().any(shown), "{messages:?}");
+        assert_eq!(ended, Ended::Closed(1011));
+        let mut again = Socket::of(&rota, "s-1").await;
+        assert_eq!(again.ask(&create()).await.last().map(String::as_str), Some("response.completed"));
+        assert_eq!((handshakes(&fake), turns(&fake)), (strings(&["a", "b"]), strings(&["a", "a", "b"])));
+        let records = rota.decisions(5).await;
+        let moved = &records[2];
+        assert_eq!((moved.outcome, moved.refusal), (Outcome::Refused, Some("RECONNECT")));
+        assert_eq!(moved.attempts.len(), 1);
+        assert!(moved.attempts[0].reason.is_some(), "{moved:?}");
+        assert_eq!(in_flight(&rota), 0);
+    }
+}
+
+/// FLO-9, I6
+#[tokio::test]
+async fn a_refusal_after_the_first_word_is_the_clients_and_teaches_the_account() {
+    let fake = upstream().await;
+    let rota = pair(&fake).start().await;
+    let mut socket = Socket::of(&rota, "s-1").await;
+    fake.set_fault(Fault::none().in_band(6, limit()).message().account("a"));
+    let kinds = socket.ask(&create()).await;
+    assert_eq!(kinds.last().map(String::as_str), Some("error"));
+    let cooling = rota.account("work").health.cooling.expect("a rest");
+    assert_eq!(cooling.class, FaultClass::QuotaWindow);
+    assert_eq!(rota.decisions(2).await[1].outcome, Outcome::Passed);
+    // The next turn goes elsewhere, by the provider's own way to say so.
+    socket.say(&create()).await;
+    let (messages, ended) = socket.rest().await;
+    assert_eq!(messages[0]["error"]["code"], "websocket_connection_limit_reached");
+    assert_eq!((messages.len(), ended), (1, Ended::Closed(1012)));
+    let mut again = Socket::of(&rota, "s-1").await;
+    assert_eq!(again.ask(&create()).await.last().map(String::as_str), Some("response.completed"));
+    assert_eq!(turns(&fake), ["a", "b"]);
+}
+
+/// FLO-8: nobody else is there to connect to.
+#[tokio::test]
+async fn the_last_accounts_refusal_is_told_in_rotas_words() {
+    let fake = upstream().await;
+    let rota = rota(fake.origin()).account("work", "codex", login("at-a", "rt-a", "org-a")).start().await;
+    let mut socket = Socket::of(&rota, "s-1").await;
+    fake.set_fault(Fault::named("usage_limit_reached").message());
+    for _ in 0..2 {
+        socket.say(&create()).await;
+        let told = socket.next().await.expect("a message");
+        assert_eq!((&told["type"], &told["status"]), (&json!("error"), &json!(429)));
+        assert_eq!(told["error"]["type"], "usage_limit_reached");
+        assert!(told["error"]["resets_at"].is_u64(), "{told}");
+    }
+    assert_eq!(turns(&fake), ["a"], "an account that rests is not asked");
+    let reasons = &rota.decisions(3).await[2].reasons;
+    assert_eq!(reasons.values().next().map(|why| why.reason), Some(Reason::QuotaExhausted));
+}
+
+/// I6: a fault of the request's own, and one that nobody knows.
+#[tokio::test]
+async fn what_no_other_account_would_answer_otherwise_is_the_clients() {
+    let fake = upstream().await;
+    let rota = pair(&fake).start().await;
+    let mut socket = Socket::of(&rota, "s-1").await;
+    for fault in [
+        Fault::named("previous_response_not_found"),
+        Fault::named("context_length_exceeded"),
+        Fault::none().in_band(0, json!({"type": "error", "error": {"code": "brand_new"}})),
+    ] {
+        fake.set_fault(fault.message().once());
+        assert_eq!(socket.ask(&create()).await, ["error"]);
+        assert_eq!(socket.ask(&create()).await.last().map(String::as_str), Some("response.completed"));
+    }
+    assert!(turns(&fake).iter().all(|account| account == "a"));
+    assert!(rota.account("work").health.is_clean());
+}
+
+/// SEL-3: never in the middle of a turn, always before the next.
+#[tokio::test]
+async fn a_switched_off_account_ends_its_turn_and_begins_none() {
+    let fake = upstream().await;
+    let rota = pair(&fake).start().await;
+    fake.set_fault(Fault::none().stall_after(3, "middle").message().once());
+    let mut socket = Socket::of(&rota, "s-1").await;
+    socket.say(&create()).await;
+    fake.gate("middle").arrived(1).await;
+    assert_eq!(in_flight(&rota), 1);
+    switch_off(&rota, "work").await;
+    fake.gate("middle").release();
+    assert_eq!(socket.answer().await.last().map(String::as_str), Some("response.completed"));
+    assert_eq!(in_flight(&rota), 0);
+    socket.say(&create()).await;
+    let (messages, ended) = socket.rest().await;
+    assert_eq!(messages[0]["error"]["code"], "websocket_connection_limit_reached");
+    assert_eq!((messages.len(), ended), (1, Ended::Closed(1012)));
+    let mut again = Socket::of(&rota, "s-1").await;
+    assert_eq!(again.header("x-rota-account"), Some("home"));
+    again.ask(&create()).await;
+    assert_eq!(turns(&fake), ["a", "b"]);
+}
+
+/// FLO-3
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_a_turn_costs_the_account_nothing() {
+    let fake = upstream().await;
+    let rota = pair(&fake).start().await;
+    let before = rota.holders();
+    fake.set_fault(Fault::none().stall_after(3, "middle").message());
+    let mut socket = Socket::of(&rota, "s-1").await;
+    socket.say(&create()).await;
+    fake.gate("middle").arrived(1).await;
+    drop(socket);
+    fake.recorder().wait_until(|all| all[0].outcome == Seen::ClientLeft).await;
+    assert_eq!(rota.decisions(2).await[1].outcome, Outcome::Abandoned);
+    assert_eq!(in_flight(&rota), 0);
+    assert!(rota.account("work").health.is_clean());
+    while rota.holders() > before {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rota.app.sockets.open(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// PRX-1: any message in any fragments, text or not, comes back as it was.
+    #[test]
+    fn a_message_passes_byte_for_byte_whatever_its_size_and_fragments(
+        sizes in vec((0usize..200_000, 1usize..6, any::<bool>()), 1..6),
+    ) {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let (_echo, _rota, mut socket) = echo().await;
+            for (size, pieces, text) in sizes {
+                let whole = payload(size);
+                say_in(&mut socket, &whole, pieces, text).await;
+                let heard = socket.data().await.expect("it comes back");
+                assert_eq!(heard.is_text(), text);
+                assert!(heard.into_data() == whole, "{size} bytes in {pieces} pieces");
+            }
+        });
+    }
+}
+
+/// PRX-4: up to the bound a message passes whole; above it the connection ends and says why.
+#[tokio::test]
+async fn a_message_of_fifteen_mebibytes_passes_and_a_longer_one_ends_the_connection() {
+    let (_echo, _rota, mut socket) = echo().await;
+    let large = payload(15 << 20);
+    let (mut write, mut read) = (&mut socket.ws).split();
+    let (sent, heard) = tokio::join!(write.send(text(&large)), read.next());
+    sent.expect("it is sent");
+    assert!(heard.expect("a message").expect("a message").into_data() == large);
+    drop((write, read));
+    // The rest of it may meet a closed connection.
+    let _ = socket.ws.send(text(&payload((16 << 20) + 1))).await;
+    assert!(matches!(socket.rest().await.1, Ended::Closed(1009) | Ended::Torn));
+}
+
+async fn echo() -> (Echo, Rota, Socket) {
+    let upstream = Echo::start().await;
+    let rota = rota(upstream.origin()).account("work", "codex", login("at-a", "rt-a", "org-a")).start().await;
+    let socket = Socket::of(&rota, "s-1").await;
+    (upstream, rota, socket)
+}
+
+async fn say_in(socket: &mut Socket, whole: &[u8], pieces: usize, text: bool) {
+    let size = whole.len().div_ceil(pieces).max(1);
+    let parts: Vec<&[u8]> = if whole.is_empty() { vec![&[]] } else { whole.chunks(size).collect() };
+    for (place, part) in parts.iter().enumerate() {
+        let kind = match (place, text) {
+            (0, true) => Data::Text,
+            (0, false) => Data::Binary,
+            _ => Data::Continue,
+        };
+        let last = place + 1 == parts.len();
+        let frame = Frame::message(part.to_vec(), OpCode::Data(kind), last);
+        socket.ws.send(Message::Frame(frame)).await.expect("it is sent");
+    }
+}
+
+fn payload(size: usize) -> Vec<u8> {
+    (0..size).map(|place| b'a' + u8::try_from(place % 23).expect("small")).collect()
+}
+
+fn text(bytes: &[u8]) -> Message {
+    Message::text(String::from_utf8(bytes.to_vec()).expect("text"))
+}
+
+fn limit() -> Value {
+    json!({"type": "error", "status": 429, "error": {"type": "usage_limit_reached", "message": "full",
+        "resets_in_seconds": 600}})
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+async fn switch_off(rota: &Rota, alias: &str) {
+    let alias = Alias::try_from(alias).expect("an alias");
+    let to = Switch::Off { at: Time::from_secs(1), by: Actor::Admin, reason: None };
+    let off = Command::Switched { alias, to, last: LastEnabled::Keep };
+    rota.app.state.commit(off).await.expect("it is off");
+}
