@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("upstream", &["engine", "model"]),
     ("telemetry", &["engine", "model"]),
     ("auth", &["clock", "config", "engine", "model", "state", "store", "upstream"]),
-    ("scheduler", &["app", "engine", "model"]),
+    ("scheduler", &["affinity", "app", "engine", "model", "telemetry"]),
     ("notify", &["app", "auth", "config", "engine", "model", "upstream"]),
     (
         "proxy",
@@ -31,7 +31,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "admin",
-        &["app", "auth", "config", "engine", "lease", "model", "notify", "proxy", "state", "telemetry"],
+        &[
+            "affinity",
+            "app",
+            "auth",
+            "config",
+            "engine",
+            "lease",
+            "model",
+            "notify",
+            "proxy",
+            "state",
+            "telemetry",
+        ],
     ),
     (
         "app",

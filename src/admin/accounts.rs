@@ -217,8 +217,12 @@ pub(super) async fn set_enabled(
         false => Switch::Off { at: app.clock.now(), by: Actor::Admin, reason: set.reason },
     };
     let command = Command::Switched { alias: account.clone(), to, last };
-    let world = app.state.commit(command).await?;
-    Ok(Json(one(&app, &world, &account)?))
+    let committed = app.state.commit(command).await;
+    // In force even where it is not durable.
+    if let Some(off) = app.state.snapshot().by_alias(&account).filter(|account| !account.is_on()) {
+        app.affinity.clear(off.id);
+    }
+    Ok(Json(one(&app, &*committed?, &account)?))
 }
 
 /// The account called `alias`, or an error that names those there are.

@@ -43,6 +43,7 @@ enum Code {
     PassphraseWrong,
     NotRenewable,
     RenewalFailed,
+    SessionNotFound,
     StoreUnavailable,
     TokenNotGranted,
     Turned(&'static str, StatusCode),
@@ -74,6 +75,7 @@ impl Code {
             Self::PassphraseWrong => ("PASSPHRASE_WRONG", StatusCode::BAD_REQUEST),
             Self::NotRenewable => ("NOT_RENEWABLE", StatusCode::CONFLICT),
             Self::RenewalFailed => ("RENEWAL_FAILED", StatusCode::SERVICE_UNAVAILABLE),
+            Self::SessionNotFound => ("SESSION_NOT_FOUND", StatusCode::NOT_FOUND),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::TokenNotGranted => ("TOKEN_NOT_GRANTED", StatusCode::BAD_GATEWAY),
             Self::Turned(code, status) => (code, status),
@@ -118,6 +120,14 @@ impl ApiError {
         Self::new(
             Code::DecisionNotFound,
             format!("no decision {id:?} is kept; `rota why` shows the latest, the log has all"),
+        )
+    }
+
+    /// No session has this key, or not any more.
+    pub fn no_session(key: &str) -> Self {
+        Self::new(
+            Code::SessionNotFound,
+            format!("no session {key:?} has an account; `rota sessions` shows those that have one"),
         )
     }
 

@@ -14,6 +14,7 @@ mod import;
 mod job;
 mod listener;
 mod login;
+mod sessions;
 mod view;
 
 pub use auth::AdminToken;
@@ -78,6 +79,8 @@ pub fn router(app: Arc<App>, door: Door) -> Router {
         .route("/api/login", post(login::start))
         .route("/api/login/{id}", get(login::job).delete(login::cancel))
         .route("/api/login/{id}/complete", post(login::complete))
+        .route("/api/sessions", get(sessions::list))
+        .route("/api/sessions/{key}", delete(sessions::forget))
         .route("/api/status", get(health::status))
         .route_layer(from_fn_with_state(door.clone(), auth::token));
     Router::new()

@@ -1,17 +1,24 @@
 //! Which session is on which account (SEL-3): a soft memory of conversations, so that a provider's prompt cache is met
 //! again. It advises; `engine::select` decides. Nothing here reads a clock, and nothing depends on the order of a hash
 //! table: the oldest entry is known by an ordered index.
+mod book;
+mod kept;
 mod owners;
 
+pub use kept::Unkept;
 pub use owners::{Mark, Owned, OwnerBounds, Owners};
 
 use crate::model::{AccountId, ProviderId, SessionKey, Time};
-use std::collections::{BTreeMap, HashMap};
+use aws_lc_rs::digest::{SHA256, digest};
+use book::{Book, Key};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// A use is written down again only after this long, so that a busy session writes next to nothing.
-const GRAIN: Duration = Duration::from_secs(10);
+pub const GRAIN: Duration = Duration::from_secs(10);
 /// How long before a session loses its account this is told (PRX-5).
 pub const WARNING: Duration = Duration::from_secs(30);
 
@@ -29,32 +36,9 @@ pub struct AffinityBounds {
 /// Session to account, bounded.
 #[derive(Debug)]
 pub struct Affinity {
-    bounds: AffinityBounds,
     book: Mutex<Book>,
-}
-
-#[derive(Debug, Default)]
-struct Book {
-    entries: HashMap<Key, Entry>,
-    by_use: BTreeMap<(Time, u64), Key>,
-    /// By the time and order of their making.
-    by_age: BTreeMap<(Time, u64), Key>,
-    written: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    provider: ProviderId,
-    session: SessionKey,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    account: AccountId,
-    made: (Time, u64),
-    place: (Time, u64),
-    /// Its end was told, and nobody has used it since.
-    warned: bool,
+    news: Notify,
+    sooner: Notify,
 }
 
 /// One session and its account, as views show it and as it is kept over a restart.
@@ -74,6 +58,19 @@ pub struct Pin {
     pub until: Time,
 }
 
+impl Pin {
+    /// A short name for the session: 16 hex digits, the same for the same provider, kind and id. What is logged and
+    /// asked for instead of the client's own id.
+    pub fn key(&self) -> String {
+        let (kind, value) = (self.session.kind(), self.session.value());
+        let hash = digest(&SHA256, format!("{}\n{kind}\n{value}", self.provider).as_bytes());
+        hash.as_ref()[..8].iter().fold(String::with_capacity(16), |mut key, byte| {
+            let _ = write!(key, "{byte:02x}");
+            key
+        })
+    }
+}
+
 /// What [`Affinity::tend`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tended {
@@ -88,119 +85,101 @@ pub struct Tended {
 impl Affinity {
     /// Nobody is anywhere yet.
     pub fn new(bounds: AffinityBounds) -> Self {
-        Self { bounds, book: Mutex::default() }
+        Self { book: Mutex::new(Book::new(bounds)), news: Notify::new(), sooner: Notify::new() }
     }
 
     /// The account `session` is on at `provider`, while the entry lasts.
     pub fn find(&self, provider: &ProviderId, session: &SessionKey, now: Time) -> Option<AccountId> {
-        let key = Key::new(provider, session);
         let book = self.book();
-        book.entries.get(&key).filter(|entry| self.lasts(entry, now)).map(|entry| entry.account)
+        let entry = book.get(&Key::new(provider, session))?;
+        book.lasts(&entry, now).then_some(entry.account)
     }
 
     /// `account` has served `session`. Written only where that is news, or the last use is ten seconds old.
     pub fn keep(&self, provider: &ProviderId, session: &SessionKey, account: AccountId, now: Time) {
         let key = Key::new(provider, session);
-        let mut book = self.book();
-        let known = book.entries.get(&key).copied();
-        let made = match known {
-            Some(entry) if entry.account == account && self.lasts(&entry, now) => {
-                if entry.place.0.until(now) < GRAIN && !entry.warned {
-                    return;
-                }
-                Some(entry.made)
+        self.change(|book| match book.get(&key) {
+            Some(entry) if entry.account == account && book.lasts(&entry, now) => {
+                book.used(key, entry, now);
             }
-            Some(_) | None => None,
-        };
-        // A session that is too old goes, however much it is used: that was told, and is not told again.
-        let old = |made: (Time, u64)| made.0.after(self.bounds.lifetime) <= now.after(WARNING);
-        let warned = known.is_some_and(|entry| entry.warned) && made.is_some_and(old);
-        book.put(key, account, made, now, warned);
-        while book.entries.len() > self.bounds.sessions {
-            book.drop_oldest();
-        }
+            Some(_) | None => book.put(key, account, now, now),
+        });
     }
 
-    /// Bytes of `account`'s reply to `session` still pass: that is use, too. Nothing is begun by it: who was moved or
-    /// forgotten meanwhile stays so.
-    pub fn touch(&self, provider: &ProviderId, session: &SessionKey, account: AccountId, now: Time) {
-        if self.find(provider, session, now) == Some(account) {
-            self.keep(provider, session, account, now);
-        }
+    /// `session` is in use, wherever it is: its time begins anew. Changes nothing where it is nowhere.
+    pub fn touch(&self, provider: &ProviderId, session: &SessionKey, now: Time) {
+        let key = Key::new(provider, session);
+        self.change(|book| {
+            if let Some(entry) = book.get(&key).filter(|entry| book.lasts(entry, now)) {
+                book.used(key, entry, now);
+            }
+        });
     }
 
     /// `account` could not serve `session`: the entry goes if it still names that account.
     pub fn leave(&self, provider: &ProviderId, session: &SessionKey, account: AccountId) {
         let key = Key::new(provider, session);
-        let mut book = self.book();
-        let Some(entry) = book.entries.get(&key).copied() else {
-            return;
-        };
-        if entry.account == account {
-            book.remove(&key);
-        }
+        self.change(|book| {
+            if book.get(&key).is_some_and(|entry| entry.account == account) {
+                book.remove(&key);
+            }
+        });
     }
 
     /// A human takes the session from its account. False where it has none.
     pub fn forget(&self, provider: &ProviderId, session: &SessionKey) -> bool {
-        self.book().remove(&Key::new(provider, session)).is_some()
+        let key = Key::new(provider, session);
+        self.change(|book| book.remove(&key).is_some())
     }
 
     /// The provider's sessions all go: whatever comes next decides anew where they are.
     pub fn clear_provider(&self, provider: &ProviderId) {
-        self.book().remove_where(|key, _| key.provider == *provider);
+        self.change(|book| book.remove_where(|key, _| key.provider == *provider));
     }
 
-    /// Tells what ends soon, and drops what has ended.
+    /// `account` is gone or out of rotation: so are its sessions.
+    pub fn clear(&self, account: AccountId) {
+        self.change(|book| book.remove_where(|_, entry| entry.account == account));
+    }
+
+    /// Tells what ends soon, and drops what has ended. Looks at nothing that is not due.
     pub fn tend(&self, now: Time) -> Tended {
-        let mut book = self.book();
-        let AffinityBounds { idle, lifetime, .. } = self.bounds;
-        let soon = now.after(WARNING);
-        let by_use = book.by_use.iter().take_while(|((used, _), _)| used.after(idle) <= soon);
-        let by_age = book.by_age.iter().take_while(|((made, _), _)| made.after(lifetime) <= soon);
-        let due: Vec<Key> = by_use.chain(by_age).map(|(_, key)| key.clone()).collect();
-        let mut tended = Tended::default();
-        for key in due {
-            let Some(entry) = book.entries.get_mut(&key) else {
-                continue;
-            };
-            let pin = pin(&key, entry, &self.bounds);
-            if pin.until <= now {
-                book.remove(&key);
-                tended.ended.push(pin);
-            } else if !std::mem::replace(&mut entry.warned, true) {
-                tended.warned.push(pin);
+        self.change(|book| {
+            let mut tended = Tended::default();
+            while let Some((key, entry)) = book.due(now) {
+                let pin = book.pin(&key, &entry);
+                if pin.until <= now {
+                    book.remove(&key);
+                    tended.ended.push(pin);
+                } else {
+                    book.warn(&key);
+                    tended.warned.push(pin);
+                }
             }
-        }
-        let unwarned = book.entries.values().map(|entry| {
-            let until = ends(entry, &self.bounds);
-            if entry.warned { until } else { until.before(WARNING) }
-        });
-        tended.wake = unwarned.min();
-        tended
+            tended.wake = book.wake();
+            tended
+        })
     }
 
     /// Every session that lasts, the one unused longest first.
     pub fn pins(&self, now: Time) -> Vec<Pin> {
         let book = self.book();
-        let entries = book.by_use.values().filter_map(|key| Some((key, book.entries.get(key)?)));
-        entries
-            .filter(|(_, entry)| self.lasts(entry, now))
-            .map(|(key, entry)| pin(key, entry, &self.bounds))
-            .collect()
+        let lasting = book.in_order().filter(|(_, entry)| book.lasts(entry, now));
+        lasting.map(|(key, entry)| book.pin(key, entry)).collect()
     }
 
-    /// Takes in what was kept, the one unused longest first.
-    pub fn restore(&self, pins: impl IntoIterator<Item = Pin>) {
-        let mut book = self.book();
-        for pin in pins {
-            let made = book.written + 1;
-            let key = Key { provider: pin.provider, session: pin.session };
-            book.put(key, pin.account, Some((pin.since, made)), pin.used, false);
-            if book.entries.len() > self.bounds.sessions {
-                book.drop_oldest();
+    /// Takes in what was kept, the one unused longest first; what has ended since is left out. A clock that was put
+    /// back makes nothing last longer than from now on.
+    pub fn restore(&self, pins: impl IntoIterator<Item = Pin>, now: Time) {
+        self.change(|book| {
+            for pin in pins {
+                let key = Key { provider: pin.provider, session: pin.session };
+                book.put(key.clone(), pin.account, pin.since.min(now), pin.used.min(now));
+                if book.get(&key).is_some_and(|entry| !book.lasts(&entry, now)) {
+                    book.remove(&key);
+                }
             }
-        }
+        });
     }
 
     /// How often anything was written: what keeps it elsewhere sees by this whether there is news.
@@ -208,15 +187,20 @@ impl Affinity {
         self.book().written
     }
 
-    /// `account` is gone or out of rotation: so are its sessions.
-    pub fn clear(&self, account: AccountId) {
-        self.book().remove_where(|_, entry| entry.account == account);
+    /// Returns once anything was written since this was last waited for. For one who waits.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// Returns once there may be something to tell sooner than [`tend`](Self::tend) said. For one who waits.
+    pub async fn sooner(&self) {
+        self.sooner.notified().await;
     }
 
     /// Sessions by provider, also those whose time is up but that nobody asked for since.
     pub fn counts(&self) -> BTreeMap<ProviderId, usize> {
         let mut counts = BTreeMap::new();
-        for key in self.book().by_use.values() {
+        for (key, _) in self.book().in_order() {
             *counts.entry(key.provider.clone()).or_insert(0) += 1;
         }
         counts
@@ -224,7 +208,7 @@ impl Affinity {
 
     /// How many sessions are remembered.
     pub fn len(&self) -> usize {
-        self.book().entries.len()
+        self.book().len()
     }
 
     /// True when no session is remembered.
@@ -232,68 +216,21 @@ impl Affinity {
         self.len() == 0
     }
 
-    fn lasts(&self, entry: &Entry, now: Time) -> bool {
-        now < ends(entry, &self.bounds)
+    fn change<T>(&self, how: impl FnOnce(&mut Book) -> T) -> T {
+        let mut book = self.book();
+        let (written, wake) = (book.written, book.wake());
+        let done = how(&mut book);
+        if book.written != written {
+            self.news.notify_one();
+        }
+        if book.wake().is_some_and(|next| wake.is_none_or(|wake| next < wake)) {
+            self.sooner.notify_one();
+        }
+        done
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Book {
-    fn put(&mut self, key: Key, account: AccountId, made: Option<(Time, u64)>, now: Time, warned: bool) {
-        self.remove(&key);
-        self.written += 1;
-        let place = (now, self.written);
-        let entry = Entry { account, made: made.unwrap_or(place), place, warned };
-        self.by_use.insert(entry.place, key.clone());
-        self.by_age.insert(entry.made, key.clone());
-        self.entries.insert(key, entry);
-    }
-
-    fn remove(&mut self, key: &Key) -> Option<Entry> {
-        let entry = self.entries.remove(key)?;
-        self.by_use.remove(&entry.place);
-        self.by_age.remove(&entry.made);
-        self.written += 1;
-        Some(entry)
-    }
-
-    fn remove_where(&mut self, goes: impl Fn(&Key, &Entry) -> bool) {
-        let all = self.entries.iter().filter(|(key, entry)| goes(key, entry));
-        let gone: Vec<Key> = all.map(|(key, _)| key.clone()).collect();
-        for key in gone {
-            self.remove(&key);
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        if let Some((_, key)) = self.by_use.first_key_value() {
-            let key = key.clone();
-            self.remove(&key);
-        }
-    }
-}
-
-fn ends(entry: &Entry, bounds: &AffinityBounds) -> Time {
-    entry.place.0.after(bounds.idle).min(entry.made.0.after(bounds.lifetime))
-}
-
-fn pin(key: &Key, entry: &Entry, bounds: &AffinityBounds) -> Pin {
-    Pin {
-        provider: key.provider.clone(),
-        session: key.session.clone(),
-        account: entry.account,
-        since: entry.made.0,
-        used: entry.place.0,
-        until: ends(entry, bounds),
-    }
-}
-
-impl Key {
-    fn new(provider: &ProviderId, session: &SessionKey) -> Self {
-        Self { provider: provider.clone(), session: session.clone() }
     }
 }
 
@@ -351,20 +288,6 @@ mod tests {
         assert!(affinity.is_empty());
     }
 
-    /// PRX-5
-    #[test]
-    fn bytes_that_pass_prolong_a_session_and_never_bring_one_back() {
-        let affinity = Affinity::new(bounds(10));
-        affinity.keep(&provider("p"), &session("s"), A, at(0));
-        affinity.touch(&provider("p"), &session("s"), A, at(3000));
-        assert_eq!(found(&affinity, "s", 6599), Some(A));
-        affinity.touch(&provider("p"), &session("s"), B, at(6000));
-        assert_eq!(found(&affinity, "s", 6599), Some(A), "not by another account's reply");
-        affinity.forget(&provider("p"), &session("s"));
-        affinity.touch(&provider("p"), &session("s"), A, at(6001));
-        assert_eq!(found(&affinity, "s", 6002), None);
-    }
-
     #[test]
     fn a_removed_account_leaves_no_session_behind() {
         let affinity = Affinity::new(bounds(10));
@@ -372,7 +295,7 @@ mod tests {
         affinity.keep(&provider("p"), &session("b"), B, at(0));
         affinity.clear(A);
         assert_eq!(["a", "b"].map(|name| found(&affinity, name, 1)), [None, Some(B)]);
-        assert_eq!(affinity.book().by_use.len(), 1);
+        assert_eq!(affinity.len(), 1);
     }
 
     /// SEL-3
@@ -392,7 +315,7 @@ mod tests {
         for second in 0..30 {
             affinity.keep(&provider("p"), &session("s"), A, at(second));
         }
-        assert_eq!(affinity.book().entries.values().next().map(|entry| entry.place.0), Some(at(20)));
+        assert_eq!(affinity.pins(at(29)).first().map(|pin| pin.used), Some(at(20)));
         assert_eq!(affinity.writes(), 5, "one, and two moves");
     }
 
@@ -441,12 +364,81 @@ mod tests {
         }
         affinity.keep(&provider("p"), &session("a"), A, at(100));
         let again = Affinity::new(bounds(2));
-        again.restore(affinity.pins(at(100)));
+        again.restore(affinity.pins(at(100)), at(100));
         let pins = affinity.pins(at(100));
         assert_eq!(again.pins(at(100)), pins[1..], "the one unused longest makes room");
         assert!(again.forget(&provider("p"), &session("a")) && !again.forget(&provider("p"), &session("a")));
         again.clear_provider(&provider("p"));
-        assert!(again.is_empty() && again.book().by_age.is_empty() && again.book().by_use.is_empty());
+        assert!(again.book().is_clean());
+    }
+
+    /// SEL-11, PRX-5
+    #[test]
+    fn a_touch_is_use_where_the_session_is_and_puts_it_nowhere() {
+        let affinity = Affinity::new(bounds(10));
+        affinity.touch(&provider("p"), &session("s"), at(0));
+        assert!(affinity.is_empty());
+        affinity.keep(&provider("p"), &session("s"), A, at(0));
+        affinity.touch(&provider("p"), &session("s"), at(3000));
+        assert_eq!((found(&affinity, "s", 6599), found(&affinity, "s", 6600)), (Some(A), None));
+        affinity.touch(&provider("p"), &session("s"), at(6600));
+        assert_eq!(found(&affinity, "s", 6600), None, "what has ended does not begin again");
+    }
+
+    /// PRX-5, PRX-4: what was opened and has ended is nowhere any more, however it ended.
+    #[test]
+    fn ten_thousand_sessions_that_ended_leave_nothing_behind() {
+        let affinity = Affinity::new(bounds(10_000));
+        let name = |n: u64| session(&format!("s-{n}"));
+        for n in 0..10_000 {
+            affinity.keep(&provider("p"), &name(n), if n % 2 == 0 { A } else { B }, at(n));
+        }
+        let mut told = (0, 0);
+        for n in 0..5000 {
+            affinity.leave(&provider("p"), &name(2 * n), A);
+        }
+        while let Some(wake) = affinity.tend(at(0)).wake {
+            let Tended { warned, ended, .. } = affinity.tend(wake);
+            told = (told.0 + warned.len(), told.1 + ended.len());
+        }
+        assert_eq!(told, (5000, 5000));
+        assert!(affinity.book().is_clean());
+    }
+
+    /// SEL-3: what ended while nobody was there does not come back, and a clock that was put back keeps nothing alive.
+    #[test]
+    fn what_is_restored_is_no_younger_than_it_was_and_no_older_than_now() {
+        let affinity = Affinity::new(bounds(10));
+        for (name, used) in [("ended", 0), ("lasts", 2000), ("ahead", 900_000)] {
+            affinity.keep(&provider("p"), &session(name), A, at(used));
+        }
+        let again = Affinity::new(bounds(10));
+        let all = ["ended", "lasts", "ahead"].map(session);
+        let pins =
+            affinity.book().in_order().map(|(key, entry)| affinity_pin(key, entry)).collect::<Vec<_>>();
+        again.restore(pins, at(4000));
+        let until: Vec<(bool, Time)> =
+            again.pins(at(4000)).iter().map(|pin| (all.contains(&pin.session), pin.until)).collect();
+        assert_eq!(until, [(true, at(5600)), (true, at(7600))]);
+    }
+
+    /// PRX-5: whoever sleeps until the next end is woken by an earlier one, and by nothing else.
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_comes_sooner_is_told_to_whoever_waits() {
+        let affinity = Affinity::new(bounds(10));
+        affinity.keep(&provider("p"), &session("s"), A, at(0));
+        affinity.sooner().await;
+        affinity.news().await;
+        affinity.keep(&provider("p"), &session("t"), A, at(1));
+        affinity.news().await;
+        let woken = tokio::time::timeout(Duration::from_secs(1), affinity.sooner()).await;
+        assert!(woken.is_err(), "it ends later");
+    }
+
+    fn affinity_pin(key: &Key, entry: &book::Entry) -> Pin {
+        let (since, used) = (entry.made, entry.place.0);
+        let Key { provider, session } = key.clone();
+        Pin { provider, session, account: entry.account, since, used, until: used }
     }
 
     fn found(affinity: &Affinity, name: &str, secs: u64) -> Option<AccountId> {

@@ -5,6 +5,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Sixteen bytes that stand for a value and do not tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +38,7 @@ pub struct OwnerBounds {
 pub struct Owners {
     bounds: OwnerBounds,
     book: Mutex<Book>,
+    news: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +70,7 @@ pub struct Owned {
 impl Owners {
     /// Nothing is known yet.
     pub fn new(bounds: OwnerBounds) -> Self {
-        Self { bounds, book: Mutex::default() }
+        Self { bounds, book: Mutex::default(), news: Notify::new() }
     }
 
     /// `account`'s reply held what `mark` stands for. True where that is news.
@@ -79,6 +81,7 @@ impl Owners {
         if news {
             book.put(mark, account, now);
             book.make_room(self.bounds.marks);
+            self.news.notify_one();
         }
         news
     }
@@ -92,6 +95,7 @@ impl Owners {
         }
         if self.stale(&entry, now) {
             book.put(mark, entry.account, now);
+            self.news.notify_one();
         }
         Some(entry.account)
     }
@@ -107,22 +111,38 @@ impl Owners {
     }
 
     /// Everything that is known, the oldest first.
+    #[expect(clippy::disallowed_methods, reason = "what comes in no order is put in one at once")]
     pub fn all(&self) -> Vec<Owned> {
-        let book = self.book();
-        let current = book.order.iter().filter_map(|(mark, written)| {
-            let entry = book.entries.get(mark).filter(|entry| entry.written == *written)?;
-            Some(Owned { mark: *mark, account: entry.account, met: entry.met })
-        });
-        current.collect()
+        let copied = |(mark, entry): (&Mark, &Entry)| {
+            (entry.written, Owned { mark: *mark, account: entry.account, met: entry.met })
+        };
+        // Put in order after the lock was given back: requests wait for it.
+        let mut all: Vec<(u64, Owned)> = self.book().entries.iter().map(copied).collect();
+        all.sort_unstable_by_key(|(written, _)| *written);
+        all.into_iter().map(|(_, owned)| owned).collect()
     }
 
-    /// Takes in what was kept, the oldest first.
-    pub fn restore(&self, kept: impl IntoIterator<Item = Owned>) {
+    /// Takes in what was kept, the oldest first; what is too old is left out. A clock that was put back makes nothing
+    /// last longer than from now on.
+    pub fn restore(&self, kept: impl IntoIterator<Item = Owned>, now: Time) {
         let mut book = self.book();
         for owned in kept {
-            book.put(owned.mark, owned.account, owned.met);
-            book.make_room(self.bounds.marks);
+            let met = owned.met.min(now);
+            if met.until(now) < self.bounds.age {
+                book.put(owned.mark, owned.account, met);
+                book.make_room(self.bounds.marks);
+            }
         }
+    }
+
+    /// How often anything was written: what keeps it elsewhere sees by this whether there is news.
+    pub fn writes(&self) -> u64 {
+        self.book().written
+    }
+
+    /// Returns once anything was written since this was last waited for. For one who waits.
+    pub async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// Written again only after an eighth of its time, so that a busy conversation writes next to nothing.
@@ -217,9 +237,10 @@ mod tests {
                 prop_assert!(book.entries.len() <= 5 && book.order.len() <= 10);
             }
             let again = self::owners(5);
-            again.restore(owners.all());
-            prop_assert_eq!(again.all(), owners.all());
-            prop_assert_eq!(again.len(), owners.len());
+            again.restore(owners.all(), at(now));
+            let mut lasting = owners.all();
+            lasting.retain(|owned| owned.met.until(at(now)) < Duration::from_secs(WEEK));
+            prop_assert_eq!(again.all(), lasting);
         }
     }
 

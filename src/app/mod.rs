@@ -1,8 +1,11 @@
 //! The composition root: what there is once per process, in which order it starts and in which it stops. Handlers take
 //! `&App`; there are no globals.
+#[cfg(test)]
+pub(crate) mod bench;
 mod harden;
 mod info;
 mod key;
+mod memory;
 mod reload;
 mod running;
 mod serve;

@@ -1,3 +1,4 @@
+use super::memory::{self, Memory};
 use super::{Addresses, App, ServerInfo, StartError, Writer, token_file};
 use crate::admin::{self, AdminToken, Door};
 use crate::config::{Config, Listen, Sources};
@@ -30,6 +31,7 @@ pub struct Running {
     admin: JoinHandle<()>,
     scheduler: JoinHandle<()>,
     notify: JoinHandle<()>,
+    memory: Memory,
     failed: oneshot::Receiver<PeerError>,
 }
 
@@ -41,6 +43,7 @@ impl Running {
         let config = app.config.load_full();
         // One that was killed has left its own behind.
         ServerInfo::remove(&config.state_dir);
+        memory::recall(&app);
         let entrances = bind_proxy(&config).await?;
         let admin = bind(config.admin_listen.address(), "admin_listen").await?;
         let guests = Guests::open(Users::Known(config.allowed_uids.clone()))?;
@@ -62,6 +65,7 @@ impl Running {
             proxy: tokio::spawn(serve_clients(Arc::clone(&app), entrances, stopped.clone(), fail)),
             admin: control.spawn(admin::serve(admin, guests, router, stopped.clone())),
             notify: control.spawn(notify::run(Arc::clone(&app), stopped.clone())),
+            memory: Memory::start(&app, control),
             scheduler: control.spawn(scheduler::run(Arc::clone(&app), stopped)),
             stop,
             failed,
@@ -117,6 +121,7 @@ impl Running {
         cut.iter().for_each(AbortHandle::abort);
         let _ = self.scheduler.await;
         let _ = self.notify.await;
+        self.memory.stop().await;
         ServerInfo::remove(&config.state_dir);
         self.writer.stop().await
     }

@@ -162,11 +162,11 @@ impl Link {
 }
 
 /// One call that only a running daemon can answer.
-pub(super) fn ask_daemon(setup: &Setup, path: &str) -> Result<Answer, CliError> {
+pub(super) fn ask_daemon(setup: &Setup, method: Method, path: &str) -> Result<Answer, CliError> {
     let config = Config::load(&setup.sources)?.config;
     runtime()?.block_on(async {
         match daemon(&config).await? {
-            Some(info) => over_socket(&config, info.admin, Method::GET, path, None).await,
+            Some(info) => over_socket(&config, info.admin, method, path, None).await,
             None => Err(not_running()),
         }
     })

@@ -1,6 +1,7 @@
 use super::api::ask_daemon;
 use super::{CliError, Exit, Setup};
 use clap::Args;
+use http::Method;
 use std::io::Write;
 
 #[derive(Args)]
@@ -13,7 +14,7 @@ pub(super) struct Healthcheck {
 impl Healthcheck {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
         let path = if self.ready { "/readyz" } else { "/healthz" };
-        let answer = ask_daemon(setup, path)?;
+        let answer = ask_daemon(setup, Method::GET, path)?;
         if setup.json {
             writeln!(out, "{}", answer.body)?;
         }

@@ -14,6 +14,7 @@ mod import;
 mod login;
 mod render;
 mod serve;
+mod sessions;
 mod status;
 mod store;
 mod switch;
@@ -85,6 +86,8 @@ enum Command {
     Enable(switch::Enable),
     /// Show why an account was chosen, or which would be next
     Why(why::Why),
+    /// Show which conversation is on which account, or take one off it
+    Sessions(sessions::Sessions),
     /// Show what is wrong, with the command that puts it right: exit code 1 if something is
     Doctor,
     /// Show, check and explain the configuration
@@ -118,6 +121,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Import(command) => command.run(&setup, out),
         Command::Login(command) => command.run(&setup, out),
         Command::Serve(command) => command.run(&setup),
+        Command::Sessions(command) => command.run(&setup, out),
         Command::Status => status::run(&setup, out),
         Command::Store(command) => command.run(&setup, out),
         Command::Why(command) => command.run(&setup, out),

@@ -2,6 +2,7 @@ use super::accounts::text;
 use super::api::{ask_daemon, succeed};
 use super::{CliError, Exit, Setup};
 use clap::Args;
+use http::Method;
 use serde_json::{Map, Value};
 use std::io::Write;
 
@@ -29,7 +30,7 @@ pub(super) struct Why {
 
 impl Why {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
-        let body = succeed(ask_daemon(setup, &self.path())?)?;
+        let body = succeed(ask_daemon(setup, Method::GET, &self.path())?)?;
         if setup.json {
             writeln!(out, "{body}")?;
             return Ok(Exit::Done);
@@ -148,6 +149,7 @@ fn attempt_words(attempt: &Value) -> String {
         Some("rotated") => "its turn",
         Some("session") => "the session is there",
         Some("signed-in") => "somebody signed in for this request",
+        Some("spilled") => "its conversation's account had no free place",
         _ => "-",
     };
     let ms = attempt["ms"].as_u64().unwrap_or(0);

@@ -177,7 +177,7 @@ impl Failover {
             return self.last_resort(world, live, now);
         }
         match select(world, &self.request, &self.passed_over(), live, now) {
-            Selection::Take(decision) => self.take(decision, world, now),
+            Selection::Take(decision) => self.take(self.told(decision), world, now),
             Selection::Wait { until, .. } => self.wait(until, world, live, now),
             Selection::Nobody { .. } if !self.busy.is_empty() => self.wait_for_a_place(world, live, now),
             Selection::Nobody { .. } => self.last_resort(world, live, now),
@@ -197,6 +197,12 @@ impl Failover {
             self.taken.retain(|id| *id != decision.account);
             self.left += 1;
         }
+    }
+
+    /// True where `account` served this request alone: its conversation stays where it was (SEL-11).
+    pub fn spilled_to(&self, account: AccountId) -> bool {
+        let sent = self.trail.iter().filter(|attempt| attempt.decision.account == account);
+        sent.map(|attempt| attempt.decision.why).any(|why| why == Why::Spilled)
     }
 
     /// All attempts so far, in order.
@@ -242,6 +248,13 @@ impl Failover {
             why: if sent { Why::Refreshed } else { decision.why },
             ..decision
         })
+    }
+
+    /// The decision, by its right name where the last place on the session's account went a moment ago.
+    fn told(&self, decision: Decision) -> Decision {
+        let crowded = self.request.pinned.is_some_and(|pinned| self.busy.contains(&pinned));
+        let spilled = crowded && decision.why == Why::Rotated;
+        Decision { why: if spilled { Why::Spilled } else { decision.why }, ..decision }
     }
 
     fn take(&mut self, decision: Decision, world: &Snapshot, now: Time) -> Step {

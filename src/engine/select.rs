@@ -77,6 +77,8 @@ pub enum Why {
     Session,
     /// A person signed in for this request (FLO-6).
     SignedIn,
+    /// Rotation chose it for this request alone: the conversation's account has no free place (SEL-11).
+    Spilled,
 }
 
 impl Why {
@@ -89,6 +91,7 @@ impl Why {
             Self::Rotated => "rotated",
             Self::Session => "session",
             Self::SignedIn => "signed-in",
+            Self::Spilled => "spilled",
         }
     }
 }
@@ -158,12 +161,18 @@ pub fn select(
     if let Some((account, why)) = field.bound_to() {
         return field.bound(account, why, live);
     }
+    if let Some(decision) = field.stay(live) {
+        return Selection::Take(decision);
+    }
     let taken = field
-        .stay(live)
-        .or_else(|| field.rotate(Tier::Serving, live))
+        .rotate(Tier::Serving, live)
         .or_else(|| field.rotate(Tier::Draining, live))
         .or_else(|| field.escape(live));
-    taken.map_or_else(|| field.nobody(live), Selection::Take)
+    let Some(decision) = taken else {
+        return field.nobody(live);
+    };
+    let why = if field.home().is_some() { Why::Spilled } else { decision.why };
+    Selection::Take(Decision { why, ..decision })
 }
 
 /// The account's place for a request that is bound to it by a sign-in: `Err` where it may not be sent to at all, `Ok(None)`

@@ -2,7 +2,7 @@
 //! whatever way a request ends, dropping this gives the lease back and tells the decision record, exactly once.
 use super::ids::RequestId;
 use super::upload::Upload;
-use crate::affinity::Mark;
+use crate::affinity::{GRAIN, Mark};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::engine::{self, Attempt, Command, Failover, Fault, Late, Refusal, Verdict, late, worth_keeping};
@@ -16,8 +16,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often bytes that pass count as use of the session.
-const TOUCH: Duration = Duration::from_secs(10);
 const X_ROTA_ACCOUNT: HeaderName = HeaderName::from_static("x-rota-account");
 const X_ROTA_ATTEMPTS: HeaderName = HeaderName::from_static("x-rota-attempts");
 const X_ROTA_REQUEST_ID: HeaderName = HeaderName::from_static("x-rota-request-id");
@@ -164,15 +162,15 @@ impl Flight {
             return;
         }
         let now = self.app.clock.now();
-        if self.touched.until(now) < TOUCH {
+        if self.touched.until(now) < GRAIN {
             return;
         }
         self.touched = now;
         let request = self.way.as_ref().map(Failover::request);
-        if let (Some(request), Some(last)) = (request, self.trail().last())
+        if let Some(request) = request
             && let Some(session) = &request.session
         {
-            self.app.affinity.touch(&request.provider, session, last.decision.account, now);
+            self.app.affinity.touch(&request.provider, session, now);
         }
     }
 

@@ -13,7 +13,9 @@ use super::upload::UploadBounds;
 use super::websocket::{self, Offer, Takeover};
 use crate::app::App;
 use crate::clock::Stopwatch;
-use crate::engine::{After, Decision, Failover, Outcome, Phase, Refusal, RoutingRequest, Step, observe};
+use crate::engine::{
+    After, Decision, Failover, Outcome, Phase, Refusal, RoutingRequest, Step, Verdict, observe,
+};
 use crate::lease::Lease;
 use crate::model::{AccountId, Credential, LimitSample, Snapshot};
 use crate::upstream::{Reply, Sent};
@@ -152,11 +154,9 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
                 let reply = passed(sent)?;
                 match looked {
                     Looked::Answer(_) => {
-                        flight.sample = served(&app, way.request(), decision, &reply, &intake);
+                        flight.sample = served(&app, way, decision, &reply, &intake);
                     }
-                    Looked::Refusal(_) => {
-                        flight.in_band = way.trail().last().map(|last| last.verdict.clone());
-                    }
+                    Looked::Refusal(_) => flight.in_band = last_verdict(way),
                 }
                 intake.upload.let_go();
                 return Ok(Answer::Passed(reply));
@@ -227,6 +227,10 @@ fn outcome<'a>(sent: &'a Sent, looked: &'a Looked, intake: &Intake) -> Result<Ou
     }
 }
 
+fn last_verdict(way: &Failover) -> Option<Verdict> {
+    way.trail().last().map(|last| last.verdict.clone())
+}
+
 /// The reply that is the client's, or why there is none.
 pub(super) fn passed(sent: Sent) -> Result<Reply, Turned> {
     match sent {
@@ -246,11 +250,11 @@ fn moved_on(app: &App, request: &RoutingRequest, decision: Decision) {
     }
 }
 
-/// The account has served: the session stays there, and the reply's headers tell of its quota. What they tell is worth
+/// The account has served: the session stays there, unless its own account was only crowded, and the reply's headers tell of its quota. What they tell is worth
 /// something only once the reply has completed.
 fn served(
     app: &App,
-    request: &RoutingRequest,
+    way: &Failover,
     decision: Decision,
     reply: &Reply,
     intake: &Intake,
@@ -264,10 +268,13 @@ fn served(
             app.owners.learn(markers::mark(value.as_bytes()), decision.account, now);
         }
     }
-    if let Some(session) = &request.session {
-        (app.affinity).keep(&request.provider, session, decision.account, now);
+    let RoutingRequest { provider, session, model, .. } = way.request();
+    match session {
+        Some(session) if way.spilled_to(decision.account) => app.affinity.touch(provider, session, now),
+        Some(session) => app.affinity.keep(provider, session, decision.account, now),
+        None => {}
     }
     let headers = &reply.head.headers;
-    let sample = observe(&intake.provider, headers, request.model.as_ref(), now)?;
+    let sample = observe(&intake.provider, headers, model.as_ref(), now)?;
     Some((decision.account, sample))
 }

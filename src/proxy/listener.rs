@@ -16,7 +16,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -171,6 +171,8 @@ async fn converse(app: Arc<App>, gate: Arc<Gate>, stream: TcpStream, stop: watch
 /// Takes what a client still sends after its answer, so that closing does not tear the answer up on its way (RFC 9112
 /// §9.6). A client that has closed, or listens, ends this at once.
 async fn linger(mut stream: TcpStream) {
+    // Where a reply was cut, nobody has closed our side yet: the client is to see it now.
+    let _ = stream.shutdown().await;
     let draining = async {
         let mut scrap = vec![0; 16 * 1024];
         let mut taken = 0;

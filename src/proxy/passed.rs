@@ -19,6 +19,8 @@ pub(super) struct Passed {
     body: ReplyBody,
     flight: Flight,
     sight: Option<Box<Sight>>,
+    /// It is cut: told once what came before has gone to the client.
+    cut: Option<ReplyError>,
 }
 
 /// What looks at a reply.
@@ -86,7 +88,7 @@ impl fmt::Debug for KeepAlive {
 impl Passed {
     /// The head is gone; this is what follows.
     pub(super) fn new(body: ReplyBody, flight: Flight, sight: Option<Box<Sight>>) -> Self {
-        let mut passed = Self { body, flight, sight };
+        let mut passed = Self { body, flight, sight, cut: None };
         if passed.is_end_stream() {
             passed.flight.end(Ending::Complete);
         }
@@ -105,6 +107,9 @@ impl Passed {
 
     /// The next piece. Trailers are dropped: the head that would announce them is gone.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        if let Some(why) = self.cut {
+            return Poll::Ready(Some(Err(why)));
+        }
         loop {
             return match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => {
@@ -113,21 +118,21 @@ impl Passed {
                     };
                     sight.keep_alive(cx).map(|event| Some(Ok(Frame::data(event))))
                 }
-                Poll::Ready(None) if self.is_unfinished() => Poll::Ready(self.cut(ReplyError::Unfinished)),
+                Poll::Ready(None) if self.is_unfinished() => self.cut(ReplyError::Unfinished, cx),
                 Poll::Ready(None) => {
                     self.flight.end(Ending::Complete);
                     Poll::Ready(None)
                 }
-                Poll::Ready(Some(Err(error))) => Poll::Ready(self.cut(error)),
+                Poll::Ready(Some(Err(error))) => self.cut(error, cx),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(piece) => Poll::Ready(self.piece(piece)),
+                    Ok(piece) => self.piece(piece, cx),
                     Err(_) => continue,
                 },
             };
         }
     }
 
-    fn piece(&mut self, piece: Bytes) -> Option<Result<Frame<Bytes>, ReplyError>> {
+    fn piece(&mut self, piece: Bytes, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         if let Some(sight) = &mut self.sight {
             sight.read(&piece, &mut self.flight);
         }
@@ -137,16 +142,20 @@ impl Passed {
                 self.flight.end(Ending::Complete);
             } else if self.sight.as_ref().is_some_and(|sight| sight.counted) {
                 // Who counts bytes must not get the last of them.
-                return self.cut(ReplyError::Unfinished);
+                return self.cut(ReplyError::Unfinished, cx);
             }
         }
         self.flight.sent(piece.len());
-        Some(Ok(Frame::data(piece)))
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
-    fn cut(&mut self, why: ReplyError) -> Option<Result<Frame<Bytes>, ReplyError>> {
+    /// The server drops what it has not written when a body fails: so it fails one turn later, when the head and what
+    /// came before the cut have gone.
+    fn cut(&mut self, why: ReplyError, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         self.flight.end(Ending::Cut);
-        Some(Err(why))
+        self.cut = Some(why);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_unfinished(&self) -> bool {

@@ -156,3 +156,123 @@ fn shape(headers: &HeaderMap) -> Shape {
         Shape::Other
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Conversation, MarkerClass, MarkerField};
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    const WHOLE: &str = "event: begun\ndata: {\"type\":\"begun\",\"id\":\"r_1\"}\n\nevent: said\r\ndata: \
+                         {\"text\":\"\\\"error\\\" failed\"}\r\n\r\nevent: failed\ndata: \
+                         {\"type\":\"failed\",\"error\":{}}\n\ndata: {\"type\":\"done\",\"id\":\"r_2\"}\n\n";
+
+    /// FLO-9: byte by byte or all at once, the same is seen.
+    #[test]
+    fn all_that_matters_is_seen() {
+        let (seen, unfinished) = watched(&[WHOLE.as_bytes()]);
+        assert_eq!((seen.len(), unfinished), (3, false));
+        assert!(seen.contains(&Seen::Refusal(Bytes::from_static(b"{\"type\":\"failed\",\"error\":{}}"))));
+    }
+
+    /// FLO-9
+    #[test]
+    fn a_stream_of_the_dialect_ends_with_its_last_event_or_is_a_cut() {
+        for (text, unfinished) in [
+            ("", true),
+            (": waiting\n\n", true),
+            ("event: begun\ndata: {}", true),
+            ("event: begun\ndata: {}\n\n", true),
+            ("event: begun\ndata: {}\n\nevent: said\ndata: \"done\"\n\n", true),
+            ("event: begun\ndata: {}\n\nevent: done\ndata: {}\n", true),
+            ("event: begun\ndata: {}\n\nevent: done\ndata: {}\n\n", false),
+            ("event: begun\ndata: {}\n\nevent: failed\ndata: {}\n\n", false),
+            ("data: {\"type\":\"begun\"}\n\ndata: {\"type\":\"done\"}\n\n", false),
+            ("data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n", false),
+            ("event: other\ndata: {}\n\n", false),
+        ] {
+            assert_eq!(watched(&[text.as_bytes()]).1, unfinished, "{text:?}");
+        }
+        let long = format!("event: begun\ndata: {{}}\n\nevent: done\ndata: {}\n\n", "x".repeat(100_000));
+        assert!(!watched(&[long.as_bytes()]).1, "a last event may be long");
+        let nameless = format!("event: begun\ndata: {{}}\n\ndata: {}\n\n", "x".repeat(100_000));
+        assert!(!watched(&[nameless.as_bytes()]).1, "and where nobody knows what it was, nothing is judged");
+    }
+
+    /// PRX-5
+    #[test]
+    fn a_keep_alive_fits_between_two_events_of_a_plain_stream_that_goes_on() {
+        let fits = |text: &str, coding: Option<&'static str>| {
+            let mut watch = watch(coding);
+            watch.read(text.as_bytes(), |_| ());
+            watch.keep_alive().is_some()
+        };
+        assert!(fits("event: begun\ndata: {}\n\n", None));
+        assert!(fits(": waiting\n\n", None));
+        assert!(!fits("event: begun\ndata: {}\n", None));
+        assert!(!fits("event: begun\ndata: {}\n\nevent: done\ndata: {}\n\n", None));
+        assert!(!fits("", Some("gzip")));
+    }
+
+    proptest! {
+        /// FLO-9, SEL-4
+        #[test]
+        fn any_chunking_of_a_reply_shows_the_same(
+            order in prop::collection::vec(0usize..4, 0..8),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..30),
+        ) {
+            let events: Vec<&str> = WHOLE.split_inclusive("\n\n").flat_map(|part| part.split_inclusive("\r\n\r\n")).collect();
+            let text: String = order.iter().map(|place| events[*place]).collect();
+            let whole = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(whole.len() + 1)).collect();
+            cuts.extend([0, whole.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &whole[pair[0]..pair[1]]).collect();
+            let sorted = |(mut seen, unfinished): (Vec<Seen>, bool)| {
+                seen.sort_by_key(|seen| format!("{seen:?}"));
+                (seen, unfinished)
+            };
+            prop_assert_eq!(sorted(watched(&pieces)), sorted(watched(&[whole])));
+        }
+    }
+
+    fn watched(pieces: &[&[u8]]) -> (Vec<Seen>, bool) {
+        let mut watch = watch(None);
+        let mut all = Vec::new();
+        for piece in pieces {
+            watch.read(piece, |seen| all.push(seen));
+        }
+        (all, watch.is_unfinished())
+    }
+
+    fn watch(coding: Option<&'static str>) -> Watch {
+        let list = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect();
+        let conversation = Conversation {
+            events: EventRules {
+                handshake: list(&["begun"]),
+                refusal: list(&["failed"]),
+                last: list(&["done"]),
+                statuses: Vec::new(),
+                ..EventRules::default()
+            },
+            markers: [MarkerField {
+                key: "id".into(),
+                prefix: "r_".into(),
+                least: 0,
+                class: MarkerClass::State,
+            }]
+            .into(),
+            keep_alive: Some(": here\n\n".into()),
+            ..Conversation::default()
+        };
+        let provider = crate::engine::world::provider();
+        let provider = Arc::new(Provider { conversation: Arc::new(conversation), ..provider });
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        if let Some(coding) = coding {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        Watch::of(&provider, &headers).expect("a stream of events")
+    }
+}

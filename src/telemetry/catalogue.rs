@@ -39,6 +39,8 @@ pub(super) const REFUSALS: &str = "rota_refusals_total";
 pub(super) const RENEWALS: &str = "rota_renewals_total";
 pub(super) const REQUESTS: &str = "rota_requests_total";
 pub(super) const REQUEST_SECONDS: &str = "rota_request_duration_seconds";
+pub(super) const SESSIONS_ENDED: &str = "rota_sessions_ended_total";
+pub(super) const SESSIONS_WARNED: &str = "rota_sessions_warned_total";
 
 pub(super) const ACCOUNT_ELIGIBLE: &str = "rota_account_eligible";
 pub(super) const ACCOUNT_STATE: &str = "rota_account_state";
@@ -83,6 +85,8 @@ pub const CATALOGUE: &[Metric] = &[
         REQUESTS,
         "Requests, by how they ended: served, passed (an upstream error handed on), refused, abandoned.",
     ),
+    counter(SESSIONS_ENDED, "Sessions that lost their account because they were unused, or too old."),
+    counter(SESSIONS_WARNED, "Sessions that were about to: each is told half a minute before."),
     histogram(ATTEMPT_SECONDS, "From choosing an account to knowing what came of it.", SPANS),
     histogram(FIRST_BYTE_SECONDS, "From the request's arrival to the reply's head.", SPANS),
     histogram(OVERHEAD_SECONDS, "Time a request spent in rota itself, waiting for nobody.", OVERHEAD),

@@ -14,8 +14,9 @@ pub use gauges::{Renewals, Scrape, StoreFigures};
 pub use log::{LogFormat, LogSink, log_panics, subscribe};
 pub use record::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 pub use ring::Ring;
+pub use series::SessionEvent;
 
-use crate::model::{Snapshot, Time};
+use crate::model::{ProviderId, Snapshot, Time};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -44,6 +45,11 @@ impl Telemetry {
         let record = Arc::new(record);
         self.log.decision(&record);
         self.ring.push(record);
+    }
+
+    /// Counts what happened to a session.
+    pub fn session(&self, event: SessionEvent, provider: &ProviderId) {
+        self.series.session(event, provider);
     }
 
     /// The latest decisions.

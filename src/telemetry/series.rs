@@ -1,6 +1,16 @@
 use super::DecisionRecord;
 use super::catalogue::{self as names, MetricKind};
+use crate::model::ProviderId;
 use metrics_exporter_prometheus::PrometheusRecorder;
+
+/// What happened to a session for want of use, or for its age (PRX-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// It has lost its account.
+    Ended,
+    /// It is about to.
+    Warned,
+}
 
 /// Counters and histograms, in a recorder of this process's own rather than the global one, so that two instances in
 /// one process never mix. Labels are aliases, provider ids and closed enums: bounded.
@@ -15,6 +25,16 @@ impl Series {
             names::describe(MetricKind::Histogram);
         });
         Self { recorder }
+    }
+
+    pub(super) fn session(&self, event: SessionEvent, provider: &ProviderId) {
+        let name = match event {
+            SessionEvent::Ended => names::SESSIONS_ENDED,
+            SessionEvent::Warned => names::SESSIONS_WARNED,
+        };
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(name, "provider" => provider.to_string()).increment(1);
+        });
     }
 
     pub(super) fn count(&self, record: &DecisionRecord) {

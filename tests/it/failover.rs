@@ -108,6 +108,56 @@ async fn a_session_moves_when_its_account_is_spent() {
     assert_eq!(call().send().await.header("x-rota-why"), Some("session"));
 }
 
+/// SEL-11: a crowded account sends a request on, and keeps its conversation.
+#[tokio::test]
+async fn a_request_that_spills_does_not_take_its_session_along() {
+    let fake = two_accounts().await;
+    let rota = pair(&fake).set("ROTATION__IN_FLIGHT_CAP", "1").start().await;
+    let call = |body: &str| rota.call("POST", "/openai/v1/responses").header("session-id", "s1").json(body);
+    assert_eq!(call(ASK).send().await.header("x-rota-account"), Some("work"));
+    rota.decisions(1).await;
+    fake.set_fault(Fault::none().stall_after(2, "middle").once());
+    let gate = fake.gate("middle");
+    let mut main = call(STREAM).open().await.expect("a head").into_body();
+    assert!(main.frame().await.is_some_and(|frame| frame.is_ok()));
+    let title = call(ASK).send().await;
+    let told = ["x-rota-account", "x-rota-why"].map(|name| title.header(name));
+    assert_eq!(told, [Some("home"), Some("spilled")]);
+    gate.release();
+    while main.frame().await.is_some() {}
+    rota.decisions(3).await;
+    let next = call(ASK).send().await;
+    assert_eq!((next.header("x-rota-account"), next.header("x-rota-why")), (Some("work"), Some("session")));
+}
+
+/// SEL-3: sub-agents and title calls follow their conversation, by the headers that clients send; new ones rotate.
+#[tokio::test]
+async fn whatever_belongs_to_a_conversation_goes_where_it_is() {
+    let fake = two_accounts().await;
+    let rota = pair(&fake).start().await;
+    let families: [[&[(&str, &str)]; 2]; 3] = [
+        [
+            &[("session-id", "c"), ("thread-id", "c")],
+            &[("session-id", "c"), ("thread-id", "sub"), ("x-codex-parent-thread-id", "c")],
+        ],
+        [&[("x-claude-code-session-id", "c")], &[("x-claude-code-session-id", "c"), ("x-session-id", "sub")]],
+        [&[("x-session-affinity", "c"), ("x-session-id", "c")], &[("x-session-affinity", "c")]],
+    ];
+    let mut mains = Vec::new();
+    for [main, sub] in families {
+        let with = |headers: &[(&str, &str)]| {
+            let call = rota.call("POST", "/openai/v1/responses");
+            headers.iter().fold(call, |call, (name, value)| call.header(name, value)).json(ASK)
+        };
+        let first = with(main).send().await;
+        mains.push(first.header("x-rota-account").expect("an account").to_owned());
+        let told = with(sub).send().await;
+        assert_eq!(told.header("x-rota-why"), Some("session"), "{sub:?}");
+        assert_eq!(told.header("x-rota-account"), mains.last().map(String::as_str));
+    }
+    assert_eq!(mains, ["work", "home", "work"]);
+}
+
 /// LIM-1: the limits come from the headers of a reply that completed.
 #[tokio::test]
 async fn limits_are_learned_when_a_reply_has_completed() {

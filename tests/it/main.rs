@@ -11,4 +11,5 @@ mod owners;
 mod process;
 mod renewal;
 mod replies;
+mod streams;
 mod websocket;

@@ -111,6 +111,28 @@ fn no_attempt_starts_after_the_patience_is_over() {
     }
 }
 
+/// SEL-11: somebody else took the last place a moment ago.
+#[test]
+fn a_request_whose_place_was_taken_spills_and_says_so_also_after_a_renewal() {
+    let mut world = world_of(provider(), 2, |_| oauth(1, START));
+    set(&mut world, |settings| settings.in_flight_cap = Some(1));
+    let asked = RoutingRequest { pinned: Some(AccountId(1)), ..request() };
+    let mut failover = Failover::open(asked, &world, START);
+    let Step::Send(home) = failover.next(&world, &mut Still, START) else {
+        panic!("it is free");
+    };
+    assert_eq!((home.account, home.why), (AccountId(1), Why::Session));
+    failover.on_busy(home);
+    let Step::Send(away) = failover.next(&world, &mut Still, START) else {
+        panic!("the other one is");
+    };
+    assert_eq!((away.account, away.why), (AccountId(2), Why::Spilled));
+    let outcome =
+        Outcome::Replied { status: StatusCode::UNAUTHORIZED, headers: &HeaderMap::new(), peek: b"" };
+    failover.on_outcome(away, &outcome, Held::Whole, &world, START);
+    assert!(failover.spilled_to(AccountId(2)) && !failover.spilled_to(AccountId(1)));
+}
+
 /// R15: what was switched off between the refusal and the second send is not sent to.
 #[test]
 fn an_account_that_is_switched_off_during_its_renewal_is_not_sent_to_again() {
@@ -212,6 +234,25 @@ fn a_refused_key_needs_a_human() {
     assert_eq!(failover.trail()[0].verdict, Verdict::Fault(dead.clone()));
     let told = matches!(ruling.command, Some(Command::Faulted { fault, .. }) if fault == dead);
     assert!(told);
+}
+
+/// FLO-9, FLO-3
+#[test]
+fn a_late_refusal_costs_whom_the_same_refusal_would_have_cost_by_its_status() {
+    for class in FaultClass::ALL {
+        let world = world(2);
+        let event = format!("{{\"error\":{{\"code\":{}}}}}", status_of(class));
+        let headers = HeaderMap::new();
+        let mut failover = Failover::open(request(), &world, START);
+        let Step::Send(decision) = failover.next(&world, &mut Still, START) else {
+            panic!("not sent");
+        };
+        let outcome = Outcome::InBand { headers: &headers, event: event.as_bytes() };
+        let late = late(decision, failover.request(), &outcome, &world, START);
+        let ruling = failover.on_outcome(decision, &outcome, Held::Gone, &world, START);
+        assert_eq!(late.command, ruling.command, "{class:?}");
+        assert_eq!(Some(&late.verdict), failover.trail().last().map(|last| &last.verdict), "{class:?}");
+    }
 }
 
 /// A request after its first send to `a1` was answered so.

@@ -125,23 +125,30 @@ impl<'a> Field<'a> {
         rest.until <= self.now.after(SHORT_REST)
     }
 
-    /// The session's account, while it can serve (SEL-3).
+    /// The session's account, while it can serve and has a place (SEL-3).
     pub(super) fn stay(&self, live: &impl Live) -> Option<Decision> {
+        let (account, state) = self.home()?;
+        let admission = self.place(account, state, live)?;
+        Some(self.decision(account, Why::Session, admission))
+    }
+
+    /// The session's account, while it can serve, place or not.
+    pub(super) fn home(&self) -> Option<(&'a Account, Eligibility)> {
         let id = self
             .request
             .pinned
             .filter(|id| self.world.settings.affinity == Affinity::Session && self.untried(*id))?;
         let account = self.world.account(id)?;
-        let state = match self.eligibility(account) {
-            state @ (Eligibility::Draining | Eligibility::Eligible | Eligibility::Probation) => state,
+        match self.eligibility(account) {
+            state @ (Eligibility::Draining | Eligibility::Eligible | Eligibility::Probation) => {
+                (account.provider == self.request.provider).then_some((account, state))
+            }
             Eligibility::Cooling(_)
             | Eligibility::Critical
             | Eligibility::Disabled
             | Eligibility::ModelRefused(_)
-            | Eligibility::NeedsReauth => return None,
-        };
-        let admission = self.place(account, state, live)?;
-        (account.provider == self.request.provider).then(|| self.decision(account, Why::Session, admission))
+            | Eligibility::NeedsReauth => None,
+        }
     }
 
     /// One of a tier, by the strategy. The turn is drawn only if there is somebody to choose (I4).

@@ -34,6 +34,24 @@ fn a_session_leaves_an_account_only_when_that_cannot_serve_it() {
     }
 }
 
+/// SEL-11: where the session's account has no place the request goes on alone; where it cannot serve, the session does.
+#[test]
+fn a_crowded_account_spills_the_request_and_keeps_the_session() {
+    let mut world = world(2);
+    set(&mut world, |settings| settings.in_flight_cap = Some(1));
+    let asked = RoutingRequest { pinned: Some(AccountId(1)), ..request() };
+    let of = |world: &Snapshot, tried: &[AccountId]| match select(world, &asked, tried, &mut Full(1), START) {
+        Selection::Take(decision) => Some((decision.account.0, decision.why)),
+        Selection::Wait { .. } | Selection::Nobody { .. } => None,
+    };
+    assert_eq!(of(&world, &[]), Some((2, Why::Spilled)));
+    assert_eq!(of(&world, &[AccountId(1)]), Some((2, Why::Rotated)), "it has failed");
+    let off = switch_off(&world, 1);
+    assert_eq!(of(&off, &[]), Some((2, Why::Rotated)));
+    set(&mut world, |settings| settings.affinity = Affinity::None);
+    assert_eq!(of(&world, &[]), Some((2, Why::Rotated)));
+}
+
 /// SEL-5
 #[test]
 fn a_draining_account_takes_new_sessions_only_when_no_other_is_eligible() {
@@ -383,6 +401,18 @@ impl Live for Crowded {
     }
     fn in_flight(&self, _: AccountId) -> u32 {
         self.0
+    }
+}
+
+/// One account has a request, the others have none.
+struct Full(u32);
+
+impl Live for Full {
+    fn turn(&mut self, _: &ProviderId) -> Turn {
+        Turn(0)
+    }
+    fn in_flight(&self, account: AccountId) -> u32 {
+        u32::from(account.0 == self.0)
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 const RECONNECT: &str = "RECONNECT";
 
 /// What a connection is bound to, and the turn that is under way on it.
-pub(super) struct Bound {
+pub(in crate::proxy) struct Bound {
     pub(super) app: Arc<App>,
     pub(super) provider: Arc<Provider>,
     pub(super) session: Option<SessionKey>,

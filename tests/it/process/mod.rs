@@ -14,5 +14,6 @@ mod place;
 mod renewal;
 mod secrets;
 mod serving;
+mod sessions;
 mod stopping;
 mod talk;

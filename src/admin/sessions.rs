@@ -1,0 +1,73 @@
+use super::ApiError;
+use super::extract::{Asked, Named};
+use super::view::Stamp;
+use crate::affinity::Pin;
+use crate::app::App;
+use crate::model::Snapshot;
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Sessions in one answer, unless more are asked for.
+const PAGE: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Latest {
+    limit: Option<usize>,
+}
+
+/// `GET /api/sessions`
+#[derive(Serialize)]
+pub(super) struct SessionsView {
+    now: Stamp,
+    sessions: Vec<SessionView>,
+    /// How many there are.
+    total: usize,
+}
+
+/// One session and the account it is on.
+#[derive(Serialize)]
+struct SessionView {
+    key: String,
+    provider: String,
+    kind: String,
+    id: String,
+    account: Option<String>,
+    since: Stamp,
+    used: Stamp,
+    until: Stamp,
+}
+
+/// `GET /api/sessions?limit=N`: the sessions that have an account, the one used last first.
+pub(super) async fn list(State(app): State<Arc<App>>, Asked(query): Asked<Latest>) -> Json<SessionsView> {
+    let (world, now) = (app.state.snapshot(), app.clock.now());
+    let pins = app.affinity.pins(now);
+    let shown = pins.iter().rev().take(query.limit.unwrap_or(PAGE));
+    let sessions = shown.map(|pin| SessionView::of(pin, &world)).collect();
+    Json(SessionsView { now: now.into(), sessions, total: pins.len() })
+}
+
+/// `DELETE /api/sessions/{key}`: 204; its next request is given an account as a new session's is.
+pub(super) async fn forget(State(app): State<Arc<App>>, Named(key): Named) -> Result<StatusCode, ApiError> {
+    let pin = app.affinity.pins(app.clock.now()).into_iter().find(|pin| pin.key() == key);
+    let gone = pin.is_some_and(|pin| app.affinity.forget(&pin.provider, &pin.session));
+    if gone { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::no_session(&key)) }
+}
+
+impl SessionView {
+    fn of(pin: &Pin, world: &Snapshot) -> Self {
+        Self {
+            key: pin.key(),
+            provider: pin.provider.to_string(),
+            kind: pin.session.kind().to_owned(),
+            id: pin.session.value().to_owned(),
+            account: world.account(pin.account).map(|account| account.alias.to_string()),
+            since: pin.since.into(),
+            used: pin.used.into(),
+            until: pin.until.into(),
+        }
+    }
+}
