@@ -53,7 +53,7 @@ requirements: ## Write docs/REQUIREMENTS.md anew, from the ids in the tests' com
 clients: build ## Real clients through rota: curl, the OpenAI and Anthropic SDKs, Codex
 	python3 tests/clients/run.py
 
-clients-full: build ## The same, and Claude Code and OpenCode
+clients-full: build ## The same, and Claude Code, OpenCode, WebSockets, restarts
 	python3 tests/clients/run.py --full
 
 image-test: ## The container image without an engine (needs root)

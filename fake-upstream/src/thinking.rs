@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::account::Window;
 use crate::assertions::Rule;
 use crate::conversation::Turn;
 use crate::errors;
@@ -59,9 +60,9 @@ fn mismatch(
     };
     if *org != turn.caller.org {
         // The provider forgives the move, so it is wrong only without a reason.
-        if !turn.world.watch.has_refused(org) {
+        if !turn.world.watch.has_refused(org) && !is_spent(turn, org) {
             let words = format!(
-                "{path}: a thinking block of organisation {org:?}, which has refused nothing, came to account {:?}",
+                "{path}: a thinking block of organisation {org:?}, which could serve, came to account {:?}",
                 turn.caller.id
             );
             turn.violation(Rule::Thinking, words);
@@ -82,6 +83,13 @@ fn mismatch(
     let words =
         format!("{path}: the messages before this `thinking` block have changed since it was created");
     Err(errors::anthropic(400, &words))
+}
+
+/// Whether an account of the organisation has told that nothing is left: it need not be asked once more.
+fn is_spent(turn: &Turn<'_>, org: &str) -> bool {
+    let full = |window: &Window| window.is_full(turn.now);
+    let mut accounts = turn.world.accounts.iter().filter(|account| account.org_id == org);
+    accounts.any(|account| full(&account.five_hour) || full(&account.seven_day))
 }
 
 fn messages(body: &Value) -> &[Value] {

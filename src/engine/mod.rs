@@ -23,6 +23,7 @@ pub use failover::{
 pub use observe::{observe, worth_keeping};
 pub use select::{
     Admission, Bond, Decision, Live, RoutingRequest, Selection, Turn, Why, reason_to_sign_in, select,
+    why_left,
 };
 
 /// Small worlds for tests; the simulator builds the same ones.

@@ -8,7 +8,7 @@ use field::{Field, Tier};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use reasons::reason_to_sign_in;
+pub use reasons::{reason_to_sign_in, why_left};
 pub(super) use reasons::{reasons, soonest};
 
 /// A rest of a forced or owning account that is waited for (FRC-2).

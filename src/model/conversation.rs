@@ -123,4 +123,15 @@ pub struct EventRules {
     pub last: Vec<Arc<str>>,
     /// Messages of a WebSocket's client that ask for an answer.
     pub asks: Vec<Arc<str>>,
+    /// An event that tells what a reply's limit headers tell, where there is one.
+    pub limits: Option<LimitEvent>,
+}
+
+/// An event that says what has been used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitEvent {
+    /// Its type.
+    pub kind: Arc<str>,
+    /// Which header of a reply says the same as which of its values: keys from the top of its data.
+    pub headers: Vec<(HeaderName, Vec<Arc<str>>)>,
 }

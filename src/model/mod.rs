@@ -22,7 +22,8 @@ mod token;
 pub use account::{Account, Actor, Switch, Weight};
 pub use breaker::{Breaker, BreakerState};
 pub use conversation::{
-    Conversation, EventRules, InnerField, LostReply, MarkerClass, MarkerField, OnOwnerLost, SessionField,
+    Conversation, EventRules, InnerField, LimitEvent, LostReply, MarkerClass, MarkerField, OnOwnerLost,
+    SessionField,
 };
 pub use credential::{Credential, CredentialKind, CredentialState, Identity, Renewal};
 pub use fault::{FaultClass, Reason, Scope};

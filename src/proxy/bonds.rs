@@ -71,25 +71,25 @@ impl Bonds {
                 });
             })
             .await?;
-        let surplus = bonds.marks.len().saturating_sub(MOST);
-        bonds.marks.drain(..surplus);
+        bonds.keep_last();
         bonds.session = session::in_body(&text, fields);
         Ok(bonds)
     }
 
-    /// What a text that is at hand whole holds.
-    pub(super) fn of_text(text: &str, conversation: &Conversation) -> Self {
+    /// Reads a message of a WebSocket; its session is the handshake's.
+    pub(super) fn of_message(text: &str, conversation: &Conversation) -> Self {
+        let classes = &conversation.markers;
         let mut bonds = Self::default();
-        let fields = &conversation.markers;
-        Markers::of(Arc::clone(fields)).read(text.as_bytes(), |found| {
-            bonds.marks.extend(fields.get(found.field).map(|field| (field.class, found.mark)));
+        Markers::of(Arc::clone(classes)).read(text.as_bytes(), |found| {
+            bonds.marks.extend(classes.get(found.field).map(|field| (field.class, found.mark)));
         });
+        bonds.keep_last();
         bonds
     }
 
-    /// Every mark, in the order of the body.
-    pub(super) fn marks(&self) -> impl Iterator<Item = Mark> {
-        self.marks.iter().map(|(_, mark)| *mark)
+    fn keep_last(&mut self) {
+        let surplus = self.marks.len().saturating_sub(MOST);
+        self.marks.drain(..surplus);
     }
 
     /// Whom the marks bind the request to. Of the gravest kind of which an owner is known, the last one speaks.
@@ -112,6 +112,14 @@ impl Bonds {
             better: owner(MarkerClass::Soft),
             class: account.map(|_| MarkerClass::Reasoning),
         }
+    }
+
+    /// The account that can read what a message holds, where one is known; the last of it speaks. Ids of earlier answers say
+    /// nothing here: they are good on their own connection only.
+    pub(super) fn reader(&self, owners: &Owners, now: Time) -> Option<AccountId> {
+        let bound = |class: MarkerClass| matches!(class, MarkerClass::Reasoning | MarkerClass::State);
+        let marks = self.marks.iter().rev().filter(|(class, _)| bound(*class));
+        marks.filter_map(|(_, mark)| owners.owner(*mark, now)).next()
     }
 
     /// True where some reasoning in the request is known to be another account's than `account`.

@@ -58,7 +58,7 @@ pub(super) struct Flight {
     message: u64,
     bytes_out: u64,
     refusal: Option<&'static str>,
-    reasons: BTreeMap<Alias, SkipRecord>,
+    pub(super) reasons: BTreeMap<Alias, SkipRecord>,
     outcome: Outcome,
 }
 

@@ -14,10 +14,11 @@ use super::websocket::{self, Offer, Takeover};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::engine::{
-    After, Decision, Failover, Outcome, Phase, Refusal, RoutingRequest, Step, Verdict, observe,
+    After, Decision, Failover, Outcome, Phase, Refusal, RoutingRequest, Step, Verdict, Why, observe, why_left,
 };
 use crate::lease::Lease;
-use crate::model::{AccountId, Credential, LimitSample, Snapshot};
+use crate::model::{AccountId, Alias, Credential, LimitSample, Snapshot};
+use crate::telemetry::SkipRecord;
 use crate::upstream::{Reply, Sent};
 use bytes::Bytes;
 use http::request::Parts;
@@ -91,6 +92,7 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
     let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
     flight.upload = Some(intake.upload.clone());
     let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
+    let reasons = &mut flight.reasons;
     let watch = Stopwatch::start();
     let model = intake.model().await?;
     intake.bonds(session.as_ref()).await?;
@@ -101,33 +103,27 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
     loop {
         let world = app.state.snapshot();
         let watch = Stopwatch::start();
-        let decision = match way.next(&world, &mut app.state.live(), app.clock.now()) {
+        let step = way.next(&world, &mut app.state.live(), app.clock.now());
+        if awaited(&app, &step).await {
+            *waited += watch.elapsed();
+            continue;
+        }
+        let decision = match step {
             Step::Send(decision) => decision,
             Step::Refuse(refusal) => {
                 flight.lost = intake.lost();
                 return Ok(Answer::Refused(refusal));
             }
-            Step::Refresh { account, version } => {
-                app.refresher.refresh(account, version).await;
-                *waited += watch.elapsed();
-                continue;
-            }
-            Step::SignIn { account, until } => {
-                sign_in::ask(&app, account, until).await;
-                *waited += watch.elapsed();
-                continue;
-            }
-            Step::Wait(until) => {
-                app.clock.sleep_until(until).await;
-                *waited += watch.elapsed();
-                continue;
-            }
+            Step::Refresh { .. } | Step::SignIn { .. } | Step::Wait(_) => continue,
         };
         let Some((place, credential)) = admission(&app, &world, decision) else {
             way.on_busy(decision);
             continue;
         };
         *lease = Some(place);
+        if way.trail().is_empty() {
+            reasons.extend(left(&app, &world, way.request(), decision));
+        }
         drop(world);
         let watch = Stopwatch::start();
         let Outbound { request, left_out } = intake.outbound(decision.account, way, &app);
@@ -165,6 +161,17 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
     }
 }
 
+/// Does what a step asks for before anything can be sent. False for a step that asks for nothing but to be taken.
+async fn awaited(app: &App, step: &Step) -> bool {
+    match step {
+        Step::Refresh { account, version } => app.refresher.refresh(*account, *version).await,
+        Step::SignIn { account, until } => sign_in::ask(app, *account, *until).await,
+        Step::Wait(until) => app.clock.sleep_until(*until).await,
+        Step::Refuse(_) | Step::Send(_) => return false,
+    }
+    true
+}
+
 fn bounds(app: &App) -> UploadBounds {
     let config = app.config.load();
     UploadBounds {
@@ -172,6 +179,20 @@ fn bounds(app: &App) -> UploadBounds {
         idle: config.timeouts.body_idle,
         budget: app.replay.clone(),
     }
+}
+
+/// The account that the conversation was with, and why it is not sent there.
+fn left(
+    app: &App,
+    world: &Snapshot,
+    request: &RoutingRequest,
+    decision: Decision,
+) -> Option<(Alias, SkipRecord)> {
+    if matches!(decision.why, Why::Owner | Why::Session) {
+        return None;
+    }
+    let (alias, why) = why_left(world, request, &app.state.dry(), app.clock.now())?;
+    (world.account(decision.account)?.alias != alias).then(|| (alias, SkipRecord::from(&why)))
 }
 
 /// A place on the account, and the credential the decision means.

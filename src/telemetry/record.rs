@@ -50,7 +50,8 @@ pub struct DecisionRecord {
     pub status: Option<u16>,
     /// The code of rota's own answer, if it was one: rotation's, or the gate's, the router's and the like.
     pub refusal: Option<&'static str>,
-    /// Where rotation found nobody: every account of the provider, and why not it.
+    /// Where rotation found nobody: every account of the provider, and why not it. Where the conversation could not stay
+    /// where it was: that account.
     pub reasons: BTreeMap<Alias, SkipRecord>,
     /// From the request's arrival to the reply's head, in milliseconds.
     pub first_byte_ms: Option<f64>,

@@ -14,7 +14,6 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What came of it.
-#[expect(clippy::large_enum_variant, reason = "one a connection; a box would save nothing")]
 pub enum Upgrade {
     /// The connection is ours, and speaks what was asked for.
     Done(response::Parts, TokioIo<Upgraded>),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from world import FIRST_PIECE, World
+from world import FIRST_PIECE, Pool, World
 
 CLIENT_SECONDS = 120
 # How long the first piece of a reply may take to show before the rest is let go, and the client found not to stream.
@@ -15,17 +15,25 @@ PIECE_SECONDS = 30
 
 
 @dataclass(frozen=True)
+class Check:
+    """One finding. `detail` is shown where it is not true."""
+
+    name: str
+    true: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
     """A client, driven once."""
 
     name: str
-    provider: str
+    pool: Pool
     drive: "Callable[[World], Transcript]"
-    # How many requests the client makes of its own accord; None where that is the client's business.
-    requests: int | None = 1
-    # The world it is driven in, and what is checked there; none, and it is that of a failover.
+    # What must hold of this one, beyond what must hold of every one.
+    checks: "Callable[[World, Transcript], Iterator[Check]]"
+    # The world it is driven in, where that is none of the usual ones.
     world: Callable[..., World] = World
-    findings: "Callable[[Case, World, Transcript], Iterator] | None" = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,13 @@ class Transcript:
     headers: str = ""
 
 
-def run(world: World, command: list[str], hold: Hold | None = None, **environment: str) -> Run:
+def run(world: World, command: list[str], hold: Hold | None = None, seconds: int = CLIENT_SECONDS,
+        **environment: str) -> Run:
     """Runs a client to its end, in the world's home and with nothing on its standard input.
 
     With a `hold` the upstream stops in the middle of its reply until the client has shown what came before. So a proxy
-    that keeps a reply back cannot pass, and nothing is timed.
+    that keeps a reply back cannot pass, and nothing is timed. A client that does not end by itself is ended after
+    `seconds`.
     """
     work = world.home / "work"
     work.mkdir(exist_ok=True)
@@ -80,11 +90,16 @@ def run(world: World, command: list[str], hold: Hold | None = None, **environmen
         streamed = output.shows_its_first_piece()
         world.release_replies()
     try:
-        code = process.wait(timeout=CLIENT_SECONDS)
+        code = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         code = process.wait()
     return Run(code, output.whole(), errors.read_text(errors="replace"), streamed)
+
+
+def said(run: Run) -> str:
+    """What a client left, for the detail of a finding."""
+    return f"exit {run.exit_code}\n{run.stdout[-2000:]}\n{run.stderr[-2000:]}"
 
 
 def json_lines(text: str) -> list[dict]:

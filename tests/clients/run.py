@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""Drives real clients through rota to the fake upstream: where the first account's quota is spent, and where the only
-account's token ends in the middle of a prompt.
+"""Drives real clients through rota to the fake upstream: accounts that are spent, conversations that have to move.
 
     python3 tests/clients/run.py            curl, the OpenAI and Anthropic SDKs, Codex
-    python3 tests/clients/run.py --full     and Claude Code and OpenCode
+    python3 tests/clients/run.py --full     and Claude Code, OpenCode, WebSockets, restarts, every state of the pool
 
 Needs `cargo build --workspace`, curl, npm and Python's venv. Clients are installed below target/clients.
 """
@@ -18,8 +17,10 @@ from cases import claude_code, codex, curl, opencode, python_sdks
 from checks import findings
 from world import Broken
 
-SHORT = [*curl.CASES, *python_sdks.CASES, *codex.CASES, *codex.ENDINGS]
-FULL = [*SHORT, *claude_code.CASES, *claude_code.ENDINGS, *opencode.CASES]
+SHORT = [*curl.CASES, *python_sdks.CASES, *codex.CASES, *codex.ENDINGS, *codex.TURNS, *python_sdks.TURNS,
+         *codex.STATES[:1], *python_sdks.STATES[:1]]
+FULL = [*SHORT, *codex.STATES[1:], *python_sdks.STATES[1:], *python_sdks.RESTARTS, *codex.LONG,
+        *claude_code.CASES, *claude_code.ENDINGS, *claude_code.LONG, *claude_code.STATES, *opencode.CASES, *opencode.LONG, *opencode.STATES]
 
 
 def main() -> int:
@@ -35,7 +36,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Real clients through rota to the fake upstream.")
-    parser.add_argument("--full", action="store_true", help="drive Claude Code and OpenCode too")
+    parser.add_argument("--full", action="store_true", help="drive every client there is, in every case")
     parser.add_argument("--only", action="append", choices=[case.name for case in FULL], help="drive this one (repeatable)")
     parser.add_argument("--bin", type=Path, default=install.TOP / "target" / "debug",
                         help="where rota and rota-fake-upstream are (default: target/debug)")
@@ -51,8 +52,8 @@ def _run(case: Case, binaries: Path) -> tuple[int, int]:
     home = install.BASE / "run" / case.name
     good = bad = 0
     try:
-        with case.world(case.provider, home, binaries / "rota", binaries / "rota-fake-upstream") as world:
-            for check in (case.findings or findings)(case, world, case.drive(world)):
+        with case.world(case.pool, home, binaries / "rota", binaries / "rota-fake-upstream") as world:
+            for check in findings(case, world, case.drive(world)):
                 print(f"{'ok    ' if check.true else 'FAILED'}  {case.name}: {check.name}", flush=True)
                 good, bad = good + check.true, bad + (not check.true)
                 if not check.true and check.detail:

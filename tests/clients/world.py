@@ -1,4 +1,4 @@
-"""One client's world: a fake upstream with a spent and a fresh account, rota in front of it, a home of its own.
+"""One client's world: a fake upstream with a few accounts, rota in front of it, a home of its own.
 
 Nothing is shared between two worlds, and nothing outside the world's directory is read or written.
 """
@@ -14,6 +14,8 @@ import urllib.request
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+from tap import Tap
 
 # What the fresh account answers, and in how many pieces. Not ASCII, so that bytes and characters differ.
 ANSWER = "alpha béta 漢字 delta."
@@ -39,8 +41,33 @@ NOTHING_LEFT = {
     # Prepaid: there is no window that ends, somebody has to pay.
     "openai": Spent("insufficient_quota", "payment-required"),
 }
+# Where a conversation begins, and where it may go.
+OWNER = "owner"
+OTHERS = ("second", "third")
 GATE = "middle-of-the-reply"
 START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A provider's accounts, and how they behave."""
+
+    provider: str
+    # In the order in which they are added, which is the order in which they are asked.
+    aliases: tuple[str, ...] = (SPENT, FRESH)
+    # More of the fake's script, beside its accounts and its answer.
+    script: dict = field(default_factory=dict)
+    # By alias: requests that are served before the account's limit is reached.
+    quotas: dict[str, int] = field(default_factory=dict)
+    # What goes wrong from the beginning, in the fake's words.
+    faults: tuple[dict, ...] = ()
+    # What the provider's preset is changed by, in TOML; see docs/PROVIDERS.md.
+    changes: str = ""
+
+
+def spent_and_fresh(provider: str) -> Pool:
+    """The first account refuses everything for want of quota, the second one serves."""
+    return Pool(provider, faults=({"when": {"account": SPENT}, "do": [{"named": NOTHING_LEFT[provider].reply}]},))
 
 
 class Broken(Exception):
@@ -70,7 +97,7 @@ class Program:
 class World:
     """What a client is driven in."""
 
-    provider: str
+    pool: Pool
     home: Path
     rota_binary: Path
     fake_binary: Path
@@ -81,11 +108,15 @@ class World:
     proxy: str = ""
     admin: str = ""
     upstream: str = ""
+    # Between client and rota, where a client is told so.
+    tap: Tap = field(default_factory=Tap)
+    # Requests that the upstream has seen before the client began.
+    before: int = 0
 
     def __enter__(self) -> "World":
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
-        self.keys = {alias: f"pool-canary-{alias}-{secrets.token_hex(12)}" for alias in (SPENT, FRESH)}
+        self.keys = {alias: f"pool-canary-{alias}-{secrets.token_hex(12)}" for alias in self.pool.aliases}
         try:
             self._start_fake()
             self._configure()
@@ -97,6 +128,7 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.tap.close()
         for program in reversed(self.programs):
             program.stop()
 
@@ -132,6 +164,29 @@ class World:
         return done.stdout
 
     @property
+    def provider(self) -> str:
+        """Whose accounts these are."""
+        return self.pool.provider
+
+    def restart_rota(self) -> None:
+        """Stops rota as a service manager does, and starts it anew on the same store."""
+        rota = self.programs.pop()
+        if (code := rota.stop()) != 0:
+            raise Broken(f"rota ended with {code}:\n{rota.log.read_text()}")
+        (self.home / "server.json").unlink(missing_ok=True)
+        self._start_rota()
+
+    def ask(self, path: str, body: dict) -> None:
+        """One request of somebody else's, who has no session: the next new one goes to another account."""
+        fetch(f"http://{self.proxy}{path}", json.dumps(body).encode(), {"anthropic-version": "2023-06-01"})
+        self.before = len(json.loads(fetch(f"{self.upstream}/__fake/requests"))["requests"])
+
+    def decisions(self, most: int = 200) -> list[dict]:
+        """The latest decisions of this rota, the earliest first."""
+        found = json.loads(self.rota("why", "--latest", str(most), "--json"))["decisions"]
+        return sorted(found, key=lambda decision: decision["at"])
+
+    @property
     def store(self) -> Path:
         """Where rota keeps the pool's credentials: the one place they may be found in."""
         return self.home / "state" / "rota"
@@ -146,8 +201,12 @@ class World:
         return fetch(f"http://{self.admin}/metrics").decode()
 
     def upstream_requests(self) -> list[dict]:
-        """The recorder of the fake upstream: every request it saw, in order."""
-        return json.loads(fetch(f"{self.upstream}/__fake/requests"))["requests"]
+        """The recorder of the fake upstream: every request of the client's that it saw, in order."""
+        return json.loads(fetch(f"{self.upstream}/__fake/requests"))["requests"][self.before:]
+
+    def assertions(self) -> dict:
+        """What the fake noted of accounts and conversations."""
+        return json.loads(fetch(f"{self.upstream}/__fake/assertions"))
 
     def upstream_saw(self, text: str) -> bool:
         """Whether any request, head or body, held this text."""
@@ -171,22 +230,29 @@ class World:
         return directory
 
     def _write_script(self) -> None:
-        """Two accounts in the fake's words. The first comes to serve nothing: see `_start_fake`."""
+        """The accounts in the fake's words."""
         accounts = []
         for alias, key in self.keys.items():
             login = self.provider == "codex"
-            accounts.append({"id": alias} | ({"access_tokens": [{"token": key}]} if login else {"api_keys": [key]}))
-        script = {"text": ANSWER, "deltas": PIECES, "accounts": accounts}
+            account = {"id": alias} | ({"access_tokens": [{"token": key}]} if login else {"api_keys": [key]})
+            if (quota := self.pool.quotas.get(alias)) is not None:
+                account["quota"] = {"limit": quota, "left": quota}
+            accounts.append(account)
+        script = {"text": ANSWER, "deltas": PIECES, "accounts": accounts} | self.pool.script
         self.write(self.script.name, json.dumps(script))
 
     def _configure(self) -> None:
         """Sends every provider's requests to the fake. The ports are whichever are free."""
         text = 'listen = "127.0.0.1:0"\nadmin_listen = "127.0.0.1:0"\n'
+        text += f'allowed_hosts = ["{self.tap.address}"]\n'
         for provider in ("anthropic", "codex", "openai"):
-            text += f"\n[providers.{provider}]\n{self._provider_settings(provider)}"
+            text += f'\n[providers.{provider}]\n' + self._provider_settings(provider)
         self.write("config/rota/rota.toml", text)
+        if self.pool.changes:
+            head = f'id = "{self.provider}"\nextends = "{self.provider}"\n'
+            self.write(f"config/rota/providers/{self.provider}.toml", head + self.pool.changes)
 
-    def _provider_settings(self, provider: str) -> str:
+    def _provider_settings(self, _: str) -> str:
         return f'origin = "{self.upstream}"\n'
 
     def _add_accounts(self) -> None:
@@ -205,21 +271,19 @@ class World:
         self._write_script()
         fake = self._spawn("fake", [str(self.fake_binary), "--listen", "127.0.0.1:0", "--script", str(self.script)])
         self.upstream = self._wait_for(fake, fake.log)["origin"]
-        self._spend()
-
-    def _spend(self) -> None:
-        """Leaves nothing of the first account's quota."""
-        self._tell("faults", {"when": {"account": SPENT}, "do": [{"named": NOTHING_LEFT[self.provider].reply}]})
+        for fault in self.pool.faults:
+            self._tell("faults", fault)
 
     def _start_rota(self) -> None:
         info = self.home / "server.json"
         rota = self._spawn("rota", [str(self.rota_binary), "serve", "--server-info", str(info)])
         server = self._wait_for(rota, info)
         self.proxy, self.admin = server["proxy"], server["admin"]
+        self.tap.aim(self.proxy)
 
     def _spawn(self, name: str, command: list[str]) -> Program:
         log = self.home / f"{name}.log"
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             process = subprocess.Popen(command, env=self.environment(), stdin=subprocess.DEVNULL,
                                        stdout=output, stderr=subprocess.STDOUT)
         program = Program(name, process, log)
@@ -238,11 +302,12 @@ class World:
         raise Broken(f"{program.name} did not start:\n{program.log.read_text()}")
 
 
-def fetch(url: str, body: bytes | None = None) -> bytes:
-    """GET, or POST where there is a body. Never through a proxy of the environment."""
+def fetch(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
+    """GET, or POST of JSON where there is a body. Never through a proxy of the environment."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    kind = {} if body is None else {"content-type": "application/json"}
     try:
-        with opener.open(url, data=body, timeout=10) as reply:
+        with opener.open(urllib.request.Request(url, body, kind | (headers or {})), timeout=10) as reply:
             return reply.read()
     except OSError as why:
         raise Broken(f"{url}: {why}") from None

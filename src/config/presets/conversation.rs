@@ -1,7 +1,8 @@
 //! What ties a conversation to an account: `[conversation]` as it is written, one layer over another, and as it is meant.
-use super::leaf::{Leaf, SafePath, Text, plain};
+use super::leaf::{Headers, Leaf, SafePath, Text, plain};
 use crate::model::{
-    Conversation, EventRules, InnerField, LostReply, MarkerClass, MarkerField, OnOwnerLost, SessionField,
+    Conversation, EventRules, InnerField, LimitEvent, LostReply, MarkerClass, MarkerField, OnOwnerLost,
+    SessionField,
 };
 use http::HeaderName;
 use serde::Deserialize;
@@ -59,12 +60,13 @@ struct RawLost {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with handshake, refusal, last, asks and statuses")]
+#[serde(deny_unknown_fields, expecting = "a table with handshake, refusal, last, asks, limits and statuses")]
 struct RawEvents {
     handshake: Option<Vec<Arc<str>>>,
     refusal: Option<Vec<Arc<str>>>,
     last: Option<Vec<Arc<str>>>,
     asks: Option<Vec<Arc<str>>>,
+    limits: Option<RawLimitEvent>,
     statuses: Option<BTreeMap<Arc<str>, ErrorStatus>>,
 }
 
@@ -77,6 +79,7 @@ impl RawConversation {
                 refusal: own.refusal.or(base.refusal),
                 last: own.last.or(base.last),
                 asks: own.asks.or(base.asks),
+                limits: own.limits.or(base.limits),
                 statuses: own.statuses.or(base.statuses),
             }),
             (own, base) => own.or(base),
@@ -115,6 +118,7 @@ impl RawConversation {
                 refusal: events.refusal.unwrap_or_default(),
                 last: events.last.unwrap_or_default(),
                 asks: events.asks.unwrap_or_default(),
+                limits: events.limits.map(RawLimitEvent::meant),
                 statuses: (events.statuses.unwrap_or_default().into_iter())
                     .map(|(code, status)| (code, status.0))
                     .collect(),
@@ -126,6 +130,23 @@ impl RawConversation {
             reconnect: self.reconnect.map(|Text(JsonText(text))| text),
             keep_alive: self.keep_alive.map(|Text(EventText(text))| text),
         }
+    }
+}
+
+/// An event that says what limit headers say.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with type and headers")]
+struct RawLimitEvent {
+    #[serde(rename = "type")]
+    kind: Arc<str>,
+    headers: Headers<FieldPath>,
+}
+
+impl RawLimitEvent {
+    fn meant(self) -> LimitEvent {
+        let Headers(headers) = self.headers;
+        let headers = headers.into_iter().map(|(name, field)| (name, field.path)).collect();
+        LimitEvent { kind: self.kind, headers }
     }
 }
 

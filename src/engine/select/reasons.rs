@@ -25,6 +25,18 @@ pub(in crate::engine) fn reasons(
     accounts.collect()
 }
 
+/// Why the account that `request`'s conversation is with does not serve it, where another one was taken or nobody; none
+/// where it is with nobody.
+pub fn why_left(
+    world: &Snapshot,
+    request: &RoutingRequest,
+    live: &impl Live,
+    now: Time,
+) -> Option<(Alias, WhyNot)> {
+    let account = world.account(request.owner.or(request.pinned)?)?;
+    Some((account.alias.clone(), Field::new(world, request, &[], now).why_not(account, live)))
+}
+
 /// Why an account serves no more until a person acts.
 pub fn reason_to_sign_in(account: &Account) -> Reason {
     match &account.credential {

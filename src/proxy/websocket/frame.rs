@@ -2,7 +2,7 @@
 //! understood passes.
 use super::super::meaning::Meaning;
 use crate::engine::Refusal;
-use crate::model::{Dialect, EventRules, ModelName, Time};
+use crate::model::{Dialect, EventRules, LimitEvent, ModelName, Time};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -64,6 +64,11 @@ impl<'a> Frame<'a> {
         ModelName::try_from(self.model.as_deref()?).ok()
     }
 
+    /// True for one that tells what has been used.
+    pub(super) fn tells_limits(&self, rules: &EventRules) -> bool {
+        rules.limits.as_ref().is_some_and(|limits| self.kind.as_deref() == Some(&*limits.kind))
+    }
+
     fn is(&self, names: &[Arc<str>]) -> bool {
         self.kind.as_ref().is_some_and(|kind| names.iter().any(|name| **name == **kind))
     }
@@ -73,15 +78,29 @@ impl<'a> Frame<'a> {
 pub(super) fn told(text: &str) -> (HeaderMap, Option<StatusCode>) {
     let told: Told = serde_json::from_str(text).unwrap_or_default();
     let status = told.status.or(told.status_code).and_then(|status| StatusCode::from_u16(status).ok());
-    let header = |(name, value): (&String, &Value)| {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Bool(_) | Value::Number(_) => value.to_string(),
-            Value::Array(_) | Value::Null | Value::Object(_) => return None,
-        };
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(&text).ok()?))
-    };
+    let header =
+        |(name, told): (&String, &Value)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value(told)?));
     (told.headers.iter().take(MOST_HEADERS).filter_map(header).collect(), status)
+}
+
+/// The limit headers that say what a message does.
+pub(super) fn limits(text: &str, event: &LimitEvent) -> HeaderMap {
+    let message: Value = serde_json::from_str(text).unwrap_or_default();
+    let found = event.headers.iter().filter_map(|(name, path)| {
+        let told = path.iter().try_fold(&message, |told, key| told.get(&**key))?;
+        Some((name.clone(), value(told)?))
+    });
+    found.collect()
+}
+
+/// A scalar as a header would have it.
+fn value(told: &Value) -> Option<HeaderValue> {
+    let text = match told {
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => told.to_string(),
+        Value::Array(_) | Value::Null | Value::Object(_) => return None,
+    };
+    HeaderValue::from_str(&text).ok()
 }
 
 /// rotation's refusal as a message: the body of the reply that would have been, with its status.
@@ -143,6 +162,29 @@ mod tests {
             (2, &"7".parse().expect("a value"), &"5".parse().expect("a value"))
         );
         assert_eq!(told("{"), (HeaderMap::new(), None));
+    }
+
+    /// LIM-1
+    #[test]
+    fn a_message_of_limits_reads_like_the_headers_of_a_reply() {
+        let path = |text: &str| text.split('.').map(Arc::from).collect();
+        let event = LimitEvent {
+            kind: "limits".into(),
+            headers: vec![
+                (HeaderName::from_static("x-used"), path("windows.first.used")),
+                (HeaderName::from_static("x-plan"), path("plan")),
+                (HeaderName::from_static("x-none"), path("windows.second.used")),
+                (HeaderName::from_static("x-odd"), path("windows")),
+            ],
+        };
+        let text = r#"{"type":"limits","plan":"plus","windows":{"first":{"used":12.5},"second":null}}"#;
+        let expected = [("x-used", "12.5"), ("x-plan", "plus")]
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        assert_eq!(limits(text, &event), expected.into_iter().collect());
+        let rules = EventRules { limits: Some(event.clone()), ..EventRules::default() };
+        assert!(Frame::read(text).tells_limits(&rules));
+        assert!(!Frame::read("{}").tells_limits(&rules));
+        assert_eq!(limits("[", &event), HeaderMap::new());
     }
 
     #[test]

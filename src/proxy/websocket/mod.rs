@@ -1,7 +1,6 @@
 //! The WebSocket transport of an API that has one: a handshake that fails over like a request, and then messages, passed
 //! both ways as they are. The connection belongs to one account; a message that asks for an answer is a turn, with a
 //! lease and a record of its own. What may move to another account moves by making the client connect again.
-mod bond;
 mod frame;
 mod handshake;
 mod open;

@@ -163,8 +163,8 @@ impl Pump {
                     self.stopping = true;
                     None
                 }
-                event = self.client.next(up) => self.from_client(event).await,
-                event = self.upstream.next(down) => self.from_upstream(event).await,
+                event = self.client.next(up) => self.client_said(event).await,
+                event = self.upstream.next(down) => self.upstream_said(event).await,
             };
             if let Some(end) = end {
                 return end;
@@ -172,7 +172,7 @@ impl Pump {
         }
     }
 
-    async fn from_client(&mut self, event: Event) -> Option<End> {
+    async fn client_said(&mut self, event: Event) -> Option<End> {
         let message = match event {
             Event::Closed(frame) => return Some(End::ClientClosed(frame)),
             Event::Lost => return Some(End::ClientGone),
@@ -183,12 +183,11 @@ impl Pump {
         if let Message::Text(text) = &message {
             let frame = Frame::read(text);
             if frame.asks(&self.bound.provider.conversation.events) {
-                match self.bound.begin(&frame, text.len()).await {
-                    Begin::Pass => {
-                        if let Some(readable) = self.bound.readable(text) {
-                            self.upstream.say(Message::text(readable));
-                            return None;
-                        }
+                match self.bound.begin(&frame, text).await {
+                    Begin::Pass => {}
+                    Begin::PassAs(text) => {
+                        self.upstream.say(Message::text(text));
+                        return None;
                     }
                     Begin::Reconnect => return Some(End::Reconnect),
                     Begin::Answer(text) => {
@@ -202,7 +201,7 @@ impl Pump {
         None
     }
 
-    async fn from_upstream(&mut self, event: Event) -> Option<End> {
+    async fn upstream_said(&mut self, event: Event) -> Option<End> {
         let message = match event {
             Event::Closed(frame) => return Some(End::UpstreamClosed(frame)),
             Event::Lost => return Some(End::UpstreamGone),

@@ -115,8 +115,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
                     Some(Err(_)) | None => return Poll::Ready(Event::Lost),
                 }
             }
-            let busy = self.flushing;
-            match self.pulse.poll(cx, busy) {
+            let doing = if self.flushing { Doing::Taking } else { Doing::Nothing };
+            match self.pulse.poll(cx, doing) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Beat::Dead) => return Poll::Ready(Event::Lost),
                 Poll::Ready(Beat::Ask) => self.say(Message::Ping(Bytes::new())),
@@ -163,7 +163,17 @@ struct Pulse {
     heard: bool,
     quiet: u32,
     asked: bool,
+    /// When it was last looked at.
+    doing: Doing,
     tick: Pin<Box<Sleep>>,
+}
+
+/// What an end does while it says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    Nothing,
+    /// It takes a message.
+    Taking,
 }
 
 enum Beat {
@@ -174,33 +184,130 @@ enum Beat {
 impl Pulse {
     fn new(pace: Pace) -> Self {
         let tick = Box::pin(tokio::time::sleep(pace.ping / PARTS));
-        Self { pace, heard: false, quiet: 0, asked: false, tick }
+        Self { pace, heard: false, quiet: 0, asked: false, doing: Doing::Nothing, tick }
     }
 
     /// An end that is taking a message is not silent: that takes as long as it may.
-    fn poll(&mut self, cx: &mut Context<'_>, taking: bool) -> Poll<Beat> {
+    fn poll(&mut self, cx: &mut Context<'_>, doing: Doing) -> Poll<Beat> {
         loop {
             std::task::ready!(self.tick.as_mut().poll(cx));
             if std::mem::take(&mut self.heard) {
                 self.quiet = 0;
                 self.asked = false;
+            } else if std::mem::replace(&mut self.doing, doing) != doing {
+                // Another patience begins; what was waited of the one before says nothing of it.
+                self.quiet = 0;
             } else {
                 self.quiet += 1;
             }
-            let patience = match (taking, self.asked) {
-                (true, _) => self.pace.stall,
-                (false, true) => self.pace.pong,
-                (false, false) => self.pace.ping,
+            let patience = match (doing, self.asked) {
+                (Doing::Taking, _) => self.pace.stall,
+                (Doing::Nothing, true) => self.pace.pong,
+                (Doing::Nothing, false) => self.pace.ping,
             };
             self.tick.set(tokio::time::sleep(patience / PARTS));
             if self.quiet >= PARTS {
                 self.quiet = 0;
-                if taking || std::mem::replace(&mut self.asked, true) {
+                if doing == Doing::Taking || std::mem::replace(&mut self.asked, true) {
                     return Poll::Ready(Beat::Dead);
                 }
                 self.tick.set(tokio::time::sleep(self.pace.pong / PARTS));
                 return Poll::Ready(Beat::Ask);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{DuplexStream, duplex};
+
+    const PACE: Pace = Pace {
+        ping: Duration::from_secs(30),
+        pong: Duration::from_secs(10),
+        stall: Duration::from_secs(300),
+    };
+
+    /// PRX-5
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_asked_after_its_silence_and_cut_where_it_does_not_answer() {
+        let (mut side, other) = pair().await;
+        quiet_for(&mut side, 29).await;
+        assert!(matches!(within(&mut side, 2).await, Event::Written), "a ping");
+        quiet_for(&mut side, 8).await;
+        assert!(matches!(within(&mut side, 2).await, Event::Lost));
+        drop(other);
+    }
+
+    /// PRX-5
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_answers_is_kept_and_asked_again() {
+        let (mut side, other) = pair().await;
+        let mut other = client(other).await;
+        // Reading answers pings.
+        tokio::spawn(async move { while !matches!(other.next(Room::Free).await, Event::Lost) {} });
+        for _ in 0..20 {
+            quiet_for(&mut side, 28).await;
+            assert!(matches!(within(&mut side, 6).await, Event::Written), "a ping, and another");
+        }
+    }
+
+    /// PRX-5
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_is_taking_a_message_has_longer() {
+        let (mut side, other) = pair().await;
+        side.say(Message::binary(vec![0; 1 << 20]));
+        quiet_for(&mut side, 299).await;
+        assert!(matches!(within(&mut side, 10).await, Event::Lost));
+        drop(other);
+    }
+
+    /// PRX-5
+    #[tokio::test(start_paused = true)]
+    async fn a_message_after_a_long_silence_is_not_held_against_the_end() {
+        let (mut side, other) = pair().await;
+        assert!(tokio::time::timeout(PACE.ping - PACE.ping / 20, side.next(Room::Free)).await.is_err());
+        side.say(Message::binary(vec![0; 1 << 20]));
+        assert!(
+            tokio::time::timeout(PACE.ping, side.next(Room::Free)).await.is_err(),
+            "it is still taking it"
+        );
+        drop(other);
+        assert!(matches!(side.next(Room::Free).await, Event::Lost));
+    }
+
+    /// PRX-4: nothing is read before there is room for it.
+    #[tokio::test(start_paused = true)]
+    async fn a_message_waits_where_there_is_no_room_and_comes_whole_where_there_is() {
+        let (mut side, other) = pair().await;
+        let mut other = client(other).await;
+        other.say(Message::text("hello"));
+        assert!(matches!(other.next(Room::Free).await, Event::Written));
+        let waiting = tokio::time::timeout(PACE.ping * 9, side.next(Room::None)).await;
+        assert!(waiting.is_err(), "{waiting:?}");
+        assert!(
+            matches!(side.next(Room::Free).await, Event::Message(text) if text == Message::text("hello"))
+        );
+    }
+
+    async fn pair() -> (Side<DuplexStream>, DuplexStream) {
+        let (near, far) = duplex(4096);
+        (Side::new(near, Bytes::new(), Role::Server, PACE).await, far)
+    }
+
+    async fn client(far: DuplexStream) -> Side<DuplexStream> {
+        let patient = Pace { ping: PACE.ping * 1000, ..PACE };
+        Side::new(far, Bytes::new(), Role::Client, patient).await
+    }
+
+    async fn quiet_for(side: &mut Side<DuplexStream>, secs: u64) {
+        let waited = tokio::time::timeout(Duration::from_secs(secs), side.next(Room::Free)).await;
+        assert!(waited.is_err(), "{waited:?}");
+    }
+
+    async fn within(side: &mut Side<DuplexStream>, secs: u64) -> Event {
+        let waited = tokio::time::timeout(Duration::from_secs(secs), side.next(Room::Free)).await;
+        waited.expect("something happens")
     }
 }

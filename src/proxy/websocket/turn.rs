@@ -1,15 +1,20 @@
 //! One turn over a WebSocket: a message that asks for an answer, and the messages that answer it. The connection's account
 //! serves it or nobody does; where that account may not, or fails before the first word, the client is made to connect
 //! again, and rotation chooses anew.
+use super::super::bonds::Bonds;
 use super::super::flight::{Ending, Flight};
+use super::super::markers::{self, Markers};
 use super::super::meaning::Meaning;
+use super::super::sanitize::sanitize;
 use super::super::sign_in;
 use super::frame::{self, Frame};
 use crate::app::App;
 use crate::engine::{
-    After, Bond, Command, Decision, Failover, Held, Outcome, Phase, Refusal, RoutingRequest, Ruling, Step,
+    After, Bond, Command, Decision, Failover, Held, Outcome, Phase, Refusal, RoutingRequest, Ruling,
+    Selection, Step, observe, select, why_left,
 };
-use crate::model::{AccountId, Affinity, ModelName, Provider, SessionKey};
+use crate::model::{AccountId, Affinity, ModelName, OnOwnerLost, Provider, SessionKey};
+use crate::telemetry::SkipRecord;
 use http::{HeaderMap, StatusCode, Uri};
 use std::sync::Arc;
 
@@ -17,7 +22,7 @@ use std::sync::Arc;
 const RECONNECT: &str = "RECONNECT";
 
 /// What a connection is bound to, and the turn that is under way on it.
-pub(in crate::proxy) struct Bound {
+pub(in super::super) struct Bound {
     pub(super) app: Arc<App>,
     pub(super) provider: Arc<Provider>,
     pub(super) session: Option<SessionKey>,
@@ -27,7 +32,7 @@ pub(in crate::proxy) struct Bound {
     pub(super) turn: Option<Turn>,
 }
 
-pub(super) struct Turn {
+pub(in super::super) struct Turn {
     flight: Flight,
     decision: Decision,
     /// Messages that ask and are not answered yet.
@@ -47,6 +52,8 @@ enum Stage {
 pub(super) enum Begin {
     /// It goes upstream.
     Pass,
+    /// This one goes upstream in its place: what only another account can read is left out.
+    PassAs(String),
     /// The client must connect again.
     Reconnect,
     /// It is answered with this message.
@@ -77,20 +84,28 @@ impl Bound {
     }
 
     /// A message that asks has come. It joins a turn that is under way.
-    pub(super) async fn begin(&mut self, frame: &Frame<'_>, bytes: usize) -> Begin {
+    pub(super) async fn begin(&mut self, frame: &Frame<'_>, text: &str) -> Begin {
         self.app.sockets.turn();
         if let Some(turn) = &mut self.turn {
             turn.asked += 1;
-            return Begin::Pass;
+            return self.readable(text).map_or(Begin::Pass, Begin::PassAs);
         }
-        let mut flight = Flight::of_message(self.app.clone(), &self.uri, bytes);
+        let mut flight = Flight::of_message(self.app.clone(), &self.uri, text.len());
         flight.provider = Some(self.provider.id.clone());
-        match self.choose(&mut flight, frame.model()).await {
+        let request = self.request(frame.model());
+        if self.leads_to_reader(&request, text) {
+            flight.turned(RECONNECT);
+            return Begin::Reconnect;
+        }
+        match self.choose(&mut flight, request.clone()).await {
             Chosen::Here(decision) => {
                 self.turn = Some(Turn { flight, decision, asked: 1, stage: Stage::Before });
-                Begin::Pass
+                self.readable(text).map_or(Begin::Pass, Begin::PassAs)
             }
             Chosen::Elsewhere => {
+                let (world, now) = (self.app.state.snapshot(), self.app.clock.now());
+                let left = why_left(&world, &request, &self.app.state.dry(), now);
+                flight.reasons.extend(left.map(|(alias, why)| (alias, SkipRecord::from(&why))));
                 self.leave();
                 flight.turned(RECONNECT);
                 Begin::Reconnect
@@ -101,9 +116,8 @@ impl Bound {
 
     /// Asks rotation as a request of this conversation would. A look ahead draws no turn: where it finds another account,
     /// the client's next handshake does.
-    async fn choose(&self, flight: &mut Flight, model: Option<ModelName>) -> Chosen {
+    async fn choose(&self, flight: &mut Flight, request: RoutingRequest) -> Chosen {
         let app = &self.app;
-        let request = self.request(model);
         let way = flight.way.insert(Failover::open(request, &app.state.snapshot(), app.clock.now()));
         loop {
             let world = app.state.snapshot();
@@ -127,18 +141,64 @@ impl Bound {
         }
     }
 
+    /// Whether another account can read what the message holds, and would serve its session now: a fork's or a resumed
+    /// one's. The next handshake goes there.
+    fn leads_to_reader(&self, request: &RoutingRequest, text: &str) -> bool {
+        let (app, now) = (&self.app, self.app.clock.now());
+        let Some(session) = &request.session else {
+            return false;
+        };
+        let bonds = Bonds::of_message(text, &self.provider.conversation);
+        let Some(reader) = bonds.reader(&app.owners, now).filter(|reader| *reader != self.account) else {
+            return false;
+        };
+        let there = RoutingRequest { pinned: Some(reader), ..request.clone() };
+        let serves = match select(&app.state.snapshot(), &there, &[], &mut app.state.dry(), now) {
+            Selection::Take(decision) => decision.account == reader,
+            Selection::Nobody { .. } | Selection::Wait { .. } => false,
+        };
+        if serves {
+            app.affinity.keep(&request.provider, session, reader, now);
+        }
+        serves
+    }
+
+    /// The message without the reasoning that only another account can read, where the provider's preset allows that; none
+    /// where it may stay as it is.
+    fn readable(&self, text: &str) -> Option<String> {
+        if self.provider.conversation.on_owner_lost != OnOwnerLost::Sanitize {
+            return None;
+        }
+        let (owners, now) = (&self.app.owners, self.app.clock.now());
+        let keeps = |ciphertext: &str| {
+            owners.owner(markers::mark(ciphertext.as_bytes()), now).is_none_or(|owner| owner == self.account)
+        };
+        String::from_utf8(sanitize(text.as_bytes(), keeps)?.body).ok()
+    }
+
+    /// What only this account can read, as it gives it out.
+    fn remember(&self, text: &str) {
+        let now = self.app.clock.now();
+        Markers::of(Arc::clone(&self.provider.conversation.markers)).read(text.as_bytes(), |found| {
+            self.app.owners.learn(found.mark, self.account, now);
+        });
+    }
+
     /// A message of the upstream's.
     pub(super) async fn hear(&mut self, text: &str) -> Heard {
-        if self.turn.is_none() {
-            return Heard::Pass;
-        }
-        self.note(text);
-        let provider = self.provider.clone();
-        let rules = &provider.conversation.events;
-        let frame = Frame::read(text);
+        self.remember(text);
         let Some(turn) = &mut self.turn else {
             return Heard::Pass;
         };
+        let provider = self.provider.clone();
+        let rules = &provider.conversation.events;
+        let frame = Frame::read(text);
+        if let Some(event) = rules.limits.as_ref().filter(|_| frame.tells_limits(rules)) {
+            let model = turn.flight.way.as_ref().and_then(|way| way.request().model.clone());
+            let headers = frame::limits(text, event);
+            let sample = observe(&provider, &headers, model.as_ref(), self.app.clock.now());
+            turn.flight.sample = sample.map(|sample| (self.account, sample));
+        }
         match (turn.stage, frame.meaning(rules)) {
             (Stage::Before, Meaning::Content | Meaning::Last) => self.answering(),
             (Stage::Before, Meaning::Refusal) => return self.refused(text).await,
@@ -173,6 +233,8 @@ impl Bound {
         let Some(mut turn) = self.turn.take() else {
             return Heard::Pass;
         };
+        // What is told of limits counts only with an answer.
+        turn.flight.sample = None;
         if after == After::Pass {
             turn.flight.sent(text.len());
             turn.flight.head_sent(status.unwrap_or(StatusCode::BAD_GATEWAY));

@@ -3,7 +3,8 @@
 import json
 
 from case import Case, Hold, Run, Transcript, json_lines, run
-from world import World
+from checks import fails_over
+from world import World, spent_and_fresh
 
 RESPONSES = {"model": "gpt-5.1", "stream": True, "input": "Say the words."}
 CHAT = {"model": "gpt-5.1", "stream": True, "messages": [{"role": "user", "content": "Say the words."}]}
@@ -42,6 +43,6 @@ def _stream(world: World, path: str, body: dict, hold: Hold, headers: list[str])
 
 
 CASES = [
-    Case("curl", "openai", without_credential),
-    Case("curl-with-every-credential", "openai", with_every_credential),
+    Case("curl", spent_and_fresh("openai"), without_credential, fails_over()),
+    Case("curl-with-every-credential", spent_and_fresh("openai"), with_every_credential, fails_over()),
 ]

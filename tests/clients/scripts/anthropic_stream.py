@@ -1,11 +1,12 @@
 """Streams one answer with the Anthropic SDK. Prints JSON lines: deltas, then the end."""
 
 import json
+import sys
 
 from anthropic import Anthropic
 
-# No retries: what succeeds here has succeeded in one go.
-client = Anthropic(max_retries=0, timeout=60)
+# No retries, unless they are asked for: what succeeds here has succeeded in one go.
+client = Anthropic(timeout=60) if "retrying" in sys.argv else Anthropic(max_retries=0, timeout=60)
 
 
 def say(**fields: object) -> None:

@@ -7,8 +7,8 @@ from openai import OpenAI
 
 PROMPT = "Say the words."
 
-# No retries: what succeeds here has succeeded in one go.
-client = OpenAI(max_retries=0, timeout=60)
+# No retries, unless they are asked for: what succeeds here has succeeded in one go.
+client = OpenAI(timeout=60) if "retrying" in sys.argv else OpenAI(max_retries=0, timeout=60)
 
 
 def say(**fields: object) -> None:

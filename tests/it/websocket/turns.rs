@@ -1,6 +1,6 @@
 use super::{handshakes, in_flight, pair, turns, upstream};
 use crate::harness::{Echo, Ended, Rota, Socket, create, login, rota};
-use fake_upstream::{Fault, Outcome as Seen};
+use fake_upstream::{Account, FakeUpstream, Fault, Outcome as Seen, Script};
 use futures_util::{SinkExt, StreamExt};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -100,6 +100,22 @@ async fn what_no_other_account_would_answer_otherwise_is_the_clients() {
     }
     assert!(turns(&fake).iter().all(|account| account == "a"));
     assert!(rota.account("work").health.is_clean());
+}
+
+/// LIM-1: what a connection tells between its handshakes.
+#[tokio::test]
+async fn messages_of_limits_teach_what_the_headers_of_a_reply_would() {
+    let spends = Account::new("a").access_token("at-a").org("org-a").quota(10);
+    let fake = FakeUpstream::start(Script::new().account(spends)).await.expect("a fake upstream");
+    let rota = rota(fake.origin()).account("work", "codex", login("at-a", "rt-a", "org-a")).start().await;
+    let left = || rota.account("work").limits.remaining(rota.app.clock.now());
+    let mut socket = Socket::of(&rota, "s-1").await;
+    let full = left();
+    for _ in 0..4 {
+        socket.ask(&create()).await;
+    }
+    assert_eq!(full, Some(100.0));
+    assert!(left().is_some_and(|left| (55.0..=75.0).contains(&left)), "{:?}", left());
 }
 
 /// SEL-3: never in the middle of a turn, always before the next.
