@@ -51,7 +51,11 @@ impl Bonds {
         named: Option<&SessionKey>,
     ) -> Result<Self, Turned> {
         let fields = if named.is_some() { &[][..] } else { &conversation.session_fields[..] };
-        if !is_json(headers) || (fields.is_empty() && conversation.markers.is_empty()) {
+        // What is made while it is sent may wait for an answer to its beginning: it goes on as it comes.
+        if !upload.is_measured()
+            || !is_json(headers)
+            || (fields.is_empty() && conversation.markers.is_empty())
+        {
             return Ok(Self::default());
         }
         let mut unpack = Unpack::by(headers.get(CONTENT_ENCODING));

@@ -1,6 +1,6 @@
 //! The life of a request. Everything it decides, it asks `engine::Failover`; everything it does, it does here.
 use super::error::Turned;
-use super::flight::{self, Flight};
+use super::flight::Flight;
 use super::gate::{Extra, Gate};
 use super::hold::{Begun, hold, streams};
 use super::intake::{Intake, Outbound};
@@ -14,7 +14,8 @@ use super::websocket::{self, Offer, Takeover};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::engine::{
-    After, Decision, Failover, Outcome, Phase, Refusal, RoutingRequest, Step, Verdict, Why, observe, why_left,
+    After, Command, Decision, Failover, Outcome, Phase, Refusal, RoutingRequest, Step, Verdict, Why, observe,
+    why_left,
 };
 use crate::lease::Lease;
 use crate::model::{AccountId, Alias, Credential, LimitSample, Snapshot};
@@ -128,19 +129,13 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
         let watch = Stopwatch::start();
         let Outbound { request, left_out } = intake.outbound(decision.account, way, &app);
         *sanitized = left_out;
-        if left_out > 0 {
-            flight::left_out(decision.account, left_out);
-        }
         let mut sent = app.upstream.send(&intake.provider, &credential, request).await;
         let looked = look(&intake, &mut sent).await;
         *waited += watch.elapsed();
         let outcome = outcome(&sent, &looked, &intake)?;
         let (world, now) = (app.state.snapshot(), app.clock.now());
         let ruling = way.on_outcome(decision, &outcome, intake.held(), &world, now);
-        if let Some(command) = ruling.command {
-            // Turned down where the account is gone or renewed since: then it is nobody's fault any more.
-            let _ = app.state.apply(command);
-        }
+        tell(&app, ruling.command);
         match ruling.after {
             After::Again => {
                 *lease = None;
@@ -158,6 +153,14 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
                 return Ok(Answer::Passed(reply));
             }
         }
+    }
+}
+
+/// What the state should learn. It is turned down where the account is gone or renewed since: then it is nobody's fault
+/// any more.
+fn tell(app: &App, command: Option<Command>) {
+    if let Some(command) = command {
+        let _ = app.state.apply(command);
     }
 }
 

@@ -2,6 +2,7 @@
 //! body that can be sent again. The header map is the client's own, cleaned in place.
 use super::bonds::{self, Binding, Bonds};
 use super::error::Turned;
+use super::flight;
 use super::markers;
 use super::model::{self as named, Told};
 use super::route::Routed;
@@ -146,6 +147,7 @@ impl Intake {
                 |mark| !way.strips() && app.owners.owner(mark, now).is_none_or(|owner| owner == account);
             if let Some(sanitized) = bonds::without_reasoning(&self.upload, &self.headers, keeps) {
                 left_out = sanitized.dropped;
+                flight::left_out(account, left_out);
                 request.headers.remove(CONTENT_ENCODING);
                 request.body = OutboundBody::new(Full::new(Bytes::from(sanitized.body)));
             }

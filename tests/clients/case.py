@@ -9,7 +9,6 @@ from pathlib import Path
 
 from world import FIRST_PIECE, Pool, World
 
-CLIENT_SECONDS = 120
 # How long the first piece of a reply may take to show before the rest is let go, and the client found not to stream.
 PIECE_SECONDS = 30
 
@@ -68,13 +67,12 @@ class Transcript:
     headers: str = ""
 
 
-def run(world: World, command: list[str], hold: Hold | None = None, seconds: int = CLIENT_SECONDS,
-        **environment: str) -> Run:
+def run(world: World, command: list[str], hold: Hold | None = None, **environment: str) -> Run:
     """Runs a client to its end, in the world's home and with nothing on its standard input.
 
     With a `hold` the upstream stops in the middle of its reply until the client has shown what came before. So a proxy
-    that keeps a reply back cannot pass, and nothing is timed. A client that does not end by itself is ended after
-    `seconds`.
+    that keeps a reply back cannot pass, and nothing is timed. A client that does not end by itself is ended when
+    the pool's patience is over.
     """
     work = world.home / "work"
     work.mkdir(exist_ok=True)
@@ -90,7 +88,7 @@ def run(world: World, command: list[str], hold: Hold | None = None, seconds: int
         streamed = output.shows_its_first_piece()
         world.release_replies()
     try:
-        code = process.wait(timeout=seconds)
+        code = process.wait(timeout=world.pool.patience)
     except subprocess.TimeoutExpired:
         process.kill()
         code = process.wait()

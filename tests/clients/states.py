@@ -7,6 +7,8 @@ from case import Case, Check, Transcript, said
 from world import FRESH, OTHERS, OWNER, SPENT, Pool, World
 
 EVERYBODY = (OWNER, *OTHERS)
+# Some clients try again for minutes. What they do in this many seconds tells enough.
+PATIENCE = 30
 BAD_KEY = '{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}'
 DEAD = {
     "codex": {"named": "token_invalidated"},
@@ -23,7 +25,7 @@ IN_BAND = {
 
 def limited(provider: str) -> Pool:
     """Nobody has anything left."""
-    return Pool(provider, EVERYBODY, quotas=dict.fromkeys(EVERYBODY, 0))
+    return Pool(provider, EVERYBODY, quotas=dict.fromkeys(EVERYBODY, 0), patience=PATIENCE)
 
 
 def signed_out(provider: str) -> Pool:
@@ -33,7 +35,8 @@ def signed_out(provider: str) -> Pool:
 
 def down(provider: str) -> Pool:
     """The provider is down, for everybody."""
-    return Pool(provider, EVERYBODY, faults=({"do": [{"reply": {"status": 503, "body": '{"error":{"message":"Down."}}'}}]},))
+    fault = {"do": [{"reply": {"status": 503, "body": '{"error":{"message":"Down."}}'}}]}
+    return Pool(provider, EVERYBODY, faults=(fault,), patience=PATIENCE)
 
 
 def refuses_in_band(provider: str, dialect: str) -> Pool:

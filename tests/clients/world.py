@@ -46,6 +46,7 @@ OWNER = "owner"
 OTHERS = ("second", "third")
 GATE = "middle-of-the-reply"
 START_SECONDS = 30
+CLIENT_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Pool:
     faults: tuple[dict, ...] = ()
     # What the provider's preset is changed by, in TOML; see docs/PROVIDERS.md.
     changes: str = ""
+    # Seconds after which a client is ended that does not end by itself.
+    patience: int = CLIENT_SECONDS
 
 
 def spent_and_fresh(provider: str) -> Pool:

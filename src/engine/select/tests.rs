@@ -22,6 +22,18 @@ fn the_owner_goes_before_the_force_and_the_force_before_the_session() {
     assert_eq!(of(&all, &asked), Some((1, Why::Rotated)));
 }
 
+/// SEL-3, SEL-12
+#[test]
+fn why_a_session_left_its_account_is_told_by_the_account_it_was_with() {
+    let mut world = world(2);
+    let asked = RoutingRequest { pinned: Some(AccountId(1)), ..request() };
+    edit(&mut world, 1, |account| account.limits.latest = Some(left(10.0, START, None)));
+    assert_eq!(taken(&world, &asked, &[]), Some((2, Why::Rotated)));
+    let told = why_left(&world, &asked, &Still(0), START).map(|(alias, why)| (alias, why.reason));
+    assert_eq!(told, Some((alias(1), Reason::Critical)));
+    assert_eq!(why_left(&world, &request(), &Still(0), START), None, "it was with nobody");
+}
+
 /// SEL-2, SEL-5, SEL-8, SEL-9, FLO-11
 #[test]
 fn a_session_leaves_an_account_only_when_that_cannot_serve_it() {

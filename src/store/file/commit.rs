@@ -165,7 +165,15 @@ impl FileBackend {
             return Ok(());
         }
         let mut link = commits.temporary(place);
-        match self.fs.link(&main, &link) {
+        let mut names = NAMES;
+        let mut linked = self.fs.link(&main, &link);
+        // A process that was killed may have left this very name, and had this very number.
+        while names > 0 && linked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            names -= 1;
+            link = commits.temporary(place);
+            linked = self.fs.link(&main, &link);
+        }
+        match linked {
             Ok(()) => {}
             Err(error) if has_no_links(&error) => {
                 let (text, _) = envelope::seal(replaced.key, sealed.schema, sealed.generation, &sealed.body);

@@ -484,6 +484,21 @@ mod tests {
         }
     }
 
+    /// STO-4
+    #[test]
+    fn names_that_a_killed_writer_of_the_same_number_left_are_passed_over() {
+        let (_dir, store) = store();
+        put(&store, 0);
+        let place = store.place(KEY);
+        for n in 1..20 {
+            write_private(&place.temporary(&format!("{}-{n}", std::process::id())), b"half");
+        }
+        let again = FileBackend::create(store.dir()).unwrap();
+        put(&again, 1);
+        put(&again, 2);
+        assert_eq!(generation(&place.copy()), 2);
+    }
+
     #[test]
     fn what_a_living_process_is_writing_is_left_to_it() {
         let (_dir, store) = store();

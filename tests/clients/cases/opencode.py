@@ -12,21 +12,8 @@ from world import World, spent_and_fresh
 
 # OpenCode's tool, as the models call it.
 BASH = ("bash", '{"command":"true {n}","description":"Nothing"}')
-# It never stops of its own accord before a minute is over.
-IMPATIENT = 25
-
 
 def drive(world: World) -> Transcript:
-    """One prompt."""
-    return _opencode(world)
-
-
-def impatient(world: World) -> Transcript:
-    """One prompt of a user who does not wait for its end."""
-    return _opencode(world, seconds=IMPATIENT)
-
-
-def _opencode(world: World, **limits: int) -> Transcript:
     config = {
         "model": "openai/gpt-5.1",
         "small_model": "openai/gpt-5.1",
@@ -36,7 +23,7 @@ def _opencode(world: World, **limits: int) -> Transcript:
     }
     world.write("config/opencode/opencode.json", json.dumps(config))
     program = install.npm_program("opencode-ai", "opencode")
-    done = run(world, [str(program), "run", "--format", "json", "--auto", "Say the words."], **limits, OPENCODE_DISABLE_MODELS_FETCH="1")
+    done = run(world, [str(program), "run", "--format", "json", "--auto", "Say the words."], OPENCODE_DISABLE_MODELS_FETCH="1")
     text = "".join(line["part"]["text"] for line in json_lines(done.stdout) if line.get("type") == "text")
     return Transcript(done, text)
 
@@ -45,4 +32,4 @@ CASES = [Case("opencode", spent_and_fresh("openai"), drive, fails_over(requests=
 # It asks for a title beside its twenty calls.
 LONG = [Case("opencode-20-turns", moving_pool("openai", *BASH, changes=SANITIZE), drive, moves(besides=None))]
 # It tries again whatever it is told, at most five times for each of its two calls.
-STATES = [Case("opencode-limited", limited("openai"), impatient, bounded(12))]
+STATES = [Case("opencode-limited", limited("openai"), drive, bounded(12))]

@@ -1,14 +1,14 @@
 """A conversation with tool calls with the OpenAI SDK. Prints JSON lines: each call, then the end.
 
-Arguments: how it goes on (reasoning: whole, with ciphertext, nothing stored; chain: by the id of the last response;
-chat: chat completions), a prompt, and a file that keeps the conversation from one run to the next.
+Arguments: how it goes on (reasoning: whole, with ciphertext, nothing stored; chat: chat
+completions), a prompt, and a file that keeps the conversation from one run to the next.
 """
 
 import json
 import sys
 from pathlib import Path
 
-from openai import BadRequestError, OpenAI
+from openai import OpenAI
 
 # No retries: what succeeds here has succeeded in one go.
 client = OpenAI(max_retries=0, timeout=60)
@@ -35,26 +35,6 @@ def reasoning(history: list) -> str:
         history += calls
 
 
-def chain(history: list) -> str:
-    """Sends only what is new; all of it where the provider says that it does not know the rest."""
-    previous, new = None, list(history)
-    while True:
-        try:
-            reply = client.responses.create(model=MODEL, input=new, tools=[TOOL],
-                                            **({"previous_response_id": previous} if previous else {}))
-        except BadRequestError as refused:
-            if refused.code != "previous_response_not_found":
-                raise
-            say(resent=len(history))
-            previous, new = None, history
-            continue
-        history += [item.model_dump(exclude_none=True, exclude={"id", "status"}) for item in reply.output]
-        if not (calls := results(reply)):
-            return reply.output_text
-        history += calls
-        previous, new = reply.id, calls
-
-
 def results(reply: object) -> list:
     """An output for each call of the reply's."""
     calls = [item for item in reply.output if item.type == "function_call"]
@@ -79,6 +59,6 @@ def chat(history: list) -> str:
 manner, prompt, file = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 conversation = json.loads(file.read_text()) if file.exists() else []
 conversation.append({"role": "user", "content": prompt})
-text = {"reasoning": reasoning, "chain": chain, "chat": chat}[manner](conversation)
+text = {"reasoning": reasoning, "chat": chat}[manner](conversation)
 file.write_text(json.dumps(conversation))
 say(text=text)

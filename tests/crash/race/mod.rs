@@ -20,6 +20,9 @@ use std::time::Duration;
 use victim::{Dead, Record, Victim, pause};
 use world::World;
 
+/// Races without the lock, at most, until one finds a reuse.
+const CONTROLS: u64 = 6;
+
 /// Drivers beside the daemon.
 const DRIVERS: u64 = 3;
 /// Between two looks at how far it is.
@@ -65,14 +68,18 @@ fn paused_and_killed_at_random_three_drivers_and_a_daemon_spend_no_refresh_token
     assert!(race.counted.reuses <= race.verdict.recoveries, "{:?}", race.counted.reuses);
 }
 
-/// The control of T3: without the account's lock the same race finds reuses.
+/// The control of T3: without the account's lock the same race finds reuses. One short race may happen to be fair, so it
+/// is run until one is not, a few times at most.
 #[test]
 fn without_the_account_s_lock_the_same_race_finds_reuses() {
-    let form = Form { is_full: false, rotations: 20, pauses: 10, kills: 4, ..Form::asked() };
-    let race = race(form, Lock::Out);
-    race.tell("without it", form);
-    assert!(!race.verdict.reuses.is_empty(), "the race would not notice a reuse");
-    assert!(race.counted.reuses > race.verdict.recoveries, "the authority saw none");
+    let asked = Form::asked();
+    let found = (asked.seed..asked.seed + CONTROLS).any(|seed| {
+        let form = Form { is_full: false, rotations: 20, pauses: 10, kills: 4, seed };
+        let race = race(form, Lock::Out);
+        race.tell("without it", form);
+        !race.verdict.reuses.is_empty() && race.counted.reuses > race.verdict.recoveries
+    });
+    assert!(found, "the race would not notice a reuse");
 }
 
 impl Form {

@@ -81,10 +81,9 @@ impl Socket {
 
     /// The next message as JSON, or how it ended.
     pub(crate) async fn next(&mut self) -> Result<Value, Ended> {
-        match self.data().await? {
-            Message::Text(text) => Ok(serde_json::from_str(&text).expect("JSON")),
-            other => panic!("{other:?}"),
-        }
+        let message = self.data().await?;
+        let text = message.to_text().expect("a message of text");
+        Ok(serde_json::from_str(text).expect("JSON"))
     }
 
     /// The next message that is no control frame.
