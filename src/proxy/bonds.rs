@@ -1,19 +1,25 @@
 //! What a request's body says of where it belongs: its session, where no header named one, and the marks of what only
 //! one account can read (SEL-3, SEL-4). The body is read ahead for it, on a decoded copy, and stays as it is.
 use super::error::Turned;
-use super::markers::{self, Markers};
+use super::markers::{self, Found, Markers};
 use super::sanitize::{Sanitized, sanitize};
 use super::session;
 use super::upload::Upload;
 use crate::affinity::{Mark, Owners};
+use crate::app::App;
 use crate::engine::Bond;
-use crate::model::{AccountId, Conversation, MarkerClass, OnOwnerLost, SessionKey, Time};
+use crate::model::{
+    AccountId, Conversation, MarkerClass, MarkerField, OnOwnerLost, Provider, SessionKey, Snapshot, Time,
+};
 use crate::upstream::Unpack;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Bytes of a body that are looked at; as many again of its text.
+/// Bytes of a body that are looked at, and of its text where it is compressed.
 const LOOKED_AT: usize = 8 << 20;
+/// Text of a body that something is left out of, at most: as much as a body held for replay may have by default.
+const REWRITTEN: usize = 32 << 20;
 /// Marks of one request that are kept: the last ones say where it was last.
 const MOST: usize = 256;
 
@@ -23,7 +29,7 @@ pub(super) struct Bonds {
     /// The session that the body names.
     pub(super) session: Option<SessionKey>,
     /// In the order of the body.
-    marks: Vec<(MarkerClass, Mark)>,
+    marks: VecDeque<(MarkerClass, Mark)>,
 }
 
 /// To whom a request is bound, by what it holds.
@@ -58,7 +64,7 @@ impl Bonds {
         {
             return Ok(Self::default());
         }
-        let mut unpack = Unpack::by(headers.get(CONTENT_ENCODING));
+        let mut unpack = Unpack::at_most(LOOKED_AT, headers.get(CONTENT_ENCODING));
         let mut markers = Markers::of(Arc::clone(&conversation.markers));
         let mut bonds = Self::default();
         let mut text = Vec::new();
@@ -66,16 +72,13 @@ impl Bonds {
         upload
             .look(LOOKED_AT as u64, |piece| {
                 unpack.read(piece, |seen| {
-                    markers.read(seen, |found| {
-                        bonds.marks.extend(classes.get(found.field).map(|field| (field.class, found.mark)));
-                    });
-                    if !fields.is_empty() && text.len() < LOOKED_AT {
+                    markers.read(seen, |found| bonds.note(classes, found));
+                    if !fields.is_empty() {
                         text.extend_from_slice(seen);
                     }
                 });
             })
             .await?;
-        bonds.keep_last();
         bonds.session = session::in_body(&text, fields);
         Ok(bonds)
     }
@@ -84,23 +87,32 @@ impl Bonds {
     pub(super) fn of_message(text: &str, conversation: &Conversation) -> Self {
         let classes = &conversation.markers;
         let mut bonds = Self::default();
-        Markers::of(Arc::clone(classes)).read(text.as_bytes(), |found| {
-            bonds.marks.extend(classes.get(found.field).map(|field| (field.class, found.mark)));
-        });
-        bonds.keep_last();
+        Markers::of(Arc::clone(classes)).read(text.as_bytes(), |found| bonds.note(classes, found));
         bonds
     }
 
-    fn keep_last(&mut self) {
-        let surplus = self.marks.len().saturating_sub(MOST);
-        self.marks.drain(..surplus);
+    fn note(&mut self, fields: &[MarkerField], found: Found) {
+        if self.marks.len() == MOST {
+            self.marks.pop_front();
+        }
+        self.marks.extend(fields.get(found.field).map(|field| (field.class, found.mark)));
     }
 
     /// Whom the marks bind the request to. Of the gravest kind of which an owner is known, the last one speaks.
-    pub(super) fn binding(&self, conversation: &Conversation, owners: &Owners, now: Time) -> Binding {
+    /// An account of another provider binds nobody here: what this provider makes of its words is the client's to hear.
+    pub(super) fn binding(
+        &self,
+        provider: &Provider,
+        owners: &Owners,
+        world: &Snapshot,
+        now: Time,
+    ) -> Binding {
+        let conversation = &provider.conversation;
+        let is_ours =
+            |owner: &AccountId| world.account(*owner).is_none_or(|account| account.provider == provider.id);
         let owner = |wanted: MarkerClass| {
             let marks = self.marks.iter().rev().filter(|(class, _)| *class == wanted);
-            marks.filter_map(|(_, mark)| owners.owner(*mark, now)).next()
+            marks.filter_map(|(_, mark)| owners.owner(*mark, now)).find(is_ours)
         };
         for class in [MarkerClass::State, MarkerClass::Chain] {
             if let Some(account) = owner(class) {
@@ -133,19 +145,43 @@ impl Bonds {
     }
 }
 
-/// The body without the reasoning that `keeps` does not keep. None where it cannot be had or
-/// needs no change.
+/// The body without the reasoning that `keeps` does not keep. None where it cannot be had, is too large to be rewritten,
+/// or needs no change.
 pub(super) fn without_reasoning(
     upload: &Upload,
     headers: &HeaderMap,
     keeps: impl Fn(Mark) -> bool,
 ) -> Option<Sanitized> {
-    let mut unpack = Unpack::by(headers.get(CONTENT_ENCODING));
+    let mut unpack = Unpack::at_most(REWRITTEN, headers.get(CONTENT_ENCODING));
     let mut text = Vec::new();
     for piece in upload.whole()? {
         unpack.read(&piece, |seen| text.extend_from_slice(seen));
     }
+    if !unpack.is_readable() {
+        return None;
+    }
     sanitize(&text, |ciphertext| keeps(markers::mark(ciphertext.as_bytes())))
+}
+
+/// Removes the headers that only the account they came from may see again, where that is not `account`, or unknown.
+pub(super) fn keep_turn(headers: &mut HeaderMap, conversation: &Conversation, account: AccountId, app: &App) {
+    let now = app.clock.now();
+    for name in &conversation.turn_headers {
+        let is_ours =
+            |value: &HeaderValue| app.owners.owner(markers::mark(value.as_bytes()), now) == Some(account);
+        if !headers.get_all(name).iter().all(is_ours) {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Notes whose they are, as they come with a reply.
+pub(super) fn learn_turn(headers: &HeaderMap, conversation: &Conversation, account: AccountId, app: &App) {
+    for name in &conversation.turn_headers {
+        for value in headers.get_all(name) {
+            app.owners.learn(markers::mark(value.as_bytes()), account, app.clock.now());
+        }
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

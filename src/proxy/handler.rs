@@ -1,10 +1,10 @@
 //! The life of a request. Everything it decides, it asks `engine::Failover`; everything it does, it does here.
+use super::bonds;
 use super::error::Turned;
 use super::flight::Flight;
 use super::gate::{Extra, Gate};
 use super::hold::{Begun, hold, streams};
 use super::intake::{Intake, Outbound};
-use super::markers;
 use super::refusal;
 use super::reply::{self, ReplyStream};
 use super::route::{self, Routed};
@@ -287,11 +287,7 @@ fn served(
         return None;
     }
     let now = app.clock.now();
-    for name in &intake.provider.conversation.turn_headers {
-        for value in reply.head.headers.get_all(name) {
-            app.owners.learn(markers::mark(value.as_bytes()), decision.account, now);
-        }
-    }
+    bonds::learn_turn(&reply.head.headers, &intake.provider.conversation, decision.account, app);
     let RoutingRequest { provider, session, model, .. } = way.request();
     match session {
         Some(session) if way.spilled_to(decision.account) => app.affinity.touch(provider, session, now),

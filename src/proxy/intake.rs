@@ -3,7 +3,6 @@
 use super::bonds::{self, Binding, Bonds};
 use super::error::Turned;
 use super::flight;
-use super::markers;
 use super::model::{self as named, Told};
 use super::route::Routed;
 use super::upload::{Upload, UploadBounds};
@@ -12,7 +11,7 @@ use crate::engine::{Bond, Failover, Held, RoutingRequest};
 use crate::model::{AccountId, Affinity, LostReply, MarkerClass, ModelName, Provider, SessionKey, Time};
 use crate::upstream::{OutboundBody, OutboundRequest};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http_body_util::Full;
@@ -107,12 +106,13 @@ impl Intake {
         app: &App,
         now: Time,
     ) -> RoutingRequest {
-        let session = match app.state.snapshot().settings.affinity {
+        let world = app.state.snapshot();
+        let session = match world.settings.affinity {
             Affinity::None => None,
             Affinity::Session => session.or_else(|| self.bonds.session.clone()),
         };
         let provider = self.provider.id.clone();
-        let mut binding = self.bonds.binding(&self.provider.conversation, &app.owners, now);
+        let mut binding = self.bonds.binding(&self.provider, &app.owners, &world, now);
         if self.held() == Held::Gone {
             binding.bond = Bond::Fast;
         }
@@ -133,13 +133,7 @@ impl Intake {
             headers: self.headers.clone(),
             body: OutboundBody::new(self.upload.attempt()),
         };
-        let is_ours = |mark| app.owners.owner(mark, now) == Some(account);
-        for name in &self.provider.conversation.turn_headers {
-            let theirs = |value: &HeaderValue| !is_ours(markers::mark(value.as_bytes()));
-            if request.headers.get_all(name).iter().any(theirs) {
-                request.headers.remove(name);
-            }
-        }
+        bonds::keep_turn(&mut request.headers, &self.provider.conversation, account, app);
         let mut left_out = 0;
         let foreign = way.strips() || self.bonds.is_foreign_to(account, &app.owners, now);
         if self.binding.bond == Bond::Loose && foreign {

@@ -40,6 +40,25 @@ pub(super) fn sanitize(body: &[u8], keeps: impl Fn(&str) -> bool) -> Option<Sani
     Some(Sanitized { body: whole.with("input", &input).into_bytes(), dropped })
 }
 
+/// `body` without those texts in an object at its top that `drops` drops, by name and value; none where there is none.
+pub(super) fn without_texts(body: &[u8], drops: impl Fn(&str, &str) -> bool) -> Option<Vec<u8>> {
+    let whole: Object<'_> = serde_json::from_slice(body).ok()?;
+    let mut text = None;
+    for (field, value) in &whole.0 {
+        let Ok(inner) = serde_json::from_str::<Object<'_>>(value.get()) else {
+            continue;
+        };
+        let dropped = |(name, value): &(String, &RawValue)| {
+            serde_json::from_str::<String>(value.get()).is_ok_and(|value| drops(name, &value))
+        };
+        let kept: Vec<_> = inner.0.iter().filter(|entry| !dropped(entry)).cloned().collect();
+        if kept.len() < inner.0.len() {
+            text = Some(whole.with(field, &Object(kept).text()));
+        }
+    }
+    text.map(String::into_bytes)
+}
+
 enum Item<'a> {
     /// The client's own, or nothing that is known.
     Other,
@@ -164,6 +183,19 @@ mod tests {
         let sanitized = sanitize(body.as_bytes(), |text| text == "mine").unwrap();
         assert_eq!(sanitized.body, br#"{"input":[{"type":"reasoning","encrypted_content":"mine"}]}"#);
         assert_eq!(sanitize(body.as_bytes(), |_| true), None);
+    }
+
+    /// SEL-4
+    #[test]
+    fn a_text_inside_an_object_of_the_top_can_be_left_out_alone() {
+        let body =
+            r#"{"a":{"state":"theirs","n": 1.0},"state":"theirs","b":{"state":"ours"},"c":{"state":7}}"#;
+        let drops = |name: &str, value: &str| name == "state" && value == "theirs";
+        let left = without_texts(body.as_bytes(), drops).unwrap();
+        let expected = r#"{"a":{"n":1.0},"state":"theirs","b":{"state":"ours"},"c":{"state":7}}"#;
+        assert_eq!(String::from_utf8(left).unwrap(), expected);
+        assert_eq!(without_texts(expected.as_bytes(), drops), None);
+        assert_eq!(without_texts(b"[", drops), None);
     }
 
     #[test]

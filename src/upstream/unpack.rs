@@ -2,6 +2,7 @@
 use async_compression::tokio::write::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use http::HeaderValue;
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -13,7 +14,11 @@ const ZSTD_WINDOW: u32 = 23;
 const MOST: usize = 4 << 20;
 
 /// See the module.
-pub struct Unpack(Coding);
+pub struct Unpack {
+    coding: Coding,
+    /// Bytes of text that may still be shown.
+    left: usize,
+}
 
 enum Coding {
     Br(BrotliDecoder<Sink>),
@@ -26,45 +31,63 @@ enum Coding {
 }
 
 impl Unpack {
-    /// By the value of `Content-Encoding`, if there is one.
+    /// By the value of `Content-Encoding`, if there is one; of a body that passes, however long it is.
     pub fn by(coding: Option<&HeaderValue>) -> Self {
-        let coding = coding.map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase());
-        Self(match coding.as_deref() {
-            None | Some(b"" | b"identity") => Coding::Plain,
-            Some(b"br") => Coding::Br(BrotliDecoder::new(Sink::default())),
-            Some(b"deflate") => Coding::Deflate(ZlibDecoder::new(Sink::default())),
-            Some(b"gzip" | b"x-gzip") => Coding::Gzip(GzipDecoder::new(Sink::default())),
-            Some(b"zstd") => {
-                let window = [DParameter::window_log_max(ZSTD_WINDOW)];
-                Coding::Zstd(ZstdDecoder::with_params(Sink::default(), &window))
-            }
-            Some(_) => Coding::Unreadable,
-        })
+        Self::at_most(usize::MAX, coding)
+    }
+
+    /// The same, of a body whose text is kept or searched: what follows its first `most` bytes is not shown.
+    pub fn at_most(most: usize, coding: Option<&HeaderValue>) -> Self {
+        Self { coding: Coding::by(coding), left: most }
     }
 
     /// True for a body whose bytes are its text.
     pub fn is_plain(&self) -> bool {
-        matches!(self.0, Coding::Plain)
+        matches!(self.coding, Coding::Plain)
     }
 
     /// False once nothing more of it will be seen.
     pub fn is_readable(&self) -> bool {
-        !matches!(self.0, Coding::Unreadable)
+        !matches!(self.coding, Coding::Unreadable)
     }
 
     /// Shows `seen` the text that `piece` adds.
     pub fn read(&mut self, piece: &[u8], seen: impl FnOnce(&[u8])) {
-        let text = match &mut self.0 {
-            Coding::Plain => return seen(piece),
+        let text = match &mut self.coding {
+            Coding::Plain => Ok(Cow::Borrowed(piece)),
             Coding::Unreadable => return,
-            Coding::Br(decoder) => push(&mut *decoder, piece).map(|()| decoder.get_mut().take()),
-            Coding::Deflate(decoder) => push(&mut *decoder, piece).map(|()| decoder.get_mut().take()),
-            Coding::Gzip(decoder) => push(&mut *decoder, piece).map(|()| decoder.get_mut().take()),
-            Coding::Zstd(decoder) => push(&mut *decoder, piece).map(|()| decoder.get_mut().take()),
+            Coding::Br(decoder) => push(&mut *decoder, piece).map(|()| decoder.get_mut().take().into()),
+            Coding::Deflate(decoder) => push(&mut *decoder, piece).map(|()| decoder.get_mut().take().into()),
+            Coding::Gzip(decoder) => push(&mut *decoder, piece).map(|()| decoder.get_mut().take().into()),
+            Coding::Zstd(decoder) => push(&mut *decoder, piece).map(|()| decoder.get_mut().take().into()),
         };
         match text {
-            Ok(text) => seen(&text),
-            Err(_) => self.0 = Coding::Unreadable,
+            Ok(text) if text.len() <= self.left => {
+                self.left -= text.len();
+                seen(&text);
+            }
+            Ok(text) => {
+                seen(&text[..self.left]);
+                self.coding = Coding::Unreadable;
+            }
+            Err(_) => self.coding = Coding::Unreadable,
+        }
+    }
+}
+
+impl Coding {
+    fn by(coding: Option<&HeaderValue>) -> Self {
+        let coding = coding.map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase());
+        match coding.as_deref() {
+            None | Some(b"" | b"identity") => Self::Plain,
+            Some(b"br") => Self::Br(BrotliDecoder::new(Sink::default())),
+            Some(b"deflate") => Self::Deflate(ZlibDecoder::new(Sink::default())),
+            Some(b"gzip" | b"x-gzip") => Self::Gzip(GzipDecoder::new(Sink::default())),
+            Some(b"zstd") => {
+                let window = [DParameter::window_log_max(ZSTD_WINDOW)];
+                Self::Zstd(ZstdDecoder::with_params(Sink::default(), &window))
+            }
+            Some(_) => Self::Unreadable,
         }
     }
 }
@@ -157,6 +180,21 @@ mod tests {
             unpack.read(&body, |text| seen += text.len());
             assert!(seen <= MOST, "{coding}");
             unpack.read(b"more", |text| assert!(text.is_empty()));
+        }
+    }
+
+    /// PRX-4
+    #[tokio::test]
+    async fn text_that_is_kept_has_a_bound_in_any_coding() {
+        for coding in ["gzip", "deflate", "br", "zstd", "identity"] {
+            let whole = EVENTS.concat();
+            let mut unpack = Unpack::at_most(20, Some(&HeaderValue::from_static(coding)));
+            let mut text = Vec::new();
+            for piece in encoded(coding).await {
+                unpack.read(&piece, |seen| text.extend_from_slice(seen));
+            }
+            assert_eq!(text, &whole.as_bytes()[..20], "{coding}");
+            assert!(!unpack.is_readable());
         }
     }
 

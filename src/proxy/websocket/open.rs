@@ -1,5 +1,6 @@
 //! The way from a client's handshake to an account's: the loop of every request, with an upgrade for its attempt. The
 //! client's own answer waits for it, so a handshake fails over unseen.
+use super::super::bonds;
 use super::super::error::Turned;
 use super::super::flight::Flight;
 use super::super::handler::admission;
@@ -131,7 +132,7 @@ async fn negotiate(flight: &mut Flight, wanted: Wanted, uri: http::Uri) -> Resul
             continue;
         };
         *lease = Some(place);
-        let mut tried = wanted.send(&app, &credential, decision, way.request()).await?;
+        let mut tried = wanted.send(&app, &credential, decision).await?;
         let peek = tried.look(&wanted).await;
         *waited += watch.elapsed();
         let (world, now) = (app.state.snapshot(), app.clock.now());
@@ -149,6 +150,8 @@ async fn negotiate(flight: &mut Flight, wanted: Wanted, uri: http::Uri) -> Resul
             }
             After::Pass => {
                 if let Upgrade::Done(head, _) = &tried.0 {
+                    let conversation = &wanted.routed.provider.conversation;
+                    bonds::learn_turn(&head.headers, conversation, decision.account, &app);
                     let sample = observe(&wanted.routed.provider, &head.headers, None, now);
                     flight.sample = sample.map(|sample| (decision.account, sample));
                 }
@@ -170,21 +173,10 @@ impl Wanted {
         RoutingRequest { provider, model: None, session, pinned, owner: None, bond: Bond::Fast, replay_safe }
     }
 
-    async fn send(
-        &self,
-        app: &App,
-        credential: &Credential,
-        decision: Decision,
-        request: &RoutingRequest,
-    ) -> Result<Tried, Turned> {
+    async fn send(&self, app: &App, credential: &Credential, decision: Decision) -> Result<Tried, Turned> {
         let provider = &self.routed.provider;
         let mut headers = self.headers.clone();
-        // What binds to an account goes to the one that the session is on, and to no other.
-        if request.pinned != Some(decision.account) {
-            for name in &provider.conversation.turn_headers {
-                headers.remove(name);
-            }
-        }
+        bonds::keep_turn(&mut headers, &provider.conversation, decision.account, app);
         let ask = Ask::put(&mut headers)?;
         let request = OutboundRequest {
             method: Method::GET,

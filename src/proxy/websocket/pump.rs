@@ -157,7 +157,8 @@ impl Pump {
             if self.stopping && self.bound.is_idle() {
                 return End::Reconnect;
             }
-            let (down, up) = (Room::at(&self.client), Room::at(&self.upstream));
+            let down = Room::at(&self.client);
+            let up = if self.client.takes_answers() { Room::at(&self.upstream) } else { Room::None };
             let end = tokio::select! {
                 () = &mut stopped, if !self.stopping => {
                     self.stopping = true;

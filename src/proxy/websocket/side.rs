@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 pub(super) const LONGEST: usize = 16 * 1024 * 1024;
 /// Bytes read at a time.
 const READ: usize = 16 * 1024;
+/// Messages that wait to be written before no more is read of an end that does not take them.
+const ANSWERS: usize = 8;
 /// How long a goodbye is waited for.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Parts a patience is cut into, so that a message that comes costs no timer.
@@ -70,6 +72,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     /// True when all was written: there is room for one more.
     pub(super) fn is_free(&self) -> bool {
         self.queue.is_empty() && !self.flushing
+    }
+
+    /// True while few of the answers that rota gave itself wait to be taken.
+    pub(super) fn takes_answers(&self) -> bool {
+        self.queue.len() < ANSWERS
     }
 
     /// Writes a message as soon as may be.
@@ -275,6 +282,22 @@ mod tests {
         );
         drop(other);
         assert!(matches!(side.next(Room::Free).await, Event::Lost));
+    }
+
+    /// PRX-4
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_takes_nothing_is_answered_a_few_times() {
+        let (mut side, other) = pair().await;
+        // The 128 KiB that the library keeps to write, and the message that is being written.
+        let written = (128 * 1024) / 8192 + 1;
+        let mut said = 0;
+        while side.takes_answers() && said < 1000 {
+            side.say(Message::binary(vec![0; 8192]));
+            said += 1;
+            quiet_for(&mut side, 1).await;
+        }
+        assert!(said <= ANSWERS + written, "{said}");
+        drop(other);
     }
 
     /// PRX-4: nothing is read before there is room for it.

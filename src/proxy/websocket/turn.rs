@@ -2,10 +2,10 @@
 //! serves it or nobody does; where that account may not, or fails before the first word, the client is made to connect
 //! again, and rotation chooses anew.
 use super::super::bonds::Bonds;
-use super::super::flight::{Ending, Flight};
+use super::super::flight::{self, Ending, Flight};
 use super::super::markers::{self, Markers};
 use super::super::meaning::Meaning;
-use super::super::sanitize::sanitize;
+use super::super::sanitize::{sanitize, without_texts};
 use super::super::sign_in;
 use super::frame::{self, Frame};
 use crate::app::App;
@@ -163,17 +163,26 @@ impl Bound {
         serves
     }
 
-    /// The message without the reasoning that only another account can read, where the provider's preset allows that; none
-    /// where it may stay as it is.
+    /// The message without what only another account can read: its reasoning, where the provider's preset allows that, and
+    /// the routing token of its turn, always. None where it may stay as it is.
     fn readable(&self, text: &str) -> Option<String> {
-        if self.provider.conversation.on_owner_lost != OnOwnerLost::Sanitize {
-            return None;
+        let (conversation, now) = (&self.provider.conversation, self.app.clock.now());
+        let owner = |value: &str| self.app.owners.owner(markers::mark(value.as_bytes()), now);
+        let keeps = |ciphertext: &str| owner(ciphertext).is_none_or(|owner| owner == self.account);
+        let sanitizes = conversation.on_owner_lost == OnOwnerLost::Sanitize;
+        let reasoned = sanitizes.then(|| sanitize(text.as_bytes(), keeps)).flatten();
+        if let Some(sanitized) = &reasoned {
+            flight::left_out(self.account, sanitized.dropped);
         }
-        let (owners, now) = (&self.app.owners, self.app.clock.now());
-        let keeps = |ciphertext: &str| {
-            owners.owner(markers::mark(ciphertext.as_bytes()), now).is_none_or(|owner| owner == self.account)
-        };
-        String::from_utf8(sanitize(text.as_bytes(), keeps)?.body).ok()
+        let is_turn = |name: &str| conversation.turn_headers.iter().any(|turn| turn.as_str() == name);
+        let foreign = |name: &str, value: &str| is_turn(name) && owner(value) != Some(self.account);
+        let body = reasoned.map(|sanitized| sanitized.body);
+        let routed = conversation
+            .turn_headers
+            .iter()
+            .any(|turn| text.contains(turn.as_str()))
+            .then(|| without_texts(body.as_deref().unwrap_or(text.as_bytes()), foreign));
+        String::from_utf8(routed.flatten().or(body)?).ok()
     }
 
     /// What only this account can read, as it gives it out.
