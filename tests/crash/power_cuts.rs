@@ -177,7 +177,7 @@ fn found(state: &Path) -> Result<(Credential, Pending), String> {
 
 /// Signs in for every credential that was found dead, if it is still on record.
 fn mend(world: &World, state: &Path, deaths: &Receiver<Dead>) -> u64 {
-    deaths.try_iter().map(|dead| u64::from(sign_in(&world.fake, state, dead))).sum()
+    deaths.try_iter().map(|dead| u64::from(sign_in(&world.fake, state, dead, Lock::Held))).sum()
 }
 
 /// One driver, from power to power.

@@ -135,7 +135,7 @@ fn race(form: Form, lock: Lock) -> Race {
     let mut chance = Chance::new(form.seed);
     let mut seeds = std::iter::repeat_with(|| Chance::new(chance.below(u64::MAX)));
     let sign_ins = std::thread::scope(|scope| {
-        let signing_in = scope.spawn(move || sign_in(world, &deaths, patient));
+        let signing_in = scope.spawn(move || sign_in(world, &deaths, lock, patient));
         let drivers: Vec<_> = (0..DRIVERS)
             .zip(&mut seeds)
             .map(|(number, chance)| {
@@ -196,11 +196,11 @@ fn torment(mut victim: Victim, form: Form, mut chance: Chance, record: &Record, 
 }
 
 /// Signs in for every version that died, until the bell has rung and nobody died since.
-fn sign_in(world: &World, deaths: &Receiver<Dead>, bell: &Bell) -> u64 {
+fn sign_in(world: &World, deaths: &Receiver<Dead>, drivers: Lock, bell: &Bell) -> u64 {
     let mut done = 0;
     loop {
         match deaths.recv_timeout(LOOK) {
-            Ok(dead) => done += u64::from(world::sign_in(&world.fake, &world.state(), dead)),
+            Ok(dead) => done += u64::from(world::sign_in(&world.fake, &world.state(), dead, drivers)),
             Err(_) if bell.rings_within(Duration::ZERO) => return done,
             Err(_) => {}
         }

@@ -7,7 +7,7 @@ use super::victim::Dead;
 use fake_upstream::{Account, FakeUpstream, Script, TokenPolicy, Vendor};
 use rota::clock::Clock;
 use rota::model::{Credential, CredentialKind, Identity, Secret};
-use rota::store::{Backend, FileBackend, Sealer, Store, import};
+use rota::store::{Backend, FileBackend, Sealer, Store, StoreError, import};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,8 +74,9 @@ impl World {
     }
 }
 
-/// A person signs in again, if `dead` is still what is on record. True where that was done.
-pub(crate) fn sign_in(fake: &FakeUpstream, state: &Path, dead: Dead) -> bool {
+/// A person signs in again, if `dead` is still what is on record. True where that was done. Drivers with their lock out
+/// may write between that look and the sign-in's own write: then it is no longer what is on record.
+pub(crate) fn sign_in(fake: &FakeUpstream, state: &Path, dead: Dead, drivers: Lock) -> bool {
     let Dead { account, version } = dead;
     let name = if account == RACED { "a" } else { "b" };
     let backend = Arc::new(FileBackend::create(state).unwrap());
@@ -98,6 +99,8 @@ pub(crate) fn sign_in(fake: &FakeUpstream, state: &Path, dead: Dead) -> bool {
         issued: now,
         expires: Some(now.after(Duration::from_secs(login.expires_in.unsigned_abs()))),
     };
-    store.save_credential(account, &credential).unwrap();
-    true
+    match store.save_credential(account, &credential) {
+        Err(StoreError::Conflict { .. }) if drivers == Lock::Out => false,
+        saved => saved.map(|_| true).unwrap(),
+    }
 }
