@@ -125,7 +125,7 @@ const FOREIGN: &[&str] = &["visit_bool", "serialize_bool"];
 
 const MOST_FILE_LINES: usize = 500;
 const MOST_FUNCTION_LINES: usize = 70;
-const MOST_DEPENDENCIES: usize = 36;
+const MOST_DEPENDENCIES: usize = 38;
 /// Names under which anything could hide.
 const VAGUE: &[&str] = &["utils", "util", "common", "helpers", "helper", "manager", "misc"];
 /// Marks of something unfinished; in two pieces, so that this file does not hold them.

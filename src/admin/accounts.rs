@@ -1,6 +1,7 @@
 use super::ApiError;
 use super::credential::GivenCredential;
 use super::extract::{Given, GivenOr, Named};
+use super::reply::{Created, NoContent};
 use super::view::{AccountView, AccountsView};
 use crate::app::App;
 use crate::engine::{Command, LastEnabled, NewAccount, Rejection};
@@ -9,7 +10,7 @@ use crate::model::{
 };
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<AccountsView> {
     Json(AccountsView::of(&app, &world))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
@@ -49,12 +50,12 @@ pub(super) struct AddAccount {
 pub(super) async fn add(
     State(app): State<Arc<App>>,
     Given(add): Given<AddAccount>,
-) -> Result<(StatusCode, Json<AccountView>), ApiError> {
+) -> Result<Created<AccountView>, ApiError> {
     let draft = add.read(&app.state.snapshot(), app.clock.now())?;
     let alias = draft.alias.clone();
     let new = draft.complete(&app).await?;
     let world = app.state.commit(Command::AccountAdded(Box::new(new))).await?;
-    Ok((StatusCode::CREATED, Json(one(&app, &world, &alias)?)))
+    Ok(Created(one(&app, &world, &alias)?))
 }
 
 impl AddAccount {
@@ -157,7 +158,7 @@ impl Draft {
 }
 
 /// What a removal or a switch may carry.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object, optionally with force")]
 pub(super) struct Remove {
     #[serde(default)]
@@ -175,7 +176,7 @@ pub(super) async fn remove(
     State(app): State<Arc<App>>,
     Named(alias): Named,
     GivenOr(remove): GivenOr<Remove>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<NoContent, ApiError> {
     let world = app.state.snapshot();
     let account = named(&world, &alias)?;
     let id = world.by_alias(&account).map(|account| account.id);
@@ -183,10 +184,10 @@ pub(super) async fn remove(
     if let Some(id) = id {
         app.affinity.clear(id);
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with enabled, optionally with reason and force")]
 pub(super) struct SetEnabled {
     enabled: bool,

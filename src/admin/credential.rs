@@ -1,10 +1,11 @@
 use super::ApiError;
 use crate::auth::Claims;
 use crate::model::{Credential, CredentialKind, Identity, Secret, Time};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A credential as a human hands it over: rota's own shape, in a request body or a file.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
@@ -23,7 +24,7 @@ pub(super) struct GivenCredential {
 }
 
 /// A time as people and other programs write it.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a date of RFC 3339 or milliseconds since 1970")]
 enum When {
     Millis(u64),

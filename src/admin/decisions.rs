@@ -8,6 +8,7 @@ use crate::telemetry::DecisionRecord;
 use axum::Json;
 use axum::extract::State;
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use std::sync::Arc;
 const PAGE: usize = 50;
 const MOST: usize = 1000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Latest {
     limit: Option<usize>,
 }
 
 /// `GET /api/decisions`
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct DecisionsView {
     decisions: Vec<Arc<DecisionRecord>>,
 }
@@ -43,7 +44,7 @@ pub(super) async fn one(
     found.map(Json).ok_or_else(|| ApiError::no_decision(&id))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Next {
     provider: String,
@@ -53,7 +54,7 @@ pub(super) struct Next {
 }
 
 /// `GET /api/decisions/next`: who would be taken now, by the very function the router asks (SEL-12).
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NextView {
     provider: String,
@@ -64,7 +65,7 @@ pub(super) struct NextView {
     reasons: BTreeMap<String, WhyNotView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct WhyNotView {
     reason: &'static str,
     until: Option<Stamp>,

@@ -7,7 +7,9 @@ use crate::config::Problem;
 use crate::model::{Account, CredentialKind, CredentialState, Snapshot, Time};
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ const MOST_FILES: usize = 32;
 const MANY_FAILURES: u32 = 3;
 
 /// `GET /api/doctor`
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct DoctorView {
     checks: Vec<Check>,
     /// How many are bad.
@@ -27,7 +29,7 @@ pub(super) struct DoctorView {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 struct Check {
     /// What: a part of rota, an account's alias, or a program.
     name: String,
@@ -38,7 +40,7 @@ struct Check {
     fix: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Mark {
     Ok,
@@ -46,11 +48,32 @@ enum Mark {
     Bad,
 }
 
+/// The query: `file`, any number of times.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Files(Vec<(String, String)>);
+
+impl JsonSchema for Files {
+    fn schema_name() -> Cow<'static, str> {
+        "Files".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let file = r"^[a-z-]+:/.*$";
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "file": {"type": "array", "maxItems": MOST_FILES, "items": {"type": "string", "pattern": file}},
+            },
+        })
+    }
+}
+
 /// `GET /api/doctor?file=PROGRAM:PATH`: what is wrong, and how to put it right. `file`, which may be given more than
 /// once, says where the caller's programs keep their logins; else those of rota's own user are looked at.
 pub(super) async fn examine(
     State(app): State<Arc<App>>,
-    Asked(asked): Asked<Vec<(String, String)>>,
+    Asked(Files(asked)): Asked<Files>,
 ) -> Result<Json<DoctorView>, ApiError> {
     let files = if asked.is_empty() { own(&app) } else { named(&asked)? };
     let world = app.state.snapshot();

@@ -1,4 +1,5 @@
 use super::BODY;
+use super::reply::{ErrorBody, ErrorView};
 use crate::auth::import::{ImportError, Unread};
 use crate::auth::{LoginError, NotGranted};
 use crate::engine::Rejection;
@@ -290,11 +291,8 @@ impl From<NotGranted> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (code, status) = self.code.wire();
-        let mut error = json!({"code": code, "message": self.message});
-        if let Some(details) = self.details {
-            error["details"] = details;
-        }
-        (status, Json(json!({"error": error}))).into_response()
+        let error = ErrorBody { code, message: self.message, details: self.details };
+        (status, Json(ErrorView { error })).into_response()
     }
 }
 

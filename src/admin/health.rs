@@ -1,3 +1,4 @@
+use super::described::{Reply, Signature};
 use super::view::{AccountsView, ForceView, StatusView, StoreView};
 use crate::app::App;
 use crate::engine::{RoutingRequest, Selection, breaker, select};
@@ -7,25 +8,78 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// `GET /healthz`
+#[derive(Serialize, JsonSchema)]
+pub(super) struct AliveView {
+    status: &'static str,
+    version: &'static str,
+}
+
 /// `GET /healthz`: the process answers.
-pub(super) async fn alive() -> Json<Value> {
-    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+pub(super) async fn alive() -> Json<AliveView> {
+    Json(AliveView { status: "ok", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// `GET /readyz`: 200 if it is ready, else 503.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ReadyView {
+    ready: bool,
+    /// Each provider that has accounts, and whether a request to it would be sent.
+    providers: BTreeMap<String, bool>,
+}
+
+impl IntoResponse for ReadyView {
+    fn into_response(self) -> Response {
+        let status = if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(self)).into_response()
+    }
+}
+
+impl Reply for ReadyView {
+    fn describe(signature: &mut Signature<'_>) {
+        signature.answers::<Self>("200");
+        signature.answers::<Self>("503");
+    }
+}
+
+/// `GET /metrics`: none where the page could not be built.
+pub(super) struct Page(Option<String>);
+
+impl Page {
+    /// The text format of Prometheus.
+    const MEDIA: &str = "text/plain; version=0.0.4; charset=utf-8";
+}
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        match self.0 {
+            Some(page) => ([(CONTENT_TYPE, Self::MEDIA)], page).into_response(),
+            None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    }
+}
+
+impl Reply for Page {
+    fn describe(signature: &mut Signature<'_>) {
+        signature.answers_text("200", "text/plain");
+        signature.answers_nothing("500");
+    }
 }
 
 /// `GET /readyz`: 200 if a request to some provider would be sent now, by the selector's own word (ADM-7).
-pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn ready(State(app): State<Arc<App>>) -> ReadyView {
     let world = app.state.snapshot();
     let with_accounts =
         world.providers.iter().filter(|preset| world.accounts_of(&preset.id).next().is_some());
     let providers: BTreeMap<String, bool> =
         with_accounts.map(|preset| (preset.id.to_string(), would_send(&app, &world, &preset.id))).collect();
     let ready = providers.values().any(|ready| *ready);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": ready, "providers": providers}))).into_response()
+    ReadyView { ready, providers }
 }
 
 fn would_send(app: &App, world: &Snapshot, provider: &ProviderId) -> bool {
@@ -43,13 +97,13 @@ fn would_send(app: &App, world: &Snapshot, provider: &ProviderId) -> bool {
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Page {
     let world = app.state.snapshot();
     match app.telemetry.page(&world, &app.scrape(&world), app.clock.now()) {
-        Ok(page) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
+        Ok(page) => Page(Some(page)),
         Err(error) => {
             tracing::error!(%error, "the metrics page could not be built");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            Page(None)
         }
     }
 }

@@ -8,11 +8,12 @@ use crate::model::{Actor, Alias, Credential, ProviderId, Snapshot, Switch, Time,
 use crate::state::CommitError;
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
@@ -33,7 +34,7 @@ pub(super) struct Import {
 }
 
 /// What became of the logins of a file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ImportView {
     from: &'static str,
@@ -48,7 +49,7 @@ pub(super) struct ImportView {
     warning: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct AddedView {
     alias: String,
@@ -61,7 +62,7 @@ struct AddedView {
     email: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct SkippedView {
     /// What the program calls it, or its provider.

@@ -1,11 +1,12 @@
 use super::view::Stamp;
 use crate::auth::{JobReport, LoginFailure, OwnersEyes};
 use crate::model::JobState;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A sign-in as whoever holds the admin token may see it: the page to open and the code to type are for them. No token,
 /// code or verifier has a field here.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobView {
     id: String,
@@ -25,7 +26,7 @@ pub struct JobView {
     error: Option<FailureView>,
 }
 
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct OfferView {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,21 +47,38 @@ impl std::fmt::Debug for OfferView {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 struct FailureView {
     code: &'static str,
     message: String,
 }
 
 /// Where there is no job.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(super) struct NoJobView {
     state: &'static str,
     shown: &'static str,
 }
 
+/// An account's latest job, or that there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum LatestView {
+    Job(Box<JobView>),
+    None(NoJobView),
+}
+
+impl From<Option<JobReport>> for LatestView {
+    fn from(job: Option<JobReport>) -> Self {
+        match job {
+            Some(job) => Self::Job(Box::new(job.into())),
+            None => Self::None(NoJobView::new()),
+        }
+    }
+}
+
 impl NoJobView {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { state: JobState::IDLE, shown: JobState::IDLE }
     }
 }

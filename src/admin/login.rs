@@ -1,7 +1,8 @@
 use super::ApiError;
 use super::accounts::{named, one};
 use super::extract::{Given, GivenOr, Named};
-use super::job::{JobView, NoJobView};
+use super::job::{JobView, LatestView};
+use super::reply::Accepted;
 use super::view::AccountView;
 use crate::app::App;
 use crate::auth::{LoginFlow, LoginRequest};
@@ -9,12 +10,11 @@ use crate::engine::Rejection;
 use crate::model::{Account, Alias, CredentialKind, CredentialState, ProviderId, Snapshot};
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with alias, and optionally provider and flow")]
 pub(super) struct SignIn {
     alias: String,
@@ -22,7 +22,7 @@ pub(super) struct SignIn {
     flow: Option<GivenFlow>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum GivenFlow {
     Browser,
@@ -44,7 +44,7 @@ impl From<GivenFlow> for LoginFlow {
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     Given(sign_in): Given<SignIn>,
-) -> Result<(StatusCode, Json<JobView>), ApiError> {
+) -> Result<Accepted<JobView>, ApiError> {
     let alias = Alias::try_from(sign_in.alias).map_err(|bad| ApiError::invalid("alias", bad))?;
     let provider = sign_in.provider.map(ProviderId::try_from).transpose();
     let provider = provider.map_err(|bad| ApiError::invalid("provider", bad))?;
@@ -61,7 +61,7 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, Named(id): Named) -> Res
     Ok(Json(app.logins.cancel(&id).await?.into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with url")]
 pub(super) struct Pasted {
     url: String,
@@ -76,7 +76,7 @@ pub(super) async fn complete(
     Ok(Json(app.logins.complete(&id, &pasted.url)?.into()))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object, optionally with flow")]
 pub(super) struct SignInAgain {
     flow: Option<GivenFlow>,
@@ -87,18 +87,18 @@ pub(super) async fn again(
     State(app): State<Arc<App>>,
     Named(alias): Named,
     GivenOr(again): GivenOr<SignInAgain>,
-) -> Result<(StatusCode, Json<JobView>), ApiError> {
+) -> Result<Accepted<JobView>, ApiError> {
     let alias = named(&app.state.snapshot(), &alias)?;
     begin(&app, LoginRequest { alias, provider: None, flow: again.flow.map(LoginFlow::from) }).await
 }
 
 /// `GET /api/accounts/{alias}/reauth`: the latest job of the account, or that there is none.
-pub(super) async fn latest(State(app): State<Arc<App>>, Named(alias): Named) -> Result<Response, ApiError> {
+pub(super) async fn latest(
+    State(app): State<Arc<App>>,
+    Named(alias): Named,
+) -> Result<Json<LatestView>, ApiError> {
     let alias = named(&app.state.snapshot(), &alias)?;
-    Ok(match app.logins.latest_of(&alias) {
-        Some(job) => Json(JobView::from(job)).into_response(),
-        None => Json(NoJobView::new()).into_response(),
-    })
+    Ok(Json(app.logins.latest_of(&alias).into()))
 }
 
 /// `POST /api/accounts/{alias}/refresh`: renews the account's token now; 200 with the account once it is in force. Who
@@ -145,7 +145,7 @@ fn renewable(account: &Account, world: &Snapshot) -> Result<u64, ApiError> {
     Ok(credential.version)
 }
 
-async fn begin(app: &App, request: LoginRequest) -> Result<(StatusCode, Json<JobView>), ApiError> {
+async fn begin(app: &App, request: LoginRequest) -> Result<Accepted<JobView>, ApiError> {
     let job = app.logins.start(request).await?;
-    Ok((StatusCode::ACCEPTED, Json(job.into())))
+    Ok(Accepted(job.into()))
 }

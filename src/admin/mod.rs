@@ -6,7 +6,9 @@ mod auth;
 mod contain;
 mod credential;
 mod decisions;
+mod described;
 mod doctor;
+mod endpoint;
 mod error;
 mod extract;
 mod health;
@@ -14,12 +16,15 @@ mod import;
 mod job;
 mod listener;
 mod login;
+mod openapi;
+mod reply;
 mod sessions;
 mod view;
 
 pub use auth::AdminToken;
 pub use error::ApiError;
 pub use job::JobView;
+pub use openapi::document as openapi;
 pub use view::{AccountView, StatusView};
 
 use crate::app::App;
@@ -27,7 +32,7 @@ use crate::proxy::{Gate, Guests};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post, put};
+use endpoint::{Access, Endpoint};
 use listener::Doorkeeper;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -63,31 +68,19 @@ pub async fn serve(listener: TcpListener, guests: Guests, router: Router, mut st
     }
 }
 
-/// Every endpoint there is.
+/// The whole API, as the table of endpoints says.
 pub fn router(app: Arc<App>, door: Door) -> Router {
-    let guarded = Router::new()
-        .route("/api/accounts", get(accounts::list).post(accounts::add))
-        .route("/api/accounts/{alias}", delete(accounts::remove))
-        .route("/api/accounts/{alias}/enabled", put(accounts::set_enabled))
-        .route("/api/accounts/{alias}/reauth", get(login::latest).post(login::again))
-        .route("/api/accounts/{alias}/refresh", post(login::refresh))
-        .route("/api/decisions", get(decisions::latest))
-        .route("/api/decisions/next", get(decisions::next))
-        .route("/api/decisions/{id}", get(decisions::one))
-        .route("/api/doctor", get(doctor::examine))
-        .route("/api/import", post(import::import))
-        .route("/api/login", post(login::start))
-        .route("/api/login/{id}", get(login::job).delete(login::cancel))
-        .route("/api/login/{id}/complete", post(login::complete))
-        .route("/api/sessions", get(sessions::list))
-        .route("/api/sessions/{key}", delete(sessions::forget))
-        .route("/api/status", get(health::status))
-        .route_layer(from_fn_with_state(door.clone(), auth::token));
+    let mut guarded = Router::new();
+    let mut open = Router::new();
+    for Endpoint { path, access, route, .. } in endpoint::all() {
+        match access {
+            Access::Gate => open = open.route(path, route),
+            Access::Token => guarded = guarded.route(path, route),
+        }
+    }
     Router::new()
-        .merge(guarded)
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .merge(guarded.route_layer(from_fn_with_state(door.clone(), auth::token)))
+        .merge(open)
         .fallback(error::no_endpoint)
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(BODY))

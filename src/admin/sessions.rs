@@ -1,26 +1,27 @@
 use super::ApiError;
 use super::extract::{Asked, Named};
+use super::reply::NoContent;
 use super::view::Stamp;
 use crate::affinity::Pin;
 use crate::app::App;
 use crate::model::Snapshot;
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Sessions in one answer, unless more are asked for.
 const PAGE: usize = 100;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Latest {
     limit: Option<usize>,
 }
 
 /// `GET /api/sessions`
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct SessionsView {
     now: Stamp,
     sessions: Vec<SessionView>,
@@ -29,7 +30,7 @@ pub(super) struct SessionsView {
 }
 
 /// One session and the account it is on.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SessionView {
     key: String,
     provider: String,
@@ -51,10 +52,10 @@ pub(super) async fn list(State(app): State<Arc<App>>, Asked(query): Asked<Latest
 }
 
 /// `DELETE /api/sessions/{key}`: 204; its next request is given an account as a new session's is.
-pub(super) async fn forget(State(app): State<Arc<App>>, Named(key): Named) -> Result<StatusCode, ApiError> {
+pub(super) async fn forget(State(app): State<Arc<App>>, Named(key): Named) -> Result<NoContent, ApiError> {
     let pin = app.affinity.pins(app.clock.now()).into_iter().find(|pin| pin.key() == key);
     let gone = pin.is_some_and(|pin| app.affinity.forget(&pin.provider, &pin.session));
-    if gone { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::no_session(&key)) }
+    if gone { Ok(NoContent) } else { Err(ApiError::no_session(&key)) }
 }
 
 impl SessionView {

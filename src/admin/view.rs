@@ -6,14 +6,15 @@ use crate::engine::{Eligibility, confidence, eligibility, reason_to_sign_in};
 use crate::lease::Leases;
 use crate::model::{Account, Cooling, CredentialState, LimitWindow, Snapshot, Switch, Time};
 use crate::notify::remedy;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 /// A time as RFC 3339.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stamp(String);
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Stamp(#[schemars(extend("format" = "date-time"))] String);
 
 impl From<Time> for Stamp {
     fn from(at: Time) -> Self {
@@ -30,7 +31,7 @@ impl fmt::Display for Stamp {
 }
 
 /// `GET /api/accounts`
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(super) struct AccountsView {
     pub(super) accounts: Vec<AccountView>,
 }
@@ -47,7 +48,7 @@ impl AccountsView {
 }
 
 /// One account (ADM-3).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountView {
     alias: String,
@@ -72,7 +73,7 @@ pub struct AccountView {
 }
 
 /// Whether a request could be given to the account now, and if not, why and until when.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EligibilityView {
     state: &'static str,
@@ -83,7 +84,7 @@ pub(super) struct EligibilityView {
     fix: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct HealthView {
     strikes: u32,
@@ -91,7 +92,7 @@ struct HealthView {
     models: BTreeMap<String, CoolingView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct CoolingView {
     until: Stamp,
@@ -100,7 +101,7 @@ struct CoolingView {
     since: Stamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct LimitsView {
     windows: Vec<WindowView>,
@@ -111,7 +112,7 @@ struct LimitsView {
     last_limit_error_at: Option<Stamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct WindowView {
     window: String,
@@ -119,7 +120,7 @@ struct WindowView {
     resets_at: Option<Stamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct CredentialView {
     state: &'static str,
@@ -284,7 +285,7 @@ impl CredentialView {
 }
 
 /// `GET /api/status`: everything `rota status` shows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusView {
     /// rota's version.
@@ -312,7 +313,7 @@ pub struct StatusView {
 }
 
 /// A pin.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ForceView {
     /// Which account.
@@ -324,7 +325,7 @@ pub struct ForceView {
 }
 
 /// How saving goes, and what loading found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreView {
     /// Where it is.

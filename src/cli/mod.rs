@@ -12,6 +12,7 @@ mod fake;
 mod healthcheck;
 mod import;
 mod login;
+mod openapi;
 mod render;
 mod serve;
 mod sessions;
@@ -96,6 +97,8 @@ enum Command {
     Store(store::Store),
     /// Ask a running rota whether it is well: exit code 0 if so
     Healthcheck(healthcheck::Healthcheck),
+    /// Print the OpenAPI document of the admin API
+    Openapi,
     /// Run the fake upstream that the demo and the tests use, to try rules against it
     #[command(hide = true)]
     FakeUpstream(fake::FakeUpstream),
@@ -120,6 +123,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Healthcheck(command) => command.run(&setup, out),
         Command::Import(command) => command.run(&setup, out),
         Command::Login(command) => command.run(&setup, out),
+        Command::Openapi => openapi::run(out),
         Command::Serve(command) => command.run(&setup),
         Command::Sessions(command) => command.run(&setup, out),
         Command::Status => status::run(&setup, out),

@@ -1,39 +1,48 @@
 use crate::engine::{Attempt, SignIn, SignInEnd, Verdict, Why, WhyNot};
 use crate::model::{Alias, ModelName, ProviderId, Reason, Strategy, Time};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// One request's whole story (OBS-1): the JSON log line, the `/api/decisions` entry and the words of `rota why`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionRecord {
     /// 16 hex digits, also in the `x-rota-request-id` header.
     pub request_id: String,
     /// When it came.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Time,
     /// Its method.
     pub method: String,
     /// Its path, without the query (which may hold a key).
     pub path: String,
     /// The provider its path means; none where no route fits.
+    #[schemars(with = "Option<String>")]
     pub provider: Option<ProviderId>,
     /// The model, where it is known.
+    #[schemars(with = "Option<String>")]
     pub model: Option<ModelName>,
     /// The strategy in force.
     #[serde(serialize_with = "strategy")]
+    #[schemars(with = "String")]
     pub strategy: Strategy,
     /// The kind of session key it had.
     pub session: Option<String>,
     /// Who served it, or failed last.
+    #[schemars(with = "Option<String>")]
     pub selected_alias: Option<Alias>,
     /// Why that account.
     #[serde(serialize_with = "why")]
+    #[schemars(with = "Option<String>")]
     pub why: Option<Why>,
     /// Why not the first one taken.
     #[serde(serialize_with = "reason")]
+    #[schemars(with = "Option<String>")]
     pub fallback_reason: Option<Reason>,
     /// The account a force pins, if one is on.
+    #[schemars(with = "Option<String>")]
     pub force_state: Option<Alias>,
     /// Accounts of the provider that are switched on, of all it has.
     pub enabled_state: (usize, usize),
@@ -52,6 +61,7 @@ pub struct DecisionRecord {
     pub refusal: Option<&'static str>,
     /// Where rotation found nobody: every account of the provider, and why not it. Where the conversation could not stay
     /// where it was: that account.
+    #[schemars(with = "BTreeMap<String, SkipRecord>")]
     pub reasons: BTreeMap<Alias, SkipRecord>,
     /// From the request's arrival to the reply's head, in milliseconds.
     pub first_byte_ms: Option<f64>,
@@ -66,14 +76,16 @@ pub struct DecisionRecord {
 }
 
 /// Why an account could not be taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SkipRecord {
     /// In the words of FLO-7.
     #[serde(serialize_with = "some_reason")]
+    #[schemars(with = "String")]
     pub reason: Reason,
     /// When that ends, if it ends by itself.
     #[serde(serialize_with = "some_rfc3339")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<Time>,
 }
 
@@ -84,13 +96,15 @@ impl From<&WhyNot> for SkipRecord {
 }
 
 /// A sign-in that a request asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SignInRecord {
     /// The account.
+    #[schemars(with = "String")]
     pub alias: Alias,
     /// Whether the request was held for it, and until when at most.
     #[serde(serialize_with = "some_rfc3339")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub held_until: Option<Time>,
     /// What came of it while the request waited: `raised` where it did not wait, `signed-in`, `failed`, `timed-out`;
     /// none where the client left first.
@@ -108,7 +122,7 @@ impl From<&SignIn> for SignInRecord {
 }
 
 /// A refusal inside a reply that passed: before its first word where no account was left, else after it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InBandRecord {
     /// `pass` where no rule knows it, or the fault's class.
@@ -119,6 +133,7 @@ pub struct InBandRecord {
     pub rule: Option<String>,
     /// In the words of FLO-7, for a fault.
     #[serde(serialize_with = "reason")]
+    #[schemars(with = "Option<String>")]
     pub reason: Option<Reason>,
 }
 
@@ -138,13 +153,15 @@ impl From<&Verdict> for InBandRecord {
 }
 
 /// One attempt of a [`DecisionRecord`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptRecord {
     /// The account.
+    #[schemars(with = "String")]
     pub alias: Alias,
     /// Why it was taken.
     #[serde(serialize_with = "some_why")]
+    #[schemars(with = "String")]
     pub why: Why,
     /// `pass`, or the fault's class.
     pub verdict: &'static str,
@@ -154,6 +171,7 @@ pub struct AttemptRecord {
     pub rule: Option<String>,
     /// Why the account did not serve, in the words of FLO-7; none for a success.
     #[serde(serialize_with = "reason")]
+    #[schemars(with = "Option<String>")]
     pub reason: Option<Reason>,
     /// The upstream's status, if there was a head.
     pub status: Option<u16>,
@@ -181,7 +199,7 @@ impl From<&Attempt> for AttemptRecord {
 }
 
 /// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The client went away first.

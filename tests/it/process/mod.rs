@@ -5,6 +5,7 @@ mod admin;
 mod bad_input;
 mod cli;
 mod crash;
+mod described;
 mod encryption;
 mod granted;
 mod hardening;

@@ -140,9 +140,10 @@ impl Place {
         fs::read_to_string(self.state().join("admin-token")).expect("the admin token")
     }
 
-    /// A call of the admin API with the token.
+    /// A call of the admin API with the token; its answer must be what the OpenAPI document says.
     pub(super) fn admin(&self, daemon: &Daemon, method: &str, path: &str) -> Talk {
-        Talk::to(daemon.admin(), method, path).header("authorization", &format!("Bearer {}", self.token()))
+        let talk = Talk::to(daemon.admin(), method, path);
+        talk.described().header("authorization", &format!("Bearer {}", self.token()))
     }
 
     /// Every file below the state directory with its bytes, by its path there.

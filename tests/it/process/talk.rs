@@ -1,4 +1,5 @@
 //! A client that says exactly what it is told to and reads until the server has said all.
+use super::described;
 use super::place::GUARD;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -11,6 +12,7 @@ pub(super) struct Talk {
     path: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    described: bool,
 }
 
 /// What was answered: the head as it came, and the body without its chunks.
@@ -27,7 +29,19 @@ impl Talk {
     pub(super) fn to(to: SocketAddr, method: &str, path: &str) -> Self {
         let headers =
             vec![("host".to_owned(), to.to_string()), ("connection".to_owned(), "close".to_owned())];
-        Self { to, method: method.to_owned(), path: path.to_owned(), headers, body: Vec::new() }
+        Self {
+            to,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            headers,
+            body: Vec::new(),
+            described: false,
+        }
+    }
+
+    /// Its answer must be what the OpenAPI document of the admin API says.
+    pub(super) fn described(self) -> Self {
+        Self { described: true, ..self }
     }
 
     /// With a header, in place of one of the same name.
@@ -62,7 +76,12 @@ impl Talk {
     }
 
     pub(super) fn send(self) -> Reply {
-        Reply::read(self.open())
+        let (method, path, described) = (self.method.clone(), self.path.clone(), self.described);
+        let reply = Reply::read(self.open());
+        if described {
+            described::check(&method, &path, &reply);
+        }
+        reply
     }
 }
 

@@ -1,0 +1,106 @@
+//! Every endpoint there is, in one table. The router is made of it and so is the OpenAPI document: what is not here does
+//! not exist, and what is here is described.
+use super::described::{Described, Signature};
+use super::{accounts, decisions, doctor, health, import, login, openapi, sessions};
+use crate::app::App;
+use axum::handler::Handler;
+use axum::routing::{self, MethodRouter};
+use http::Method;
+use std::sync::Arc;
+
+/// One method of one path.
+pub(super) struct Endpoint {
+    /// How it is asked.
+    pub(super) method: Method,
+    /// Where, with its parameters in braces.
+    pub(super) path: &'static str,
+    /// What it is for: one sentence.
+    pub(super) summary: &'static str,
+    /// Who may.
+    pub(super) access: Access,
+    /// Its handler.
+    pub(super) route: MethodRouter<Arc<App>>,
+    /// What that takes and answers.
+    pub(super) describe: fn(&mut Signature<'_>),
+}
+
+/// Who may ask, besides what the gate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Whoever shows the admin token.
+    Token,
+    /// Whoever passes the gate.
+    Gate,
+}
+
+/// The table.
+pub(super) fn all() -> Vec<Endpoint> {
+    vec![
+        get("/api/accounts", accounts::list, "All accounts, each with whether it can serve and why not."),
+        post("/api/accounts", accounts::add, "Adds an account; answered once it is durable."),
+        delete("/api/accounts/{alias}", accounts::remove, "Removes an account and its credential."),
+        put("/api/accounts/{alias}/enabled", accounts::set_enabled, "Switches an account on or off."),
+        get("/api/accounts/{alias}/reauth", login::latest, "The account's latest sign-in, if there is one."),
+        post("/api/accounts/{alias}/reauth", login::again, "Begins to sign the account in again."),
+        post("/api/accounts/{alias}/refresh", login::refresh, "Renews the account's token now."),
+        get("/api/decisions", decisions::latest, "The latest decisions, newest first."),
+        get("/api/decisions/next", decisions::next, "Who would be taken now, and why; moves no cursor."),
+        get("/api/decisions/{id}", decisions::one, "One decision, by its request id or the beginning of it."),
+        get("/api/doctor", doctor::examine, "What is wrong, each with the command that puts it right."),
+        post("/api/import", import::import, "Takes over the logins of another program's file."),
+        post("/api/login", login::start, "Begins to sign in to a new account, or again to one there is."),
+        get("/api/login/{id}", login::job, "A sign-in."),
+        delete("/api/login/{id}", login::cancel, "Calls a sign-in off."),
+        post("/api/login/{id}/complete", login::complete, "Takes what the person pasted."),
+        get("/api/sessions", sessions::list, "Sessions that have an account, the one used last first."),
+        delete("/api/sessions/{key}", sessions::forget, "Takes a session off its account."),
+        get("/api/status", health::status, "Version, addresses, strategy, store, accounts."),
+        get("/healthz", health::alive, "Whether the process answers.").open(),
+        get("/metrics", health::metrics, "Prometheus text.").open(),
+        get("/openapi.json", openapi::answer, "This document: OpenAPI 3.1."),
+        get("/readyz", health::ready, "Whether a request would be sent to somebody now.").open(),
+    ]
+}
+
+impl Endpoint {
+    /// The same without the token: it tells nothing that is anybody's.
+    fn open(self) -> Self {
+        Self { access: Access::Gate, ..self }
+    }
+}
+
+fn get<H, T, P>(path: &'static str, handler: H, summary: &'static str) -> Endpoint
+where
+    H: Handler<T, Arc<App>> + Described<P>,
+    T: 'static,
+{
+    let route = routing::get(handler);
+    Endpoint { method: Method::GET, path, summary, access: Access::Token, route, describe: H::describe }
+}
+
+fn post<H, T, P>(path: &'static str, handler: H, summary: &'static str) -> Endpoint
+where
+    H: Handler<T, Arc<App>> + Described<P>,
+    T: 'static,
+{
+    let route = routing::post(handler);
+    Endpoint { method: Method::POST, path, summary, access: Access::Token, route, describe: H::describe }
+}
+
+fn put<H, T, P>(path: &'static str, handler: H, summary: &'static str) -> Endpoint
+where
+    H: Handler<T, Arc<App>> + Described<P>,
+    T: 'static,
+{
+    let route = routing::put(handler);
+    Endpoint { method: Method::PUT, path, summary, access: Access::Token, route, describe: H::describe }
+}
+
+fn delete<H, T, P>(path: &'static str, handler: H, summary: &'static str) -> Endpoint
+where
+    H: Handler<T, Arc<App>> + Described<P>,
+    T: 'static,
+{
+    let route = routing::delete(handler);
+    Endpoint { method: Method::DELETE, path, summary, access: Access::Token, route, describe: H::describe }
+}
