@@ -8,6 +8,7 @@ pub mod affinity;
 pub mod app;
 pub mod auth;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod engine;

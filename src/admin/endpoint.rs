@@ -1,7 +1,7 @@
 //! Every endpoint there is, in one table. The router is made of it and so is the OpenAPI document: what is not here does
 //! not exist, and what is here is described.
 use super::described::{Described, Signature};
-use super::{accounts, decisions, doctor, health, import, login, openapi, sessions};
+use super::{accounts, clients, decisions, doctor, health, import, login, openapi, sessions};
 use crate::app::App;
 use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
@@ -43,6 +43,7 @@ pub(super) fn all() -> Vec<Endpoint> {
         get("/api/accounts/{alias}/reauth", login::latest, "The account's latest sign-in, if there is one."),
         post("/api/accounts/{alias}/reauth", login::again, "Begins to sign the account in again."),
         post("/api/accounts/{alias}/refresh", login::refresh, "Renews the account's token now."),
+        get("/api/clients", clients::list, "How programs are pointed at this rota."),
         get("/api/decisions", decisions::latest, "The latest decisions, newest first."),
         get("/api/decisions/next", decisions::next, "Who would be taken now, and why; moves no cursor."),
         get("/api/decisions/{id}", decisions::one, "One decision, by its request id or the beginning of it."),

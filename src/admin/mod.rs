@@ -3,6 +3,7 @@
 //! bodies and has no other way in.
 mod accounts;
 mod auth;
+mod clients;
 mod contain;
 mod credential;
 mod decisions;

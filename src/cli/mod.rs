@@ -1,12 +1,16 @@
 //! The command line. One file per command; each renders one answer of the admin API, and `--json` prints that answer as
 //! it is, so that the command line and the API cannot drift apart.
 mod accounts;
+mod address;
 mod api;
 mod browser;
+mod completions;
 mod config;
 mod confirm;
+mod connect;
 mod demo;
 mod doctor;
+mod env;
 mod error;
 mod fake;
 mod healthcheck;
@@ -77,6 +81,10 @@ enum Command {
     Import(import::Import),
     /// Sign in to an account, new or old
     Login(login::Login),
+    /// Set a program up for good: shows what would change in its own file, and asks
+    Connect(connect::Connect),
+    /// Print what a program needs in its environment: eval "$(rota env claude)"
+    Env(env::Env),
     /// Run the proxy
     Serve(serve::Serve),
     /// Show who is in rotation, how much is left, and whether all is well
@@ -95,6 +103,8 @@ enum Command {
     Config(config::Config),
     /// Back up, restore, verify, export and import the store
     Store(store::Store),
+    /// Print what your shell needs to complete rota's commands and options
+    Completions(completions::Completions),
     /// Ask a running rota whether it is well: exit code 0 if so
     Healthcheck(healthcheck::Healthcheck),
     /// Print the OpenAPI document of the admin API
@@ -114,11 +124,14 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
     };
     match command {
         Command::Accounts(command) => command.run(&setup, out),
+        Command::Completions(command) => command.run(out),
         Command::Config(command) => command.run(&setup, out),
+        Command::Connect(command) => command.run(&setup, out),
         Command::Demo(command) => command.run(out),
         Command::Disable(command) => command.run(&setup, out),
         Command::Doctor => doctor::run(&setup, out),
         Command::Enable(command) => command.run(&setup, out),
+        Command::Env(command) => command.run(&setup, out),
         Command::FakeUpstream(command) => command.run(out),
         Command::Healthcheck(command) => command.run(&setup, out),
         Command::Import(command) => command.run(&setup, out),

@@ -4,6 +4,7 @@ mod accounts;
 mod admin;
 mod bad_input;
 mod cli;
+mod connect;
 mod crash;
 mod described;
 mod encryption;

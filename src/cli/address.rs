@@ -1,0 +1,48 @@
+//! Where rota listens, or would, as programs have to be told.
+use super::{CliError, Exit, Setup};
+use crate::app::ServerInfo;
+use crate::clients::base;
+use crate::config::Config;
+use rustix::process::{Pid, test_kill_process};
+
+/// Where rota is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    /// What stands for `{base}` in the table of clients.
+    pub(super) base: String,
+    /// Whether one runs there.
+    pub(super) runs: Runs,
+}
+
+/// Whether a rota runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runs {
+    No,
+    Yes,
+}
+
+impl Address {
+    /// The running rota's; else the one that is configured. It takes no lock and waits for nobody, for it may be asked
+    /// whenever a shell starts.
+    pub(super) fn find(setup: &Setup) -> Result<Self, CliError> {
+        let config = Config::load(&setup.sources)?.config;
+        if let Some(info) = ServerInfo::read(&config.state_dir).filter(|info| is_alive(info.pid)) {
+            return Ok(Self { base: base(info.proxy), runs: Runs::Yes });
+        }
+        let configured = config.listen.first().and_then(|listen| listen.addresses().first().copied());
+        match configured.filter(|address| address.port() != 0) {
+            Some(address) => Ok(Self { base: base(address), runs: Runs::No }),
+            None => Err(CliError {
+                exit: Exit::NotRunning,
+                message: "rota takes any free port (`listen` has port 0), so where it listens is not known before it \
+                          runs; start it with `rota serve`"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid).is_ok())
+}

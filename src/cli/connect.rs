@@ -1,0 +1,283 @@
+//! `rota connect`: points a program at rota in that program's own file. What would change is shown first, a copy is kept,
+//! and `--undo` takes back what was set and nothing else.
+mod file;
+
+use super::address::Address;
+use super::confirm::confirm;
+use super::{CliError, Exit, Setup};
+use crate::clients::{Client, ClientView, ClientsView, ConfigFile, EditError, Line, Undone, clients, diff};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use file::ForeignFile;
+use serde_json::json;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub(super) struct Connect {
+    /// Which program; without one, all are shown
+    #[arg(value_parser = names(), hide_possible_values = true)]
+    client: Option<String>,
+    /// Write it without asking
+    #[arg(long, conflicts_with = "undo")]
+    write: bool,
+    /// Take back what rota has set, and nothing else
+    #[arg(long)]
+    undo: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What the command line may call a program.
+pub(super) fn names() -> PossibleValuesParser {
+    let all = clients().unwrap_or_default().into_iter();
+    let names = all.map(|client| PossibleValue::new(client.id).aliases(client.aliases).help(client.name));
+    PossibleValuesParser::new(names.collect::<Vec<_>>())
+}
+
+/// The row that `name` means.
+pub(super) fn find(name: &str) -> Result<Client, CliError> {
+    let found = table()?.into_iter().find(|client| client.is(name));
+    found.ok_or_else(|| {
+        CliError::failed(format!("{name:?} is not a program that rota knows; see `rota connect`"))
+    })
+}
+
+pub(super) fn table() -> Result<Vec<Client>, CliError> {
+    clients().map_err(|bad| CliError::failed(format!("the table of clients cannot be read: {bad}")))
+}
+
+/// What is done to a file.
+struct Change {
+    file: ForeignFile,
+    /// What becomes of it; none where it goes.
+    text: Option<String>,
+    /// Keys that were changed since rota set them.
+    kept: Vec<String>,
+}
+
+impl Connect {
+    pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+        let base = Address::find(setup)?.base;
+        let Some(name) = &self.client else {
+            return list(setup, &base, out);
+        };
+        let client = find(name)?;
+        let view = ClientView::of(&client, &base);
+        let Some(config) = &client.config else {
+            return self.without_file(setup, &client, &view, out);
+        };
+        let path = place(setup, &client, config)?;
+        let change = match self.undo {
+            true => undo(config, &path, &base)?,
+            false => connect(config, &path, &base)?,
+        };
+        let done = match self.go_ahead(setup, &change, out)? {
+            true => self.apply(config, &change)?,
+            false => false,
+        };
+        if setup.json {
+            writeln!(out, "{}", self.told(&client, &change, done))?;
+            return Ok(Exit::Done);
+        }
+        if done {
+            self.after(&client, &change, out)?;
+        }
+        for key in &change.kept {
+            writeln!(out, "! {key} was changed since rota set it, and is left as it is")?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Shows what would change, and finds out whether it may be done.
+    fn go_ahead(&self, setup: &Setup, change: &Change, out: &mut dyn Write) -> Result<bool, CliError> {
+        let path = change.file.path.display();
+        if change.is_nothing() {
+            if !setup.json {
+                let words = if self.undo { "has nothing of rota's" } else { "points at rota already" };
+                writeln!(out, "{path} {words}; nothing to do")?;
+            }
+            return Ok(false);
+        }
+        if !setup.json {
+            writeln!(out, "{}", self.heading(change))?;
+            for line in change.lines() {
+                writeln!(out, "  {line}")?;
+            }
+        }
+        if self.dry_run {
+            if !setup.json {
+                writeln!(out, "Nothing written.")?;
+            }
+            return Ok(false);
+        }
+        if self.write || self.undo {
+            return Ok(true);
+        }
+        if setup.json || !std::io::stdin().is_terminal() {
+            eprintln!(
+                "rota: nothing written, for there is no terminal to ask on; give --write if you mean it"
+            );
+            return Ok(false);
+        }
+        out.flush()?;
+        confirm("Write it?")
+    }
+
+    fn heading(&self, change: &Change) -> String {
+        let path = change.file.path.display();
+        let would = if self.dry_run || !(self.write || self.undo) { "Would change" } else { "Changing" };
+        match (&change.text, change.file.exists(), self.undo) {
+            (None, ..) => format!("{path} was made by rota and goes:"),
+            (Some(_), true, false) => {
+                let copy = change.file.backup();
+                let copy =
+                    copy.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                format!("{would} {path} (a copy is kept as {copy}):")
+            }
+            (Some(_), false, _) => format!("{would} {path} (it is new):"),
+            (Some(_), true, true) => format!("{would} {path}:"),
+        }
+    }
+
+    fn apply(&self, config: &ConfigFile, change: &Change) -> Result<bool, CliError> {
+        let file = &change.file;
+        if !self.undo {
+            let fresh = !config.is_connected(file.text()).unwrap_or(false);
+            if file.exists() && (fresh || !file.backup().exists()) {
+                file.keep_copy()?;
+            }
+        }
+        match &change.text {
+            Some(text) => file.replace(text)?,
+            None => file.remove()?,
+        }
+        if self.undo {
+            file.drop_copy()?;
+        }
+        Ok(true)
+    }
+
+    fn after(&self, client: &Client, change: &Change, out: &mut dyn Write) -> Result<(), CliError> {
+        if self.undo {
+            writeln!(out, "✔ {} is as it was before rota", change.file.path.display())?;
+            return Ok(());
+        }
+        writeln!(out, "✔ done. Undo with: rota connect {} --undo", client.id)?;
+        for note in &client.notes {
+            writeln!(out, "  {note}")?;
+        }
+        Ok(())
+    }
+
+    fn told(&self, client: &Client, change: &Change, done: bool) -> serde_json::Value {
+        let backup = change.file.backup();
+        json!({
+            "client": client.id,
+            "file": change.file.path,
+            "undo": self.undo,
+            "changes": change.lines(),
+            "written": done,
+            "backup": backup.exists().then_some(backup),
+            "kept": change.kept,
+        })
+    }
+
+    /// A program that no file points at rota.
+    fn without_file(
+        &self,
+        setup: &Setup,
+        client: &Client,
+        view: &ClientView,
+        out: &mut dyn Write,
+    ) -> Result<Exit, CliError> {
+        if self.write || self.undo {
+            let id = &client.id;
+            return Err(CliError::failed(format!(
+                "{} has no file that rota could change; `rota connect {id}` shows what to do instead",
+                client.name
+            )));
+        }
+        if setup.json {
+            writeln!(out, "{}", json!(view))?;
+            return Ok(Exit::Done);
+        }
+        for line in view.lines() {
+            writeln!(out, "{line}")?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl Change {
+    fn is_nothing(&self) -> bool {
+        match &self.text {
+            Some(text) => text == self.file.text(),
+            None => !self.file.exists(),
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let lines = diff(self.file.text(), self.text.as_deref().unwrap_or_default());
+        let line = |line: &Line| match line {
+            Line::Added(line) => format!("+ {line}"),
+            Line::Removed(line) => format!("- {line}"),
+        };
+        lines.iter().map(line).collect()
+    }
+}
+
+fn list(setup: &Setup, base: &str, out: &mut dyn Write) -> Result<Exit, CliError> {
+    if setup.json {
+        let view = ClientsView::at(base)
+            .map_err(|bad| CliError::failed(format!("the table of clients cannot be read: {bad}")))?;
+        writeln!(out, "{}", json!(view))?;
+        return Ok(Exit::Done);
+    }
+    let wide = table()?.iter().map(|client| client.id.len()).max().unwrap_or(0);
+    for client in table()?.iter().filter(|client| !client.is_any()) {
+        writeln!(out, "  {:<wide$}  {}", client.id, client.about)?;
+    }
+    writeln!(out, "\nrota connect NAME shows what to do. rota runs at {base}, or will.")?;
+    Ok(Exit::Done)
+}
+
+/// The file to change.
+pub(super) fn place(setup: &Setup, client: &Client, config: &ConfigFile) -> Result<PathBuf, CliError> {
+    let places = config.places(|name| setup.sources.variable(name));
+    let found = places.iter().find(|place| place.exists()).or(places.last());
+    let place = found.ok_or_else(|| {
+        CliError::failed(format!(
+            "where {} keeps its configuration is not known, as HOME is not set",
+            client.name
+        ))
+    })?;
+    std::path::absolute(place).map_err(|error| CliError::io(place.display(), &error))
+}
+
+fn connect(config: &ConfigFile, path: &Path, base: &str) -> Result<Change, CliError> {
+    let file = ForeignFile::read(path)?;
+    let text = config.connected(file.text(), base).map_err(|error| refused(path, &error))?;
+    Ok(Change { file, text: Some(text), kept: Vec::new() })
+}
+
+fn undo(config: &ConfigFile, path: &Path, base: &str) -> Result<Change, CliError> {
+    let file = ForeignFile::read(path)?;
+    if !file.exists() {
+        return Ok(Change { file, text: None, kept: Vec::new() });
+    }
+    let copy = file.backup();
+    let before = ForeignFile::read(&copy)?;
+    let Undone { text, kept } = config
+        .undone(file.text(), before.exists().then(|| before.text()), base)
+        .map_err(|error| refused(path, &error))?;
+    Ok(Change { file, text, kept })
+}
+
+fn refused(path: &Path, error: &EditError) -> CliError {
+    CliError::failed(format!(
+        "{} cannot be changed: {error}\n  nothing was changed; put that right, or set it by hand",
+        path.display()
+    ))
+}
