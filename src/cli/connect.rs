@@ -73,12 +73,14 @@ impl Connect {
             true => undo(config, &path, &base)?,
             false => connect(config, &path, &base)?,
         };
-        let done = match self.go_ahead(setup, &change, out)? {
-            true => self.apply(config, &change)?,
-            false => false,
-        };
+        let done = self.go_ahead(setup, &change, out)?;
+        if done {
+            self.apply(config, &change)?;
+        }
         if setup.json {
-            writeln!(out, "{}", self.told(&client, &change, done))?;
+            let mut told = self.told(&client, &change);
+            told["written"] = done.into();
+            writeln!(out, "{told}")?;
             return Ok(Exit::Done);
         }
         if done {
@@ -141,7 +143,7 @@ impl Connect {
         }
     }
 
-    fn apply(&self, config: &ConfigFile, change: &Change) -> Result<bool, CliError> {
+    fn apply(&self, config: &ConfigFile, change: &Change) -> Result<(), CliError> {
         let file = &change.file;
         if !self.undo {
             let fresh = !config.is_connected(file.text()).unwrap_or(false);
@@ -156,7 +158,7 @@ impl Connect {
         if self.undo {
             file.drop_copy()?;
         }
-        Ok(true)
+        Ok(())
     }
 
     fn after(&self, client: &Client, change: &Change, out: &mut dyn Write) -> Result<(), CliError> {
@@ -171,14 +173,13 @@ impl Connect {
         Ok(())
     }
 
-    fn told(&self, client: &Client, change: &Change, done: bool) -> serde_json::Value {
+    fn told(&self, client: &Client, change: &Change) -> serde_json::Value {
         let backup = change.file.backup();
         json!({
             "client": client.id,
             "file": change.file.path,
             "undo": self.undo,
             "changes": change.lines(),
-            "written": done,
             "backup": backup.exists().then_some(backup),
             "kept": change.kept,
         })

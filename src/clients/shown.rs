@@ -123,8 +123,8 @@ impl ClientView {
 pub fn page() -> Result<String, toml::de::Error> {
     let mut out = String::from(
         "# Clients\n\nHow programs are pointed at rota. This page is made of `config/clients.toml`, and so are `rota \
-         connect`, `rota env` and\n`rota run`: `rota connect codex` shows what it would change in Codex's file, asks, \
-         and keeps a copy;\n`rota connect codex --undo` takes back what it set and nothing else. `rota run -- codex` \
+         connect`, `rota env` and\n`rota run`: `rota connect NAME` shows what it would change in a program's own file, \
+         asks, and keeps a copy;\n`rota connect NAME --undo` takes back what it set and nothing else. `rota run -- CMD` \
          changes no file.\n\nSome programs do not start without a key. They are given the word `rota`, which rota \
          removes.\n",
     );
