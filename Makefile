@@ -16,7 +16,7 @@ export LLVM_PROFDATA ?= llvm-profdata-19
 endif
 
 .PHONY: help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test crash \
-  refresh-race power-cuts renewals coverage mutants check-deny nightly
+  refresh-race power-cuts renewals coverage mutants check-deny bench bench-quick nightly
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -85,6 +85,14 @@ mutants: ## Mutation tests of the rooms where a mistake costs most; hours
 	@command -v cargo-mutants >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-mutants@27.1.0
 	cargo mutants --package rota-proxy --file 'src/engine/**' --file 'src/store/**' --file 'src/auth/**' \
 	  --output target/mutants -- --locked --lib
+
+bench: ## What rota costs beside nginx, haproxy and a bare forwarder (Debian: nginx-light haproxy)
+	cargo build --release --locked --package rota-proxy --package rota-bench --bin rota --bin rota-bench
+	target/release/rota-bench run $(ARGS)
+
+bench-quick: ## The same in a few minutes, with fewer and shorter visits
+	cargo build --profile perf --locked --package rota-proxy --package rota-bench --bin rota --bin rota-bench
+	target/perf/rota-bench run --rounds 3 --seconds 0.7 $(ARGS)
 
 check-deny: ## Banned crates, licences, sources
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2

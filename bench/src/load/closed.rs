@@ -1,0 +1,49 @@
+use super::{Client, Length, LoadError, Plan, Report, Seen};
+use crate::clock::Moment;
+use crate::upstream::Steps;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Every client asks again as soon as it has been answered. With `steps`, each event that comes lets the next one go.
+pub async fn closed(
+    plan: &Plan,
+    clients: Vec<Client>,
+    length: Length,
+    steps: Option<Steps>,
+) -> Result<Report, LoadError> {
+    let start = Moment::now();
+    let left = Arc::new(AtomicU64::new(match length {
+        Length::Requests(requests) => requests,
+        Length::Seconds(_) => u64::MAX,
+    }));
+    let end = match length {
+        Length::Requests(_) => Moment(u64::MAX),
+        Length::Seconds(seconds) => start.after(Duration::from_secs_f64(seconds)),
+    };
+    let mut working = JoinSet::new();
+    for client in clients {
+        working.spawn(work(client, Arc::clone(&left), end, steps.clone()));
+    }
+    let mut seen = Seen::default();
+    while let Some(worked) = working.join_next().await {
+        let worked = worked.map_err(io::Error::other).and_then(|worked| worked);
+        seen = seen.join(worked.map_err(|error| LoadError::Broken(plan.to, error))?);
+    }
+    Ok(seen.report(Moment::now().since(start) as f64 / 1e9))
+}
+
+async fn work(
+    mut client: Client,
+    left: Arc<AtomicU64>,
+    end: Moment,
+    steps: Option<Steps>,
+) -> io::Result<Seen> {
+    let take = |left: u64| left.checked_sub(1);
+    while Moment::now() < end && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+        client.noted(steps.as_ref()).await?;
+    }
+    Ok(client.seen)
+}

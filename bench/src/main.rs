@@ -1,0 +1,220 @@
+//! Parses the arguments and does one thing: serves as upstream or floor, loads, or measures.
+use clap::{Args, Parser, Subcommand};
+use http::HeaderValue;
+use rota_bench::load::{self, Length, LoadError, Plan, Session};
+use rota_bench::proxies::Binaries;
+use rota_bench::run::{Effort, RunError, run};
+use rota_bench::upstream::Steps;
+use rota_bench::{floor, upstream};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, Runtime};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What rota costs beside nginx, haproxy and a bare forwarder
+#[derive(Parser)]
+#[command(name = "rota-bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Serve as the bare forwarder, until killed; the first line printed is the address
+    Floor(FloorArguments),
+    /// Load a proxy and print what was measured, as JSON
+    Load(LoadArguments),
+    /// Measure all proxies in turn and print the tables
+    Run(RunArguments),
+    /// Serve as the mock upstream, until killed; the first line printed is the address
+    Upstream {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+    },
+}
+
+#[derive(Args)]
+struct FloorArguments {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The upstream
+    #[arg(long)]
+    to: SocketAddr,
+    /// What is put into the authorization header
+    #[arg(long, default_value = "fresh")]
+    bearer: String,
+    /// Threads, each with a listener and a pool of its own
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+}
+
+#[derive(Args)]
+struct LoadArguments {
+    /// The proxy
+    #[arg(long)]
+    to: SocketAddr,
+    /// Path and query; the mock upstream answers `?bytes=N` and `?events=N&size=S&pause=MS`
+    #[arg(long, default_value = "/v1/responses?bytes=2048")]
+    target: String,
+    /// Connections, each with one request under way
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// Bytes of a request's body
+    #[arg(long, default_value_t = 1024)]
+    body: usize,
+    /// Bytes of an event, where replies are streams
+    #[arg(long)]
+    event: Option<usize>,
+    /// Name no conversation in requests
+    #[arg(long)]
+    nameless: bool,
+    /// Requests in all
+    #[arg(long, conflicts_with = "seconds")]
+    requests: Option<u64>,
+    /// Seconds
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Requests a second, at fixed moments, instead of one after the other
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Begin streams and hold them until a line comes on standard input
+    #[arg(long)]
+    idle: bool,
+    /// Print `ready` once connected, and wait for a line on standard input
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Args)]
+struct RunArguments {
+    /// Only this row (repeatable)
+    #[arg(long)]
+    only: Vec<String>,
+    /// Visits to each proxy
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long a visit lasts
+    #[arg(long, default_value_t = 1.5)]
+    seconds: f64,
+    /// The rota to measure [default: beside this program]
+    #[arg(long)]
+    rota: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Task::Floor(arguments) => forward(&arguments),
+        Task::Load(arguments) => measure(&arguments),
+        Task::Run(arguments) => compare(arguments),
+        Task::Upstream { listen } => answer(listen),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(arguments: RunArguments) -> Result<(), Failed> {
+    let bench = std::env::current_exe()?;
+    let rota = arguments.rota.unwrap_or_else(|| bench.with_file_name("rota"));
+    let effort = Effort { rounds: arguments.rounds, seconds: arguments.seconds, only: arguments.only };
+    Ok(run(&Binaries { bench, rota }, &effort, &mut io::stdout())?)
+}
+
+fn answer(listen: SocketAddr) -> Result<(), Failed> {
+    Ok(runtime()?.block_on(async {
+        let listener = TcpListener::bind(listen).await?;
+        tell(&listener.local_addr()?.to_string())?;
+        upstream::serve(listener, Steps::default()).await
+    })?)
+}
+
+/// One runtime a thread; they share nothing but the port.
+fn forward(arguments: &FloorArguments) -> Result<(), Failed> {
+    let bearer = HeaderValue::try_from(format!("Bearer {}", arguments.bearer)).map_err(io::Error::other)?;
+    let first = runtime()?;
+    let listener = first.block_on(async { shared(arguments.listen) })?;
+    let address = listener.local_addr()?;
+    for _ in 1..arguments.threads {
+        let (to, bearer) = (arguments.to, bearer.clone());
+        std::thread::spawn(move || {
+            let next = runtime()?;
+            let listener = next.block_on(async { shared(address) })?;
+            next.block_on(floor::serve_locally(listener, to, bearer))
+        });
+    }
+    tell(&address.to_string())?;
+    Ok(first.block_on(floor::serve_locally(listener, arguments.to, bearer))?)
+}
+
+fn shared(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(4096)
+}
+
+fn measure(arguments: &LoadArguments) -> Result<(), Failed> {
+    let plan = Plan {
+        to: arguments.to,
+        target: arguments.target.clone(),
+        connections: arguments.connections,
+        body: arguments.body,
+        event: arguments.event,
+        session: if arguments.nameless { Session::Nameless } else { Session::Named },
+    };
+    let length = arguments.requests.map_or(Length::Seconds(arguments.seconds), Length::Requests);
+    let ready = || if arguments.wait { told_to_go() } else { Ok(()) };
+    let report = if let Some(rate) = arguments.rate {
+        load::rate(&plan, rate, arguments.seconds, || drop(ready()))?
+    } else {
+        let runtime = runtime()?;
+        let clients = runtime.block_on(load::connect(&plan))?;
+        if arguments.idle {
+            let held = runtime.block_on(load::idle(&plan, clients))?;
+            told_to_go()?;
+            drop(held);
+            return Ok(());
+        }
+        ready()?;
+        runtime.block_on(load::closed(&plan, clients, length, None))?
+    };
+    Ok(tell(&serde_json::to_string(&report).map_err(io::Error::other)?)?)
+}
+
+fn told_to_go() -> io::Result<()> {
+    tell("ready")?;
+    io::stdin().read_line(&mut String::new()).map(drop)
+}
+
+fn tell(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}

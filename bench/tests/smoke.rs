@@ -1,0 +1,114 @@
+//! Every kind of load, for a blink, through the floor to the mock upstream. Nothing here is timed: it shows that the
+//! harness measures what it says.
+use http::HeaderValue;
+use rota_bench::floor;
+use rota_bench::load::{self, Length, Plan, Report, Session};
+use rota_bench::upstream::{self, LEAST_EVENT, Steps};
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+#[test]
+fn every_request_of_a_closed_load_is_answered_whole() {
+    let world = World::start("fresh");
+    let report = world.closed(&world.plan("/v1/responses?bytes=2048", 4, None), 40);
+    assert_eq!(counts(&report), (40, 0, 0));
+    assert!(report.p99 >= report.p50 && report.p50 >= report.first_p50, "{report:?}");
+}
+
+#[test]
+fn a_body_of_a_megabyte_goes_through() {
+    let world = World::start("fresh");
+    let plan = Plan { body: 1 << 20, ..world.plan("/v1/responses?bytes=2048", 2, None) };
+    assert_eq!(counts(&world.closed(&plan, 6)), (6, 0, 0));
+}
+
+#[test]
+fn every_event_of_every_stream_is_counted_and_its_way_is_timed() {
+    let world = World::start("fresh");
+    for pause in ["0", "1", "step"] {
+        let target = format!("/v1/responses?events=20&size={LEAST_EVENT}&pause={pause}");
+        let report = world.closed(&world.plan(&target, 2, Some(LEAST_EVENT)), 4);
+        assert_eq!(counts(&report), (4, 0, 80), "pause={pause}");
+        assert!(report.event_p99 >= report.event_p50 && report.event_p50 > 0.0, "{report:?}");
+    }
+}
+
+#[test]
+fn a_spent_bearer_is_turned_away_and_told_as_such() {
+    let world = World::start("spent-1");
+    let clients = world.runtime.block_on(load::connect(&world.plan("/v1/responses", 1, None)));
+    assert_eq!(
+        clients.err().map(|error| error.to_string()),
+        Some(format!("{}: the first request was answered 429", world.floor))
+    );
+}
+
+#[test]
+fn a_load_at_a_fixed_rate_asks_as_often_as_it_says() {
+    let world = World::start("fresh");
+    let mut readied = 0;
+    let plan = world.plan("/v1/responses?bytes=256", 4, None);
+    let report = load::rate(&plan, 4000.0, 0.05, || readied += 1).expect("a report");
+    assert_eq!((counts(&report), readied), ((200, 0, 0), 1));
+}
+
+#[test]
+fn idle_streams_are_held_open() {
+    let world = World::start("fresh");
+    let plan = world.plan(&format!("/v1/responses?events=2&size={LEAST_EVENT}&pause=600000"), 8, None);
+    let held = world.runtime.block_on(async {
+        let clients = load::connect(&plan).await?;
+        load::idle(&plan, clients).await
+    });
+    assert_eq!(held.expect("streams").len(), 8);
+}
+
+/// Upstream and floor, on a thread of their own.
+struct World {
+    floor: SocketAddr,
+    steps: Steps,
+    runtime: Runtime,
+}
+
+impl World {
+    fn start(bearer: &str) -> Self {
+        let bearer = HeaderValue::try_from(format!("Bearer {bearer}")).expect("a header");
+        let (steps, (told, floor)) = (Steps::default(), mpsc::channel());
+        let served = steps.clone();
+        std::thread::spawn(move || {
+            runtime().block_on(async {
+                let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let to = upstream.local_addr().expect("an address");
+                told.send(listener.local_addr().expect("an address")).expect("a listener");
+                tokio::spawn(upstream::serve(upstream, served));
+                floor::serve_locally(listener, to, bearer).await
+            })
+        });
+        Self { floor: floor.recv().expect("an address"), steps, runtime: runtime() }
+    }
+
+    fn plan(&self, target: &str, connections: usize, event: Option<usize>) -> Plan {
+        let target = target.to_owned();
+        Plan { to: self.floor, target, connections, body: 1024, event, session: Session::Named }
+    }
+
+    fn closed(&self, plan: &Plan, requests: u64) -> Report {
+        self.runtime
+            .block_on(async {
+                let clients = load::connect(plan).await?;
+                load::closed(plan, clients, Length::Requests(requests), Some(self.steps.clone())).await
+            })
+            .expect("a report")
+    }
+}
+
+fn counts(report: &Report) -> (u64, u64, u64) {
+    (report.requests, report.failed, report.events)
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
