@@ -2,7 +2,7 @@
 use crate::affinity::{Pin, Tended};
 use crate::app::App;
 use crate::engine::{Command, due};
-use crate::model::{AccountId, Force, Snapshot, Time};
+use crate::model::{AccountId, AuditAction, Force, Snapshot, Time};
 use crate::telemetry::SessionEvent;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let mut started: BTreeMap<AccountId, Time> = BTreeMap::new();
     let mut flights = JoinSet::new();
     let mut force = app.state.snapshot().force.clone();
+    let mut heard = app.state.snapshot().audit.last();
     loop {
         marks.mark_unchanged();
         let now = app.clock.now();
@@ -55,6 +56,7 @@ async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             flights.spawn(async move { app.refresher.refresh(account, version).await });
         }
         spread_anew(&app, &world, &mut force);
+        tell(&app, &world, &mut heard);
         let sessions = tend_sessions(&app, &world, now);
         let wake = [due.wake, sessions].into_iter().flatten().fold(now.after(NAP), Time::min);
         tokio::select! {
@@ -65,6 +67,28 @@ async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }
+}
+
+/// The log has every change of the audit trail; a force that ended by itself is also counted (FRC-2).
+fn tell(app: &App, world: &Snapshot, heard: &mut u64) {
+    for entry in world.audit.since(*heard) {
+        let (actor, action, subject) = (entry.actor.as_str(), entry.action.as_str(), entry.target.as_str());
+        let (before, after, reason) =
+            (entry.before.as_deref(), entry.after.as_deref(), entry.reason.as_deref());
+        if entry.action == AuditAction::ForceEnded {
+            let strategy = world.settings.strategy.as_str();
+            app.telemetry.force_ended(reason.unwrap_or_default());
+            tracing::warn!(
+                account = subject,
+                reason,
+                strategy,
+                "the force has ended: the strategy decides again"
+            );
+        } else {
+            tracing::info!(actor, action, subject, before, after, reason, "changed");
+        }
+    }
+    *heard = world.audit.last();
 }
 
 /// A force that is new decides where its provider's sessions are: what they were on is forgotten, so that each finds its

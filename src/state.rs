@@ -1,8 +1,8 @@
 //! The one writer. Readers load a snapshot; writers queue for microseconds; the disk is waited for elsewhere.
 use crate::clock::Clock;
-use crate::engine::{Applied, Command, Durability, Live, Rejection, Turn, apply};
+use crate::engine::{Applied, Command, Durability, Live, Rejection, Turn, apply_by};
 use crate::lease::Leases;
-use crate::model::{AccountId, ProviderId, Snapshot, Time};
+use crate::model::{AccountId, Actor, ProviderId, Snapshot, Time};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,9 +70,15 @@ impl SharedState {
 
     /// Applies and publishes. In force at once, durable soon.
     pub fn apply(&self, command: Command) -> Result<Arc<Snapshot>, Rejection> {
+        let by = command.author();
+        self.apply_by(command, by)
+    }
+
+    /// The same, asked for by somebody.
+    pub fn apply_by(&self, command: Command, by: Actor) -> Result<Arc<Snapshot>, Rejection> {
         let mut marks = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let world = self.now.load_full();
-        let Applied { snapshot, durability } = apply(&world, command, self.clock.now())?;
+        let Applied { snapshot, durability } = apply_by(&world, command, by, self.clock.now())?;
         let next = Arc::new(snapshot);
         if !Arc::ptr_eq(&world.providers, &next.providers) {
             self.turns.store(Arc::new(cursors(&next, &self.turns.load())));
@@ -93,11 +99,23 @@ impl SharedState {
 
     /// Applies, publishes, and returns when the change would survive a power cut (STO-7).
     pub async fn commit(&self, command: Command) -> Result<Arc<Snapshot>, CommitError> {
-        let next = self.apply(command)?;
+        let by = command.author();
+        self.commit_by(command, by).await
+    }
+
+    /// The same, asked for by somebody.
+    pub async fn commit_by(&self, command: Command, by: Actor) -> Result<Arc<Snapshot>, CommitError> {
+        let next = self.apply_by(command, by)?;
+        self.confirm(next.generation).await?;
+        Ok(next)
+    }
+
+    /// Returns when this generation would survive a power cut.
+    pub async fn confirm(&self, generation: u64) -> Result<(), CommitError> {
         let mut durable = self.durable.clone();
-        let confirmed = durable.wait_for(|generation| *generation >= next.generation);
+        let confirmed = durable.wait_for(|there| *there >= generation);
         match tokio::time::timeout(PATIENCE, confirmed).await {
-            Ok(Ok(_)) => Ok(next),
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(CommitError::NotDurable),
         }
     }

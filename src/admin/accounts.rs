@@ -1,13 +1,11 @@
 use super::ApiError;
 use super::credential::GivenCredential;
-use super::extract::{Given, GivenOr, Named};
+use super::extract::{Asker, Given, GivenOr, Named};
 use super::reply::{Created, NoContent};
 use super::view::{AccountView, AccountsView};
 use crate::app::App;
 use crate::engine::{Command, LastEnabled, NewAccount, Rejection};
-use crate::model::{
-    Actor, Alias, Credential, CredentialKind, Provider, ProviderId, Snapshot, Switch, Time, Weight,
-};
+use crate::model::{Alias, Credential, CredentialKind, Provider, ProviderId, Snapshot, Switch, Time, Weight};
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -49,12 +47,13 @@ pub(super) struct AddAccount {
 /// where the provider does so by itself; where that fails nothing is added.
 pub(super) async fn add(
     State(app): State<Arc<App>>,
+    Asker(by): Asker,
     Given(add): Given<AddAccount>,
 ) -> Result<Created<AccountView>, ApiError> {
     let draft = add.read(&app.state.snapshot(), app.clock.now())?;
     let alias = draft.alias.clone();
     let new = draft.complete(&app).await?;
-    let world = app.state.commit(Command::AccountAdded(Box::new(new))).await?;
+    let world = app.state.commit_by(Command::AccountAdded(Box::new(new)), by).await?;
     Ok(Created(one(&app, &world, &alias)?))
 }
 
@@ -175,12 +174,14 @@ impl Remove {
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
     Named(alias): Named,
+    Asker(by): Asker,
     GivenOr(remove): GivenOr<Remove>,
 ) -> Result<NoContent, ApiError> {
     let world = app.state.snapshot();
     let account = named(&world, &alias)?;
     let id = world.by_alias(&account).map(|account| account.id);
-    app.state.commit(Command::AccountRemoved { alias: account, last: remove.last() }).await?;
+    let command = Command::AccountRemoved { alias: account, last: remove.last() };
+    app.state.commit_by(command, by).await?;
     if let Some(id) = id {
         app.affinity.clear(id);
     }
@@ -206,6 +207,7 @@ impl SetEnabled {
 pub(super) async fn set_enabled(
     State(app): State<Arc<App>>,
     Named(alias): Named,
+    Asker(by): Asker,
     Given(set): Given<SetEnabled>,
 ) -> Result<Json<AccountView>, ApiError> {
     let account = named(&app.state.snapshot(), &alias)?;
@@ -215,10 +217,10 @@ pub(super) async fn set_enabled(
     let last = set.last();
     let to = match set.enabled {
         true => Switch::On,
-        false => Switch::Off { at: app.clock.now(), by: Actor::Admin, reason: set.reason },
+        false => Switch::Off { at: app.clock.now(), by, reason: set.reason },
     };
     let command = Command::Switched { alias: account.clone(), to, last };
-    let committed = app.state.commit(command).await;
+    let committed = app.state.commit_by(command, by).await;
     // In force even where it is not durable.
     if let Some(off) = app.state.snapshot().by_alias(&account).filter(|account| !account.is_on()) {
         app.affinity.clear(off.id);

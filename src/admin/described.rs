@@ -2,7 +2,7 @@
 //! anything else than the code does. Each extractor and each kind of answer says here what it is; a handler with one that
 //! does not say so is no endpoint, because it does not compile.
 use super::ApiError;
-use super::extract::{Asked, Given, GivenOr, Named};
+use super::extract::{Asked, Asker, Given, GivenOr, Named};
 use super::reply::{Accepted, Created, ErrorView, NoContent};
 use crate::app::App;
 use axum::Json;
@@ -110,6 +110,11 @@ described!(A B C);
 described!(A B C D);
 
 impl Part for State<Arc<App>> {
+    fn describe(_: &mut Signature<'_>) {}
+}
+
+/// Who asks is no part of what is asked.
+impl Part for Asker {
     fn describe(_: &mut Signature<'_>) {}
 }
 

@@ -1,6 +1,7 @@
 //! Every endpoint there is, in one table. The router is made of it and so is the OpenAPI document: what is not here does
 //! not exist, and what is here is described.
 use super::described::{Described, Signature};
+use super::force;
 use super::{accounts, clients, decisions, doctor, health, import, login, openapi, sessions};
 use crate::app::App;
 use axum::handler::Handler;
@@ -48,6 +49,9 @@ pub(super) fn all() -> Vec<Endpoint> {
         get("/api/decisions/next", decisions::next, "Who would be taken now, and why; moves no cursor."),
         get("/api/decisions/{id}", decisions::one, "One decision, by its request id or the beginning of it."),
         get("/api/doctor", doctor::examine, "What is wrong, each with the command that puts it right."),
+        get("/api/force", force::show, "The account that is forced, if one is."),
+        post("/api/force", force::set, "Pins an account for a day."),
+        post("/api/force/clear", force::clear, "Lets the strategy decide again."),
         post("/api/import", import::import, "Takes over the logins of another program's file."),
         post("/api/login", login::start, "Begins to sign in to a new account, or again to one there is."),
         get("/api/login/{id}", login::job, "A sign-in."),

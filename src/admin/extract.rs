@@ -1,11 +1,14 @@
 //! What a request holds, parsed: a body, a query, a name in the path. What does not parse is answered as every other
 //! error is, and the answer never repeats a value, because the value in the wrong place may be a secret.
 use super::ApiError;
+use crate::model::Actor;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use http::HeaderName;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use std::convert::Infallible;
 
 /// A JSON body.
 pub(super) struct Given<T>(pub(super) T);
@@ -18,6 +21,27 @@ pub(super) struct Asked<T>(pub(super) T);
 
 /// The one name in the path.
 pub(super) struct Named(pub(super) String);
+
+/// Who asks, for the audit trail. It is what the client says of itself; whoever has the token may say anything.
+pub(super) struct Asker(pub(super) Actor);
+
+/// In which a client of rota's own names itself: `cli` or `dashboard`.
+pub const ACTOR: HeaderName = HeaderName::from_static("x-rota-actor");
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let said = parts.headers.get(ACTOR).and_then(|name| name.to_str().ok());
+        let page = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
+        Ok(Self(match said {
+            Some("cli") => Actor::Cli,
+            Some("dashboard") => Actor::Dashboard,
+            Some(_) | None if page => Actor::Dashboard,
+            Some(_) | None => Actor::Admin,
+        }))
+    }
+}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
     type Rejection = ApiError;

@@ -1,5 +1,6 @@
 use super::described::{Reply, Signature};
-use super::view::{AccountsView, ForceView, StatusView, StoreView};
+use super::force::{ForceEnded, ForceView};
+use super::view::{AccountsView, StatusView, StoreView};
 use crate::app::App;
 use crate::engine::{RoutingRequest, Selection, breaker, select};
 use crate::model::{BreakerState, ProviderId, Snapshot};
@@ -112,10 +113,6 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Page {
 pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusView> {
     let world = app.state.snapshot();
     let now = app.clock.now();
-    let force = world.force.as_ref().filter(|force| now < force.until).and_then(|force| {
-        let account = world.account(force.account)?;
-        Some(ForceView { alias: account.alias.to_string(), until: force.until.into(), by: force.by.as_str() })
-    });
     let open = world.breakers.iter().filter_map(|(provider, breaker)| match breaker.state {
         BreakerState::Open { until } if now < until => Some((provider.to_string(), until.into())),
         BreakerState::Closed | BreakerState::Open { .. } => None,
@@ -133,7 +130,8 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusView> {
         proxy: app.addresses().proxy.iter().map(ToString::to_string).collect(),
         admin: app.addresses().admin.map(|address| address.to_string()),
         strategy: world.settings.strategy.as_str(),
-        force,
+        force: ForceView::of(&world, now),
+        force_ended: ForceEnded::of(&world, now),
         store: StoreView {
             directory: app.config.load().state_dir.display().to_string(),
             saved: figures.unsaved_since.is_none(),

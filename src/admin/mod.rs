@@ -12,6 +12,7 @@ mod doctor;
 mod endpoint;
 mod error;
 mod extract;
+mod force;
 mod health;
 mod import;
 mod job;
@@ -24,6 +25,8 @@ mod view;
 
 pub use auth::AdminToken;
 pub use error::ApiError;
+pub use extract::ACTOR;
+pub use force::{ForceEnded, ForceState, ForceView};
 pub use job::JobView;
 pub use openapi::document as openapi;
 pub use view::{AccountView, StatusView};

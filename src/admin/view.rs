@@ -1,4 +1,5 @@
 //! What people and programs may see. No field here can hold a secret.
+use super::force::{ForceEnded, ForceView};
 use super::job::JobView;
 use crate::app::App;
 use crate::auth::JobReport;
@@ -302,6 +303,8 @@ pub struct StatusView {
     pub strategy: &'static str,
     /// The pin, if any.
     pub force: Option<ForceView>,
+    /// The last pin, where it ended because its account could not serve: what a page tells until somebody acts.
+    pub force_ended: Option<ForceEnded>,
     /// How the store is.
     pub store: StoreView,
     /// All accounts.
@@ -310,18 +313,6 @@ pub struct StatusView {
     pub open_breakers: BTreeMap<String, Stamp>,
     /// Providers that are shown no login, because two were refused for good, and until when (FLO-5).
     pub cut_off: BTreeMap<String, Stamp>,
-}
-
-/// A pin.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ForceView {
-    /// Which account.
-    pub alias: String,
-    /// Until when.
-    pub until: Stamp,
-    /// By whom.
-    pub by: &'static str,
 }
 
 /// How saving goes, and what loading found.

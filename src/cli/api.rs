@@ -1,10 +1,11 @@
 //! How a command reaches the admin API, once or many times: over loopback if a daemon runs, else in this process, under
 //! the store's lock.
 use super::{CliError, Exit, Setup};
-use crate::admin::{self, AdminToken, Door};
+use crate::admin::{self, ACTOR, AdminToken, Door};
 use crate::app::{self, App, ServerInfo, Writer};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::model::Actor;
 use crate::store::{Backend, FileBackend, StoreError};
 use crate::telemetry::{LogFormat, LogSink};
 use axum::Router;
@@ -231,6 +232,7 @@ async fn over_socket(
         .uri(path)
         .header(HOST, admin.to_string())
         .header(AUTHORIZATION, token.header())
+        .header(ACTOR, Actor::Cli.as_str())
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(written(body)))
         .map_err(|error| CliError::failed(format!("the request could not be built: {error}")))?;
@@ -265,6 +267,7 @@ async fn in_process(
     let request = Request::builder()
         .method(method)
         .uri(path)
+        .header(ACTOR, Actor::Cli.as_str())
         .header(CONTENT_TYPE, "application/json")
         .body(Body::from(written(body)))
         .map_err(|error| CliError::failed(format!("the request could not be built: {error}")))?;

@@ -13,6 +13,7 @@ mod doctor;
 mod env;
 mod error;
 mod fake;
+mod force;
 mod healthcheck;
 mod import;
 mod login;
@@ -93,6 +94,8 @@ enum Command {
     Disable(switch::Disable),
     /// Put an account back into rotation
     Enable(switch::Enable),
+    /// Use this account and no other for 24 hours
+    Force(force::Force),
     /// Show why an account was chosen, or which would be next
     Why(why::Why),
     /// Show which conversation is on which account, or take one off it
@@ -133,6 +136,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Enable(command) => command.run(&setup, out),
         Command::Env(command) => command.run(&setup, out),
         Command::FakeUpstream(command) => command.run(out),
+        Command::Force(command) => command.run(&setup, out),
         Command::Healthcheck(command) => command.run(&setup, out),
         Command::Import(command) => command.run(&setup, out),
         Command::Login(command) => command.run(&setup, out),

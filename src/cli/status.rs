@@ -1,6 +1,6 @@
 use super::accounts::text;
 use super::api::{call, succeed};
-use super::{CliError, Exit, Setup, render};
+use super::{CliError, Exit, Setup, force, render};
 use crate::config::Config;
 use crate::model::Provider;
 use http::Method;
@@ -69,6 +69,9 @@ fn headline(body: &Value, now: Timestamp, out: &mut dyn Write) -> Result<(), Cli
     writeln!(out, "rota {version} {place} · {} · {store}", text(&body["strategy"]))?;
     if let Some(alias) = body["force"]["alias"].as_str() {
         writeln!(out, "every request goes to {alias} until {}", moment(&body["force"]["until"], now))?;
+    }
+    if let Some(line) = force::ended(&body["forceEnded"], now) {
+        writeln!(out, "{line}; {} decides again", text(&body["strategy"]))?;
     }
     Ok(())
 }

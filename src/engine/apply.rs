@@ -3,6 +3,7 @@ mod credentials;
 mod faults;
 mod force;
 mod limits;
+mod told;
 
 use super::classify::Fault;
 use crate::model::{
@@ -19,6 +20,13 @@ pub(super) use force::has_fallen;
 pub enum Command {
     /// A human adds an account.
     AccountAdded(Box<NewAccount>),
+    /// A human changes what an account is called, or what is written beside its name.
+    AccountEdited {
+        /// Which.
+        alias: Alias,
+        /// What.
+        edit: Box<Edit>,
+    },
     /// A human removes one.
     AccountRemoved {
         /// Which.
@@ -122,6 +130,21 @@ pub struct NewAccount {
     pub notes: String,
 }
 
+/// What a human changes of an account, all of it or nothing; none is left as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Edit {
+    /// Its name; must be free.
+    pub alias: Option<Alias>,
+    /// Its share.
+    pub weight: Option<Weight>,
+    /// Its labels.
+    pub tags: Option<Vec<String>>,
+    /// Its notes.
+    pub notes: Option<String>,
+    /// Its quota group, or none from now on.
+    pub quota_group: Option<Option<Arc<str>>>,
+}
+
 /// How a renewal failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RenewalFailure {
@@ -204,12 +227,48 @@ pub enum Rejection {
     UnknownProvider(ProviderId),
 }
 
-/// The next snapshot, or why there is none. The last step heals it: in every published snapshot a force has not run
-/// out and names an account that can serve (I9).
+impl Command {
+    /// Who it comes from where nobody says so: a program of the user's for what people ask for, else rota itself.
+    pub fn author(&self) -> Actor {
+        match self {
+            Self::AccountAdded(_)
+            | Self::AccountEdited { .. }
+            | Self::AccountRemoved { .. }
+            | Self::ForceCleared
+            | Self::Reauthenticated { .. } => Actor::Admin,
+            Self::Forced { by, .. } => *by,
+            Self::Switched { to: Switch::Off { by, .. }, .. } => *by,
+            Self::Switched { to: Switch::On, .. } => Actor::Admin,
+            Self::Reconfigured { .. } => Actor::Config,
+            Self::Faulted { .. }
+            | Self::LimitsSeen { .. }
+            | Self::Refreshed { .. }
+            | Self::RenewalFailed { .. }
+            | Self::Served { .. }
+            | Self::TimePassed => Actor::Engine,
+        }
+    }
+}
+
+/// The next snapshot, or why there is none, by the command's own author; see [`apply_by`].
 pub fn apply(world: &Snapshot, command: Command, now: Time) -> Result<Applied, Rejection> {
+    let by = command.author();
+    apply_by(world, command, by, now)
+}
+
+/// The next snapshot, or why there is none. The last step heals it: in every published snapshot a force has not run
+/// out and names an account that can serve (I9). What people would ask about later is noted in its audit trail, `by`
+/// whom, which makes a change and its note durable together.
+pub fn apply_by(world: &Snapshot, command: Command, by: Actor, now: Time) -> Result<Applied, Rejection> {
     let mut next = world.clone();
+    let subject = told::Subject::of(&command);
     let changed = change(&mut next, command, now)?;
     force::heal(&mut next, now);
+    let notes = told::told(world, &next, subject, by, now);
+    if !notes.is_empty() {
+        let trail = Arc::make_mut(&mut next.audit);
+        notes.into_iter().for_each(|(note, by)| trail.push(note, by, now));
+    }
     let durability = if next.force == world.force { changed } else { Durability::Required };
     next.generation += 1;
     Ok(Applied { snapshot: next, durability })
@@ -218,6 +277,7 @@ pub fn apply(world: &Snapshot, command: Command, now: Time) -> Result<Applied, R
 fn change(next: &mut Snapshot, command: Command, now: Time) -> Result<Durability, Rejection> {
     match command {
         Command::AccountAdded(new) => accounts::added(next, *new),
+        Command::AccountEdited { alias, edit } => accounts::edited(next, &alias, *edit),
         Command::AccountRemoved { alias, last } => accounts::removed(next, &alias, last),
         Command::Faulted { account, version, model, fault } => {
             faults::faulted(next, (account, version), model, &fault, now)

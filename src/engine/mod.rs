@@ -12,7 +12,9 @@ mod observe;
 mod select;
 mod strategy;
 
-pub use apply::{Applied, Command, Durability, LastEnabled, NewAccount, Rejection, RenewalFailure, apply};
+pub use apply::{
+    Applied, Command, Durability, Edit, LastEnabled, NewAccount, Rejection, RenewalFailure, apply, apply_by,
+};
 pub use classify::{Fault, Outcome, Phase, Verdict, classify};
 pub use confidence::{Confidence, confidence};
 pub use due::{Due, due};

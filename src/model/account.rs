@@ -22,10 +22,14 @@ pub enum Switch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
-    /// A human or program through the admin API or the CLI.
+    /// A program through the admin API.
     Admin,
+    /// A human through the command line.
+    Cli,
     /// A configuration file.
     Config,
+    /// A human through the page.
+    Dashboard,
     /// rota itself.
     Engine,
 }
@@ -35,7 +39,9 @@ impl Actor {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
+            Self::Cli => "cli",
             Self::Config => "config",
+            Self::Dashboard => "dashboard",
             Self::Engine => "engine",
         }
     }

@@ -1,6 +1,7 @@
 //! Nouns: what an account, a provider, a limit, a setting is. Plain values that the engine decides on; no I/O,
 //! no clock, no lock, no logging, and nothing here knows how a value is stored or shown.
 mod account;
+mod audit;
 mod breaker;
 mod conversation;
 mod credential;
@@ -20,6 +21,7 @@ mod time;
 mod token;
 
 pub use account::{Account, Actor, Switch, Weight};
+pub use audit::{AuditAction, AuditEntry, AuditTrail, Note};
 pub use breaker::{Breaker, BreakerState};
 pub use conversation::{
     Conversation, EventRules, InnerField, LimitEvent, LostReply, MarkerClass, MarkerField, OnOwnerLost,

@@ -1,4 +1,4 @@
-use super::{Account, AccountId, Alias, Breaker, Force, Provider, ProviderId, Settings, Time};
+use super::{Account, AccountId, Alias, AuditTrail, Breaker, Force, Provider, ProviderId, Settings, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub breakers: BTreeMap<ProviderId, Breaker>,
     /// When accounts of a subscription provider were last found dead, newest last; at most two each (FLO-5).
     pub deaths: BTreeMap<ProviderId, Vec<Time>>,
+    /// What was changed lately, and by whom; no decision depends on it.
+    pub audit: Arc<AuditTrail>,
 }
 
 impl Snapshot {
@@ -41,6 +43,7 @@ impl Snapshot {
             providers: providers.into_iter().map(Arc::new).collect(),
             breakers: BTreeMap::new(),
             deaths: BTreeMap::new(),
+            audit: Arc::default(),
         }
     }
 

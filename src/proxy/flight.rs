@@ -5,7 +5,9 @@ use super::upload::Upload;
 use crate::affinity::{GRAIN, Mark};
 use crate::app::App;
 use crate::clock::Stopwatch;
-use crate::engine::{self, Attempt, Command, Failover, Fault, Late, Refusal, Verdict, late, worth_keeping};
+use crate::engine::{
+    self, Attempt, Command, Failover, Fault, Late, Refusal, Verdict, Why, late, worth_keeping,
+};
 use crate::lease::Lease;
 use crate::model::{AccountId, Alias, LimitSample, LostReply, Provider, ProviderId, Reason, Time};
 use crate::telemetry::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 const X_ROTA_ACCOUNT: HeaderName = HeaderName::from_static("x-rota-account");
 const X_ROTA_ATTEMPTS: HeaderName = HeaderName::from_static("x-rota-attempts");
+const X_ROTA_FORCE: HeaderName = HeaderName::from_static("x-rota-force");
 const X_ROTA_REQUEST_ID: HeaderName = HeaderName::from_static("x-rota-request-id");
 const X_ROTA_SANITIZED: HeaderName = HeaderName::from_static("x-rota-sanitized");
 const X_ROTA_WHY: HeaderName = HeaderName::from_static("x-rota-why");
@@ -133,6 +136,21 @@ impl Flight {
             insert(headers, X_ROTA_ACCOUNT, last.alias.as_str());
             let why = HeaderValue::from_static(last.decision.why.as_str());
             headers.insert(X_ROTA_WHY, why);
+        }
+        self.sign_force(headers);
+    }
+
+    /// The account that a force pins, where it is one of the request's provider; `ended` where the force went while the
+    /// request was under way (FRC-2).
+    fn sign_force(&self, headers: &mut HeaderMap) {
+        let world = self.app.state.snapshot();
+        let forced = world.forced(self.app.clock.now()).and_then(|id| world.account(id));
+        match forced.filter(|account| Some(&account.provider) == self.provider.as_ref()) {
+            Some(account) => insert(headers, X_ROTA_FORCE, account.alias.as_str()),
+            None if self.trail().iter().any(|attempt| attempt.decision.why == Why::Forced) => {
+                headers.insert(X_ROTA_FORCE, HeaderValue::from_static("ended"));
+            }
+            None => {}
         }
     }
 

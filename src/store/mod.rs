@@ -9,6 +9,8 @@ mod file;
 mod finding;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod force_tests;
 mod fs;
 mod handle;
 mod journal;

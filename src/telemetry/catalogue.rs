@@ -32,6 +32,7 @@ pub(super) const ATTEMPT_SECONDS: &str = "rota_attempt_duration_seconds";
 pub(super) const DECISIONS: &str = "rota_decisions_total";
 pub(super) const FAILOVERS: &str = "rota_failovers_total";
 pub(super) const FIRST_BYTE_SECONDS: &str = "rota_first_byte_seconds";
+pub(super) const FORCES_ENDED: &str = "rota_forces_ended_total";
 pub(super) const LOGINS: &str = "rota_logins_total";
 pub(super) const NOTIFICATIONS: &str = "rota_notifications_total";
 pub(super) const OVERHEAD_SECONDS: &str = "rota_overhead_seconds";
@@ -74,6 +75,7 @@ pub const CATALOGUE: &[Metric] = &[
     counter(ATTEMPTS, "Attempts at accounts, by what came of them; reason \"none\" is success."),
     counter(DECISIONS, "Accounts taken for an attempt, by why."),
     counter(FAILOVERS, "Requests that moved on to another account, by what the earlier one was refused for."),
+    counter(FORCES_ENDED, "Forces that ended because their account could not serve, by why."),
     counter(
         LOGINS,
         "Logins, by who asked for them (engine: requests that nobody could serve) and how far they came.",

@@ -52,6 +52,11 @@ impl Telemetry {
         self.series.session(event, provider);
     }
 
+    /// Counts a force that ended before its time; `reason` is one of the words of FLO-7, or `removed`.
+    pub fn force_ended(&self, reason: &str) {
+        self.series.force_ended(reason);
+    }
+
     /// The latest decisions.
     pub fn decisions(&self) -> &Ring {
         &self.ring

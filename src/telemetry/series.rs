@@ -37,6 +37,12 @@ impl Series {
         });
     }
 
+    pub(super) fn force_ended(&self, reason: &str) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(names::FORCES_ENDED, "reason" => reason.to_owned()).increment(1);
+        });
+    }
+
     pub(super) fn count(&self, record: &DecisionRecord) {
         metrics::with_local_recorder(&self.recorder, || count(record));
     }

@@ -75,7 +75,7 @@ pub(super) fn plan(world: &Snapshot, wanted: &Wanted<'_>) -> Result<Plan, LoginE
     };
     let (flows, endpoint) = sign_in_of(preset).ok_or_else(|| LoginError::NoLogin(id.clone()))?;
     let order = match wanted.by {
-        Actor::Admin => FOR_A_HUMAN,
+        Actor::Admin | Actor::Cli | Actor::Dashboard => FOR_A_HUMAN,
         Actor::Config | Actor::Engine => IN_THE_BACKGROUND,
     };
     let asked = wanted.flow.map_or(order.to_vec(), |flow| vec![flow]);

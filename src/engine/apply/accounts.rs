@@ -1,4 +1,4 @@
-use super::{Durability, LastEnabled, NewAccount, Rejection};
+use super::{Durability, Edit, LastEnabled, NewAccount, Rejection};
 use crate::model::{
     Account, AccountId, Alias, CredentialState, Health, Limits, Provider, ProviderId, Renewal, Settings,
     Snapshot, Switch,
@@ -50,6 +50,30 @@ pub(super) fn removed(
     let account = named(next, alias)?.clone();
     spare(next, &account, last)?;
     next.accounts.retain(|kept| kept.id != account.id);
+    Ok(Durability::Required)
+}
+
+/// All of it or nothing. An edit that would change nothing has been made before: a form that was sent twice.
+pub(super) fn edited(next: &mut Snapshot, alias: &Alias, edit: Edit) -> Result<Durability, Rejection> {
+    let old = named(next, alias)?.clone();
+    if let Some(name) = edit.alias.as_ref().filter(|name| *name != alias)
+        && next.by_alias(name).is_some()
+    {
+        return Err(Rejection::AliasTaken(name.clone()));
+    }
+    let Edit { alias: name, weight, tags, notes, quota_group } = edit;
+    let new = Account {
+        alias: name.unwrap_or_else(|| old.alias.clone()),
+        weight: weight.unwrap_or(old.weight),
+        tags: tags.unwrap_or_else(|| old.tags.clone()),
+        notes: notes.unwrap_or_else(|| old.notes.clone()),
+        quota_group: quota_group.unwrap_or_else(|| old.quota_group.clone()),
+        ..Account::clone(&old)
+    };
+    if new == *old {
+        return Err(Rejection::AlreadyInState(alias.clone()));
+    }
+    *super::find(next, old.id)? = new;
     Ok(Durability::Required)
 }
 

@@ -52,14 +52,18 @@ pub(in crate::engine) fn has_fallen(world: &Snapshot, now: Time) -> bool {
 /// Can this account carry a force? A short rest does not end one; a rest of more than a minute, missing payment and a
 /// spent quota do (FRC-2).
 fn can_hold(account: &Account, settings: &Settings, now: Time) -> bool {
+    // Also behind a short rest: when that is over, there is still nothing left.
+    if account.limits.remaining(now).is_some_and(|left| left <= 0.0) {
+        return false;
+    }
     match eligibility(account, None, settings, now) {
         Eligibility::Cooling(rest) => {
             let spent = matches!(rest.class, FaultClass::Payment | FaultClass::QuotaWindow);
             !spent && rest.until <= now.after(SHORT_REST)
         }
         Eligibility::Disabled | Eligibility::NeedsReauth => false,
-        Eligibility::Critical => account.limits.remaining(now).is_none_or(|left| left > 0.0),
-        Eligibility::Draining
+        Eligibility::Critical
+        | Eligibility::Draining
         | Eligibility::Eligible
         | Eligibility::ModelRefused(_)
         | Eligibility::Probation => true,

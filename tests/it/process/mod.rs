@@ -8,6 +8,7 @@ mod connect;
 mod crash;
 mod described;
 mod encryption;
+mod force;
 mod granted;
 mod hardening;
 mod import;
