@@ -25,10 +25,11 @@ LABEL org.opencontainers.image.title="rota" \
 COPY --from=build /rootfs /
 # Said again, because not every builder keeps the owner of what it copies between stages.
 COPY --from=build --chown=65532:65532 /rootfs/var/lib/rota /var/lib/rota
-# So the configuration is /etc/rota/rota.toml and the store is the volume, /var/lib/rota.
+# So the configuration is /etc/rota/rota.toml, the store is the volume, /var/lib/rota, and so is the admin API's socket.
 ENV HOME=/var/lib/rota \
     XDG_CONFIG_HOME=/etc \
-    XDG_STATE_HOME=/var/lib
+    XDG_STATE_HOME=/var/lib \
+    ROTA_ADMIN_SOCKET=/var/lib/rota/admin.sock
 USER 65532:65532
 WORKDIR /var/lib/rota
 VOLUME ["/var/lib/rota"]

@@ -39,6 +39,11 @@ impl AdminToken {
         self.header.clone()
     }
 
+    /// The token itself, for the page that has shown a ticket.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.header.to_str().ok()?.strip_prefix("Bearer ")
+    }
+
     fn of(text: &str) -> io::Result<Self> {
         let spoilt = || {
             io::Error::new(io::ErrorKind::InvalidData, "it holds no token; delete it and start rota again")

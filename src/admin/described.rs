@@ -1,12 +1,13 @@
 //! What an endpoint takes and answers, read off its handler's own signature, so that the OpenAPI document cannot say
 //! anything else than the code does. Each extractor and each kind of answer says here what it is; a handler with one that
 //! does not say so is no endpoint, because it does not compile.
-use super::ApiError;
 use super::extract::{Asked, Asker, Given, GivenOr, Named};
 use super::reply::{Accepted, Created, ErrorView, NoContent};
+use super::{ApiError, Door};
 use crate::app::App;
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
+use http::HeaderMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(super) enum Content {
     Json(Schema),
     /// There is none.
     Nothing,
+    /// A stream of events, each of this schema, as this media type.
+    Events(&'static str, Schema),
     /// Text of this media type.
     Text(&'static str),
 }
@@ -56,6 +59,12 @@ impl<'a> Signature<'a> {
     /// It answers `status` with text.
     pub(super) fn answers_text(&mut self, status: &'static str, media: &'static str) {
         self.replies.insert(status, Content::Text(media));
+    }
+
+    /// It answers `status` with a stream of `T`.
+    pub(super) fn answers_events<T: JsonSchema>(&mut self, status: &'static str, media: &'static str) {
+        let schema = self.shown.subschema_for::<T>();
+        self.replies.insert(status, Content::Events(media, schema));
     }
 
     /// It answers `status` with nothing but its head.
@@ -115,6 +124,16 @@ impl Part for State<Arc<App>> {
 
 /// Who asks is no part of what is asked.
 impl Part for Asker {
+    fn describe(_: &mut Signature<'_>) {}
+}
+
+/// What the listener knows.
+impl Part for Extension<Door> {
+    fn describe(_: &mut Signature<'_>) {}
+}
+
+/// A header that is looked at is not asked for.
+impl Part for HeaderMap {
     fn describe(_: &mut Signature<'_>) {}
 }
 

@@ -1,8 +1,9 @@
 //! Every endpoint there is, in one table. The router is made of it and so is the OpenAPI document: what is not here does
 //! not exist, and what is here is described.
 use super::described::{Described, Signature};
-use super::force;
-use super::{accounts, clients, decisions, doctor, health, import, login, openapi, sessions};
+use super::{
+    accounts, clients, decisions, doctor, events, force, handover, health, import, login, openapi, sessions,
+};
 use crate::app::App;
 use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
@@ -49,9 +50,12 @@ pub(super) fn all() -> Vec<Endpoint> {
         get("/api/decisions/next", decisions::next, "Who would be taken now, and why; moves no cursor."),
         get("/api/decisions/{id}", decisions::one, "One decision, by its request id or the beginning of it."),
         get("/api/doctor", doctor::examine, "What is wrong, each with the command that puts it right."),
+        get("/api/events", events::follow, "What happens, as it happens: server-sent events."),
         get("/api/force", force::show, "The account that is forced, if one is."),
         post("/api/force", force::set, "Pins an account for a day."),
         post("/api/force/clear", force::clear, "Lets the strategy decide again."),
+        post("/api/handover", handover::give, "A ticket with which a page gets the token, once."),
+        post("/api/handover/redeem", handover::redeem, "The token for a ticket, to our own page.").open(),
         post("/api/import", import::import, "Takes over the logins of another program's file."),
         post("/api/login", login::start, "Begins to sign in to a new account, or again to one there is."),
         get("/api/login/{id}", login::job, "A sign-in."),

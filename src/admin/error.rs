@@ -40,13 +40,16 @@ enum Code {
     NeedsReauth,
     NoForceActive,
     NotFound,
+    NotRunning,
     PassphraseNeeded,
     PassphraseWrong,
     NotRenewable,
     RenewalFailed,
     SessionNotFound,
     StoreUnavailable,
+    TicketUnknown,
     TokenNotGranted,
+    TooManyReaders,
     Turned(&'static str, StatusCode),
     Unauthorized,
     UnknownProvider,
@@ -72,13 +75,16 @@ impl Code {
             Self::NeedsReauth => ("NEEDS_REAUTH", StatusCode::CONFLICT),
             Self::NoForceActive => ("NO_FORCE_ACTIVE", StatusCode::CONFLICT),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::NotRunning => ("NOT_RUNNING", StatusCode::CONFLICT),
             Self::PassphraseNeeded => ("PASSPHRASE_NEEDED", StatusCode::BAD_REQUEST),
             Self::PassphraseWrong => ("PASSPHRASE_WRONG", StatusCode::BAD_REQUEST),
             Self::NotRenewable => ("NOT_RENEWABLE", StatusCode::CONFLICT),
             Self::RenewalFailed => ("RENEWAL_FAILED", StatusCode::SERVICE_UNAVAILABLE),
             Self::SessionNotFound => ("SESSION_NOT_FOUND", StatusCode::NOT_FOUND),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TicketUnknown => ("TICKET_UNKNOWN", StatusCode::FORBIDDEN),
             Self::TokenNotGranted => ("TOKEN_NOT_GRANTED", StatusCode::BAD_GATEWAY),
+            Self::TooManyReaders => ("TOO_MANY_READERS", StatusCode::TOO_MANY_REQUESTS),
             Self::Turned(code, status) => (code, status),
             Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
             Self::UnknownProvider => ("UNKNOWN_PROVIDER", StatusCode::BAD_REQUEST),
@@ -174,6 +180,34 @@ impl ApiError {
     /// The request did not pass the gate.
     pub fn gate(turned: &Turned) -> Self {
         Self::new(Code::Turned(turned.code(), turned.status()), turned.to_string())
+    }
+
+    /// There is no daemon, and only one has a page.
+    pub fn no_daemon() -> Self {
+        Self::new(
+            Code::NotRunning,
+            "rota is not running, and its page is served by a running one: `rota serve`",
+        )
+    }
+
+    /// Only a page of ours trades a ticket in, and browsers name the page that asks.
+    pub fn no_page() -> Self {
+        let turned = Turned::OriginForeign;
+        let message = "only rota's own page may trade a ticket in; it names itself in Origin";
+        Self::new(Code::Turned(turned.code(), turned.status()), message)
+    }
+
+    /// The ticket is not good, or not any more.
+    pub fn no_ticket() -> Self {
+        Self::new(
+            Code::TicketUnknown,
+            "the ticket was used or is older than a minute; run `rota dashboard` again",
+        )
+    }
+
+    /// All places for readers of events are taken.
+    pub fn too_many_readers() -> Self {
+        Self::new(Code::TooManyReaders, "too many pages and programs read events already; close one of them")
     }
 
     /// The admin token is missing or wrong.

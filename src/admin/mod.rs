@@ -11,8 +11,10 @@ mod described;
 mod doctor;
 mod endpoint;
 mod error;
+mod events;
 mod extract;
 mod force;
+mod handover;
 mod health;
 mod import;
 mod job;
@@ -21,23 +23,30 @@ mod login;
 mod openapi;
 mod reply;
 mod sessions;
+mod socket;
 mod view;
 
 pub use auth::AdminToken;
 pub use error::ApiError;
+pub use events::Readers;
 pub use extract::ACTOR;
 pub use force::{ForceEnded, ForceState, ForceView};
 pub use job::JobView;
 pub use openapi::document as openapi;
+pub use socket::{AdminSocket, SocketError};
 pub use view::{AccountView, StatusView};
 
 use crate::app::App;
 use crate::proxy::{Gate, Guests};
+use axum::Extension;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::serve::Listener;
 use endpoint::{Access, Endpoint};
+use handover::Tickets;
 use listener::Doorkeeper;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -57,17 +66,35 @@ pub enum Door {
         token: AdminToken,
         /// The listener's gate.
         gate: Arc<Gate>,
+        /// For pages that are to be given the token; those of one rota are the same at each of its doors.
+        tickets: Arc<Tickets>,
     },
 }
 
-/// Answers `guests` on `listener` until `stop` turns true; what is being answered then is finished.
-pub async fn serve(listener: TcpListener, guests: Guests, router: Router, mut stop: watch::Receiver<bool>) {
+/// Both doors of a rota that listens: the second is that of a Unix socket, if there is one. They differ in how they are
+/// addressed only.
+pub fn doors(token: AdminToken, port: u16) -> (Door, Door) {
+    let tickets = Arc::new(Tickets::default());
+    let door =
+        |gate| Door::Socket { token: token.clone(), gate: Arc::new(gate), tickets: Arc::clone(&tickets) };
+    (door(Gate::new(port)), door(Gate::new(port).without_port()))
+}
+
+/// A TCP listener that lets `guests` in.
+pub fn listener(listener: TcpListener, guests: Guests) -> impl Listener<Addr = SocketAddr> {
+    Doorkeeper { listener, guests }
+}
+
+/// Answers on `listener` until `stop` turns true; what is being answered then is finished.
+pub async fn serve<L>(listener: L, router: Router, mut stop: watch::Receiver<bool>)
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    if let Err(error) =
-        axum::serve(Doorkeeper { listener, guests }, router).with_graceful_shutdown(stopped).await
-    {
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the admin API ended");
     }
 }
@@ -89,6 +116,7 @@ pub fn router(app: Arc<App>, door: Door) -> Router {
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(BODY))
         .layer(from_fn(contain::contain))
+        .layer(Extension(door.clone()))
         .layer(from_fn_with_state(door, auth::gate))
         .with_state(app)
 }

@@ -18,6 +18,7 @@ pub use running::Running;
 pub use serve::{ServeOptions, serve};
 pub use start::{StartError, Writer, log_sink};
 
+use crate::admin::Readers;
 use crate::affinity::{Affinity, Owners};
 use crate::auth::import::Home;
 use crate::auth::{Logins, Refresher, Tally};
@@ -57,6 +58,8 @@ pub struct App {
     pub upstream: Upstream,
     /// Tells people what they must act on.
     pub notifier: Notifier,
+    /// Who is told what happens, as it happens.
+    pub readers: Readers,
     /// Tells what was decided.
     pub telemetry: Telemetry,
     /// Bytes of request bodies that are held for replay, in all.

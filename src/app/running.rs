@@ -1,8 +1,8 @@
 use super::memory::{self, Memory};
 use super::{Addresses, App, ServerInfo, StartError, Writer, token_file};
-use crate::admin::{self, AdminToken, Door};
+use crate::admin::{self, AdminSocket, AdminToken};
 use crate::config::{Config, Listen, Sources};
-use crate::proxy::{Entrance, Gate, Guests, PeerError, Users};
+use crate::proxy::{Entrance, Guests, PeerError, Users};
 use crate::telemetry::LogSink;
 use crate::{notify, proxy, scheduler};
 use std::future::Future;
@@ -29,6 +29,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     proxy: JoinHandle<()>,
     admin: JoinHandle<()>,
+    socket: Option<JoinHandle<()>>,
     scheduler: JoinHandle<()>,
     notify: JoinHandle<()>,
     memory: Memory,
@@ -54,19 +55,25 @@ impl Running {
             admin: admin.local_addr().ok(),
         };
         app.owner.announce(&addresses.to_string())?;
-        let gate = Arc::new(Gate::new(addresses.admin.map_or(0, |address| address.port())));
-        let door = Door::Socket { token, gate };
+        let (door, back_door) = admin::doors(token, addresses.admin.map_or(0, |address| address.port()));
+        let socket = config.admin_socket.as_deref();
+        let socket = socket.map(|path| AdminSocket::bind(path, &config.allowed_uids)).transpose()?;
         // Nobody reads the addresses before the listeners serve, and this is the only place that sets them.
         let _ = app.addresses.set(addresses);
         let (stop, stopped) = watch::channel(false);
         let (fail, failed) = oneshot::channel();
-        let router = admin::router(Arc::clone(&app), door);
+        let router = |door| admin::router(Arc::clone(&app), door);
+        let socket = socket.map(|socket| {
+            tracing::info!(path = %socket.path().display(), "the admin API has a Unix socket");
+            control.spawn(admin::serve(socket, router(back_door), stopped.clone()))
+        });
         Ok(Self {
             proxy: tokio::spawn(serve_clients(Arc::clone(&app), entrances, stopped.clone(), fail)),
-            admin: control.spawn(admin::serve(admin, guests, router, stopped.clone())),
+            admin: control.spawn(admin::serve(admin::listener(admin, guests), router(door), stopped.clone())),
             notify: control.spawn(notify::run(Arc::clone(&app), stopped.clone())),
             memory: Memory::start(&app, control),
             scheduler: control.spawn(scheduler::run(Arc::clone(&app), stopped)),
+            socket,
             stop,
             failed,
             writer,
@@ -103,11 +110,16 @@ impl Running {
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), StartError> {
         let config = self.app.config.load_full();
         let _ = self.stop.send(true);
-        let cut = [self.proxy.abort_handle(), self.admin.abort_handle()];
+        self.app.readers.end();
+        let socket = self.socket.as_ref().map(JoinHandle::abort_handle);
+        let cut = [Some(self.proxy.abort_handle()), Some(self.admin.abort_handle()), socket];
         let ended = async {
             let _ = timeout(ADMIN_GRACE, self.app.logins.stop()).await;
             let _ = self.proxy.await;
             let _ = timeout(ADMIN_GRACE, self.admin).await;
+            if let Some(socket) = self.socket {
+                let _ = timeout(ADMIN_GRACE, socket).await;
+            }
             if timeout(config.timeouts.token, self.app.refresher.idle()).await.is_err() {
                 tracing::error!(
                     "a renewed credential could not be stored; its account may have to sign in again"
@@ -118,7 +130,7 @@ impl Running {
             () = ended => {}
             () = hurry => tracing::warn!("told twice: what is under way is cut"),
         }
-        cut.iter().for_each(AbortHandle::abort);
+        cut.iter().flatten().for_each(AbortHandle::abort);
         let _ = self.scheduler.await;
         let _ = self.notify.await;
         self.memory.stop().await;

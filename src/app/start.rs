@@ -1,5 +1,6 @@
 //! From a configuration to an [`App`]: the store's owner first, then the store, then what works on it.
 use super::App;
+use crate::admin::{Readers, SocketError};
 use crate::affinity::{Affinity, AffinityBounds, OwnerBounds, Owners};
 use crate::auth::import::Home;
 use crate::auth::{Logins, LoginsParts, Refresher, RefresherParts, TokenClient};
@@ -56,6 +57,9 @@ pub enum StartError {
     /// Who connects cannot be found out.
     #[error(transparent)]
     Peers(#[from] PeerError),
+    /// The admin API's Unix socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// The key to the store cannot be had.
     #[error(transparent)]
     Key(#[from] super::KeyError),
@@ -166,6 +170,7 @@ impl App {
                 runtime: control.clone(),
             }),
             notifier: Notifier::new(&upstream_config(&config))?,
+            readers: Readers::default(),
             telemetry: Telemetry::new(config.limits.decisions, log)?,
             replay: Arc::new(ReplayBudget::new(config.limits.replay_total)),
             sockets: SocketCounts::default(),

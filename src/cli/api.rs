@@ -16,10 +16,14 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Handle, Runtime};
 use tower_service::Service;
 
@@ -56,12 +60,7 @@ pub(super) enum Answerer {
 /// The admin API for as long as one command has something to ask it.
 pub(super) enum Link {
     /// A running daemon's.
-    Daemon {
-        /// Where its token is.
-        config: Box<Config>,
-        /// Where it listens.
-        admin: SocketAddr,
-    },
+    Daemon(Daemon),
     /// This process's own: it holds the store's lock until the link is closed.
     Inside {
         /// Everything behind it.
@@ -71,6 +70,30 @@ pub(super) enum Link {
         /// The endpoints.
         router: Router,
     },
+}
+
+/// A running daemon, as a command reaches it.
+pub(super) struct Daemon {
+    reach: Reach,
+    token: AdminToken,
+}
+
+/// Where a daemon listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// On loopback.
+    Tcp(SocketAddr),
+    /// On a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(admin) => admin.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// One call, wherever the API is.
@@ -104,8 +127,8 @@ impl Link {
         let mut tries = TRIES;
         loop {
             tries -= 1;
-            if let Some(info) = daemon(&config).await? {
-                return Ok(Self::Daemon { config: Box::new(config), admin: info.admin });
+            if let Some(daemon) = Daemon::find(setup, &config).await? {
+                return Ok(Self::Daemon(daemon));
             }
             match Self::inside(setup).await {
                 // A daemon has started in between: nothing was done, and it can be asked now.
@@ -129,7 +152,7 @@ impl Link {
     /// Who answers.
     pub(super) fn answerer(&self) -> Answerer {
         match self {
-            Self::Daemon { .. } => Answerer::Daemon,
+            Self::Daemon(_) => Answerer::Daemon,
             Self::Inside { .. } => Answerer::Inside,
         }
     }
@@ -142,7 +165,7 @@ impl Link {
         body: Option<Value>,
     ) -> Result<Answer, CliError> {
         match self {
-            Self::Daemon { config, admin } => over_socket(config, *admin, method, path, body).await,
+            Self::Daemon(daemon) => daemon.ask(method, path, body).await,
             Self::Inside { router, .. } => in_process(router, method, path, body).await,
         }
     }
@@ -164,13 +187,80 @@ impl Link {
 
 /// One call that only a running daemon can answer.
 pub(super) fn ask_daemon(setup: &Setup, method: Method, path: &str) -> Result<Answer, CliError> {
+    ask_reached(setup, method, path).map(|(answer, _)| answer)
+}
+
+/// The same, and where the daemon was found.
+pub(super) fn ask_reached(setup: &Setup, method: Method, path: &str) -> Result<(Answer, Reach), CliError> {
     let config = Config::load(&setup.sources)?.config;
     runtime()?.block_on(async {
-        match daemon(&config).await? {
-            Some(info) => over_socket(&config, info.admin, method, path, None).await,
-            None => Err(not_running()),
-        }
+        let daemon = Daemon::find(setup, &config).await?.ok_or_else(not_running)?;
+        Ok((daemon.ask(method, path, None).await?, daemon.reach))
     })
+}
+
+impl Daemon {
+    /// The one behind the socket that was asked for, else the one that owns the store, if there is one.
+    async fn find(setup: &Setup, config: &Config) -> Result<Option<Self>, CliError> {
+        let unread = |error| CliError::io("the admin token could not be read", &error);
+        if let Some(path) = &setup.socket {
+            let beside = app::token_file(path.parent().unwrap_or(Path::new("/")));
+            let file = if beside.exists() { beside } else { app::token_file(&config.state_dir) };
+            let token = AdminToken::load(&file).map_err(unread)?;
+            return Ok(Some(Self { reach: Reach::Unix(path.clone()), token }));
+        }
+        let Some(info) = daemon(config).await? else {
+            return Ok(None);
+        };
+        let token = AdminToken::load(&app::token_file(&config.state_dir)).map_err(unread)?;
+        Ok(Some(Self { reach: Reach::Tcp(info.admin), token }))
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, CliError> {
+        let patience = if method == Method::POST { LONG_PATIENCE } else { PATIENCE };
+        let host = match &self.reach {
+            Reach::Tcp(admin) => admin.to_string(),
+            Reach::Unix(_) => "localhost".to_owned(),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, host)
+            .header(AUTHORIZATION, self.token.header())
+            .header(ACTOR, Actor::Cli.as_str())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(written(body)))
+            .map_err(|error| CliError::failed(format!("the request could not be built: {error}")))?;
+        let exchange = async {
+            match &self.reach {
+                Reach::Tcp(admin) => exchange(TcpStream::connect(admin).await?, request).await,
+                Reach::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
+            }
+        };
+        let reach = &self.reach;
+        match tokio::time::timeout(patience, exchange).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(CliError::io(format!("the daemon at {reach} did not answer"), &error)),
+            Err(_) => Err(CliError::failed(format!(
+                "the daemon at {reach} did not answer within {} s; nothing was changed by this command as far as it knows",
+                patience.as_secs()
+            ))),
+        }
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> io::Result<Answer> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let driver = tokio::spawn(connection);
+    let reply = sender.send_request(request).await.map_err(io::Error::other)?;
+    let (head, body) = reply.into_parts();
+    let body = Limited::new(body, ANSWER).collect().await.map_err(io::Error::other)?.to_bytes();
+    driver.abort();
+    Ok(Answer { status: head.status, body: read(&body) })
 }
 
 /// The daemon that owns the store, by the store's lock: what its file says counts only while that very process holds it.
@@ -215,47 +305,6 @@ pub(super) fn succeed(answer: Answer) -> Result<Value, CliError> {
 
 fn not_running() -> CliError {
     CliError { exit: Exit::NotRunning, message: "rota is not running; start it with `rota serve`".to_owned() }
-}
-
-async fn over_socket(
-    config: &Config,
-    admin: SocketAddr,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-) -> Result<Answer, CliError> {
-    let token = AdminToken::load(&app::token_file(&config.state_dir))
-        .map_err(|error| CliError::io("the admin token could not be read", &error))?;
-    let patience = if method == Method::POST { LONG_PATIENCE } else { PATIENCE };
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, admin.to_string())
-        .header(AUTHORIZATION, token.header())
-        .header(ACTOR, Actor::Cli.as_str())
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(written(body)))
-        .map_err(|error| CliError::failed(format!("the request could not be built: {error}")))?;
-    let exchange = async {
-        let stream = TcpStream::connect(admin).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(std::io::Error::other)?;
-        let driver = tokio::spawn(connection);
-        let reply = sender.send_request(request).await.map_err(std::io::Error::other)?;
-        let (head, body) = reply.into_parts();
-        let body = Limited::new(body, ANSWER).collect().await.map_err(std::io::Error::other)?.to_bytes();
-        driver.abort();
-        Ok::<_, std::io::Error>(Answer { status: head.status, body: read(&body) })
-    };
-    match tokio::time::timeout(patience, exchange).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(CliError::io(format!("the daemon at {admin} did not answer"), &error)),
-        Err(_) => Err(CliError::failed(format!(
-            "the daemon at {admin} did not answer within {} s; nothing was changed by this command as far as it knows",
-            patience.as_secs()
-        ))),
-    }
 }
 
 async fn in_process(

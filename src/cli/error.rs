@@ -87,6 +87,7 @@ impl From<StartError> for CliError {
             StartError::Store(error) => error.into(),
             StartError::Key(error) => error.into(),
             StartError::AddressInUse { .. }
+            | StartError::Socket(_)
             | StartError::Io { .. }
             | StartError::Peers(_)
             | StartError::Metrics(_)

@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod confirm;
 mod connect;
+mod dashboard;
 mod demo;
 mod doctor;
 mod env;
@@ -65,6 +66,9 @@ struct Global {
     /// The directory that holds accounts and state [default: $XDG_STATE_HOME/rota]
     #[arg(long, global = true, value_name = "DIR", help_heading = ANYWHERE)]
     state_dir: Option<PathBuf>,
+    /// Ask the rota behind this Unix socket (`admin_socket`) and no other; its admin token is looked for beside it
+    #[arg(long, global = true, value_name = "PATH", help_heading = ANYWHERE)]
+    socket: Option<PathBuf>,
     /// Print the admin API's answer as it is
     #[arg(long, global = true, help_heading = ANYWHERE)]
     json: bool,
@@ -102,6 +106,8 @@ enum Command {
     Sessions(sessions::Sessions),
     /// Show what is wrong, with the command that puts it right: exit code 1 if something is
     Doctor,
+    /// Open rota's page in your browser
+    Dashboard(dashboard::Dashboard),
     /// Show, check and explain the configuration
     Config(config::Config),
     /// Back up, restore, verify, export and import the store
@@ -119,8 +125,11 @@ enum Command {
 
 /// Runs one command. Data goes to `out`, everything else to standard error.
 pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let setup =
-        Setup { sources: sources.with(cli.global.config, cli.global.state_dir), json: cli.global.json };
+    let setup = Setup {
+        sources: sources.with(cli.global.config, cli.global.state_dir),
+        socket: cli.global.socket,
+        json: cli.global.json,
+    };
     harden(&setup.sources);
     let Some(command) = cli.command else {
         return welcome::run(&setup, out);
@@ -130,6 +139,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Completions(command) => command.run(out),
         Command::Config(command) => command.run(&setup, out),
         Command::Connect(command) => command.run(&setup, out),
+        Command::Dashboard(command) => command.run(&setup, out),
         Command::Demo(command) => command.run(out),
         Command::Disable(command) => command.run(&setup, out),
         Command::Doctor => doctor::run(&setup, out),
@@ -161,5 +171,7 @@ fn harden(sources: &Sources) {
 /// Where a command finds its configuration, and how it prints.
 struct Setup {
     sources: Sources,
+    /// The socket of the rota to ask, and of no other.
+    socket: Option<PathBuf>,
     json: bool,
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Where the admin API answers.
     pub admin_listen: Loopback,
+    /// The Unix socket on which the admin API answers as well.
+    pub admin_socket: Option<PathBuf>,
     /// Keys of which clients must send one; none, and no key is asked for.
     pub client_keys: Vec<Secret>,
     /// Host names accepted besides the loopback ones, in lower case.
@@ -143,6 +145,7 @@ fn assemble(sources: &Sources, layers: &Layers, providers: Vec<Provider>) -> Res
     Ok(Config {
         listen: listens(sources, layers, &client_keys)?,
         admin_listen: layers.get(&table::ADMIN_LISTEN)?,
+        admin_socket: layers.get(&table::ADMIN_SOCKET)?,
         client_keys,
         allowed_hosts: layers.get(&table::ALLOWED_HOSTS)?,
         allowed_origins: layers.get(&table::ALLOWED_ORIGINS)?,

@@ -44,9 +44,10 @@ pub(super) static SECTIONS: [(&str, &str); 10] = [
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 44] = [
+pub(super) static ALL: [&dyn Described; 45] = [
     &LISTEN,
     &ADMIN_LISTEN,
+    &ADMIN_SOCKET,
     &CONTAINER_BIND,
     &CLIENT_KEYS,
     &ALLOWED_HOSTS,
@@ -107,6 +108,9 @@ settings! {
          any free port.";
     ADMIN_LISTEN: Loopback = "admin_listen", Text, "\"127.0.0.1:7683\"", loopback,
         "Where the admin API, health and metrics answer. A loopback address, always.";
+    ADMIN_SOCKET: Option<PathBuf> = "admin_socket", Text, "\"\"", absolute,
+        "A Unix socket on which the admin API answers as well, as an absolute path, in a directory that only you can \
+         change: for a container, whose loopback the host does not reach (`rota --socket PATH status`). Empty: none.";
     CONTAINER_BIND: Option<SocketAddr> = "container_bind", Text, "\"\"", any_address,
         "In a container whose port is published: the address to listen on instead of `listen`, such as \
          \"0.0.0.0:7682\". It is refused unless `client_keys` are set and rota runs in a container (or \

@@ -16,6 +16,7 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
         loaded.config,
         Config {
             listen: vec![Listen::Both(7682)],
+            admin_socket: None,
             admin_listen: Loopback::new("127.0.0.1:7683".parse().unwrap()).unwrap(),
             client_keys: vec![],
             allowed_hosts: vec![],

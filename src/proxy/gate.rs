@@ -10,6 +10,8 @@ use http::{HeaderValue, Method};
 
 /// The longest request target, in bytes.
 pub(crate) const LONGEST_TARGET: usize = 8 * 1024;
+/// What this machine calls itself.
+const NAMES: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 /// The header that carries a client key, and nothing else.
 const ROTA_KEY: HeaderName = HeaderName::from_static("x-rota-key");
 /// Where clients put an API key of their own; a client key may sit there too, and is removed with it.
@@ -51,12 +53,15 @@ pub enum Target {
 impl Gate {
     /// The gate of a listener on `port`: it answers to the loopback's three names.
     pub fn new(port: u16) -> Self {
-        let names = ["127.0.0.1", "localhost", "[::1]"];
-        let mut hosts: Vec<String> = names.iter().map(|name| format!("{name}:{port}")).collect();
-        if port == 80 {
-            hosts.extend(names.map(str::to_owned));
-        }
-        Self { hosts, port: port.to_string() }
+        let hosts = NAMES.iter().map(|name| format!("{name}:{port}")).collect();
+        let gate = Self { hosts, port: port.to_string() };
+        if port == 80 { gate.without_port() } else { gate }
+    }
+
+    /// The same, also where no port is named: for a Unix socket, where there is none.
+    pub fn without_port(mut self) -> Self {
+        self.hosts.extend(NAMES.map(str::to_owned));
+        self
     }
 
     /// Lets a request's head pass, or says why not. The order is part of the promise: a web page learns nothing of

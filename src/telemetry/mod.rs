@@ -22,12 +22,17 @@ use metrics_exporter_prometheus::{
 };
 use series::Series;
 use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// Records that a listener may be late for.
+const NEWS: usize = 256;
 
 /// The three sinks of decision records, and the metrics page.
 pub struct Telemetry {
     log: LogSink,
     ring: Ring,
     series: Series,
+    news: broadcast::Sender<Arc<DecisionRecord>>,
     page: PrometheusHandle,
 }
 
@@ -36,7 +41,13 @@ impl Telemetry {
     pub fn new(decisions: usize, log: LogSink) -> Result<Self, BuildError> {
         let recorder = recorder()?;
         let page = recorder.handle();
-        Ok(Self { log, ring: Ring::new(decisions), series: Series::new(recorder), page })
+        Ok(Self {
+            log,
+            ring: Ring::new(decisions),
+            series: Series::new(recorder),
+            news: broadcast::Sender::new(NEWS),
+            page,
+        })
     }
 
     /// Takes a finished request's record: once per request, at its end.
@@ -44,7 +55,9 @@ impl Telemetry {
         self.series.count(&record);
         let record = Arc::new(record);
         self.log.decision(&record);
-        self.ring.push(record);
+        self.ring.push(Arc::clone(&record));
+        // Nobody may be listening.
+        let _ = self.news.send(record);
     }
 
     /// Counts what happened to a session.
@@ -55,6 +68,11 @@ impl Telemetry {
     /// Counts a force that ended before its time; `reason` is one of the words of FLO-7, or `removed`.
     pub fn force_ended(&self, reason: &str) {
         self.series.force_ended(reason);
+    }
+
+    /// Every record from now on. Who is late by more than [`NEWS`] is told how many it has missed; nobody waits for it.
+    pub fn follow(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
+        self.news.subscribe()
     }
 
     /// The latest decisions.

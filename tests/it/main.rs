@@ -2,6 +2,7 @@
 //! own directory, its own ports and its own accounts, and waits for events, never for time.
 mod bodies;
 mod edge;
+mod events;
 mod failover;
 mod hangup;
 mod harness;

@@ -7,6 +7,7 @@ mod cli;
 mod connect;
 mod crash;
 mod described;
+mod doors;
 mod encryption;
 mod force;
 mod granted;
