@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod lease;
+pub mod limits;
 pub mod model;
 pub mod notify;
 pub mod proxy;

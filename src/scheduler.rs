@@ -55,6 +55,7 @@ async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             let app = Arc::clone(&app);
             flights.spawn(async move { app.refresher.refresh(account, version).await });
         }
+        app.prober.tend(&due.probe);
         spread_anew(&app, &world, &mut force);
         tell(&app, &world, &mut heard);
         let sessions = tend_sessions(&app, &world, now);

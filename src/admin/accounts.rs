@@ -238,5 +238,5 @@ pub(super) fn named(world: &Snapshot, alias: &str) -> Result<Alias, ApiError> {
 pub(super) fn one(app: &App, world: &Snapshot, alias: &Alias) -> Result<AccountView, ApiError> {
     let account = world.by_alias(alias).ok_or(Rejection::UnknownAccount)?;
     let view = AccountView::of(account, world, app.state.leases(), app.clock.now());
-    Ok(view.with_sign_in(app.logins.latest_of(alias)))
+    Ok(view.with_sign_in(app.logins.latest_of(alias)).with_refresh(app.prober.report(account.id)))
 }

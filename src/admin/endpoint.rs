@@ -2,7 +2,8 @@
 //! not exist, and what is here is described.
 use super::described::{Described, Signature};
 use super::{
-    accounts, clients, decisions, doctor, events, force, handover, health, import, login, openapi, sessions,
+    accounts, clients, decisions, doctor, events, force, handover, health, import, limits, login, openapi,
+    sessions,
 };
 use crate::app::App;
 use axum::handler::Handler;
@@ -40,6 +41,7 @@ pub(super) fn all() -> Vec<Endpoint> {
     vec![
         get("/api/accounts", accounts::list, "All accounts, each with whether it can serve and why not."),
         post("/api/accounts", accounts::add, "Adds an account; answered once it is durable."),
+        get("/api/accounts/{alias}", limits::account, "One account, and what was observed of its limits."),
         delete("/api/accounts/{alias}", accounts::remove, "Removes an account and its credential."),
         put("/api/accounts/{alias}/enabled", accounts::set_enabled, "Switches an account on or off."),
         get("/api/accounts/{alias}/reauth", login::latest, "The account's latest sign-in, if there is one."),
@@ -57,6 +59,9 @@ pub(super) fn all() -> Vec<Endpoint> {
         post("/api/handover", handover::give, "A ticket with which a page gets the token, once."),
         post("/api/handover/redeem", handover::redeem, "The token for a ticket, to our own page.").open(),
         post("/api/import", import::import, "Takes over the logins of another program's file."),
+        get("/api/limits/refresh", limits::latest, "How far the latest refresh of each account's limits is."),
+        post("/api/limits/refresh", limits::refresh, "Asks for the limits of accounts now."),
+        delete("/api/limits/refresh", limits::stop, "Calls off refreshes that have not begun."),
         post("/api/login", login::start, "Begins to sign in to a new account, or again to one there is."),
         get("/api/login/{id}", login::job, "A sign-in."),
         delete("/api/login/{id}", login::cancel, "Calls a sign-in off."),

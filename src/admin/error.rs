@@ -35,6 +35,7 @@ enum Code {
     Internal,
     InvalidRequest,
     LastEnabled,
+    LimitsNotTold,
     Login(&'static str, StatusCode),
     MethodNotAllowed,
     NeedsReauth,
@@ -70,6 +71,7 @@ impl Code {
             Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
             Self::InvalidRequest => ("INVALID_REQUEST", StatusCode::BAD_REQUEST),
             Self::LastEnabled => ("LAST_ENABLED", StatusCode::CONFLICT),
+            Self::LimitsNotTold => ("LIMITS_NOT_TOLD", StatusCode::CONFLICT),
             Self::Login(code, status) => (code, status),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
             Self::NeedsReauth => ("NEEDS_REAUTH", StatusCode::CONFLICT),
@@ -152,6 +154,14 @@ impl ApiError {
     pub fn needs_reauth(alias: &Alias, detail: &str) -> Self {
         let message = format!("account \"{alias}\" must sign in again ({detail}); `rota login {alias}`");
         Self { details: Some(json!({"alias": alias.as_str()})), ..Self::new(Code::NeedsReauth, message) }
+    }
+
+    /// Nobody can be asked for the account's limits; `why` is a sentence.
+    pub fn limits_not_told(alias: &Alias, why: impl std::fmt::Display) -> Self {
+        Self::new(
+            Code::LimitsNotTold,
+            format!("the limits of account \"{alias}\" cannot be asked for: {why}"),
+        )
     }
 
     /// The account's credential is a key, or a token that nothing renews.

@@ -18,6 +18,7 @@ mod handover;
 mod health;
 mod import;
 mod job;
+mod limits;
 mod listener;
 mod login;
 mod openapi;

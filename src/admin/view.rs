@@ -5,7 +5,10 @@ use crate::app::App;
 use crate::auth::JobReport;
 use crate::engine::{Eligibility, confidence, eligibility, reason_to_sign_in};
 use crate::lease::Leases;
-use crate::model::{Account, Cooling, CredentialState, LimitWindow, Snapshot, Switch, Time};
+use crate::limits::ProbeReport;
+use crate::model::{
+    Account, Cooling, CredentialState, JobState, LimitSource, LimitWindow, Snapshot, Switch, Time,
+};
 use crate::notify::remedy;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -43,6 +46,7 @@ impl AccountsView {
         let view = |account: &std::sync::Arc<Account>| {
             let view = AccountView::of(account, world, app.state.leases(), now);
             view.with_sign_in(app.logins.latest_of(&account.alias))
+                .with_refresh(app.prober.report(account.id))
         };
         Self { accounts: world.accounts.iter().map(view).collect() }
     }
@@ -106,6 +110,10 @@ struct CoolingView {
 #[serde(rename_all = "camelCase")]
 struct LimitsView {
     windows: Vec<WindowView>,
+    /// Where they come from; none while nothing was ever observed (LIM-6).
+    source: Option<SourceView>,
+    /// How far the latest refresh is: `idle`, `queued`, `running`, `success`, `error` or `stopped` (REN-7).
+    refresh: &'static str,
     limits_confidence: &'static str,
     limit_status: &'static str,
     limit_error: Option<String>,
@@ -113,9 +121,22 @@ struct LimitsView {
     last_limit_error_at: Option<Stamp>,
 }
 
+/// Where an observation comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct WindowView {
+pub(super) struct SourceView {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_id: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WindowView {
     window: String,
     remaining_percent: f64,
     resets_at: Option<Stamp>,
@@ -167,6 +188,12 @@ impl AccountView {
     /// The same with the account's latest sign-in, if there is one.
     pub(super) fn with_sign_in(self, job: Option<JobReport>) -> Self {
         Self { reauth: job.map(JobView::from), ..self }
+    }
+
+    /// The same with how far the latest refresh of its limits is.
+    pub(super) fn with_refresh(mut self, job: Option<ProbeReport>) -> Self {
+        self.limits.refresh = job.map_or(JobState::IDLE, |job| job.state.shown_refresh());
+        self
     }
 
     /// The account's name.
@@ -243,6 +270,8 @@ impl LimitsView {
         let windows = limits.latest.iter().flat_map(|sample| &sample.windows);
         Self {
             windows: windows.map(WindowView::of).collect(),
+            source: limits.latest.as_ref().map(|sample| SourceView::of(&sample.source)),
+            refresh: JobState::IDLE,
             limits_confidence: confidence(limits, now).as_str(),
             limit_status: limits.status.as_str(),
             limit_error: limits.error.clone(),
@@ -252,8 +281,19 @@ impl LimitsView {
     }
 }
 
+impl SourceView {
+    pub(super) fn of(source: &LimitSource) -> Self {
+        Self {
+            kind: source.kind(),
+            model: source.model().map(str::to_owned),
+            endpoint: source.endpoint().map(str::to_owned),
+            response_id: source.response().map(str::to_owned),
+        }
+    }
+}
+
 impl WindowView {
-    fn of(window: &LimitWindow) -> Self {
+    pub(super) fn of(window: &LimitWindow) -> Self {
         Self {
             window: window.name.to_string(),
             remaining_percent: window.remaining,
@@ -336,7 +376,7 @@ mod tests {
     use super::*;
     use crate::model::{
         AccountId, Actor, Alias, CoolingSource, Credential, CredentialKind, FaultClass, Force, Health,
-        Identity, LimitSample, LimitSource, Limits, ProviderId, Renewal, Secret, Settings, Weight,
+        Identity, LimitSample, Limits, ProviderId, Renewal, Secret, Settings, Weight,
     };
     use serde_json::json;
 
@@ -367,6 +407,7 @@ mod tests {
             },
             "limits": {
                 "windows": [{"window": "5h", "remainingPercent": 12.5, "resetsAt": "2027-01-15T09:00:00Z"}],
+                "source": {"kind": "usage", "endpoint": "/usage"}, "refresh": "idle",
                 "limitsConfidence": "fresh", "limitStatus": "success", "limitError": null,
                 "lastLimitProbeAt": "2027-01-15T08:00:00Z", "lastLimitErrorAt": null,
             },
@@ -391,7 +432,11 @@ mod tests {
             since: NOW,
         };
         let window = LimitWindow { name: "5h".into(), remaining: 12.5, resets: Some(later(3600)) };
-        let sample = LimitSample { at: NOW, source: LimitSource::Usage, windows: vec![window] };
+        let sample = LimitSample {
+            at: NOW,
+            source: LimitSource::Usage { endpoint: Some("/usage".to_owned()) },
+            windows: vec![window],
+        };
         let credential = Credential {
             version: 7,
             kind: CredentialKind::Oauth,

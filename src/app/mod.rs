@@ -24,12 +24,13 @@ use crate::auth::import::Home;
 use crate::auth::{Logins, Refresher, Tally};
 use crate::clock::Clock;
 use crate::config::{Config, Problem};
+use crate::limits::{ProbeTally, Prober};
 use crate::model::{Snapshot, Time};
 use crate::notify::Notifier;
 use crate::proxy::{ReplayBudget, RequestIds, SocketCounts};
 use crate::state::SharedState;
 use crate::store::{Guard, Store};
-use crate::telemetry::{Renewals, Scrape, StoreFigures, Telemetry};
+use crate::telemetry::{Probes, Renewals, Scrape, StoreFigures, Telemetry};
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, OnceLock};
@@ -54,6 +55,8 @@ pub struct App {
     pub refresher: Refresher,
     /// People signing in.
     pub logins: Logins,
+    /// Asks providers for limits.
+    pub prober: Prober,
     /// Sends requests to providers.
     pub upstream: Upstream,
     /// Tells people what they must act on.
@@ -91,6 +94,10 @@ impl App {
             let Tally { renewed, transient, permanent } = tally;
             (account, Renewals { renewed, transient, permanent })
         });
+        let probes = (self.prober.tallies().into_iter()).map(|(account, tally)| {
+            let ProbeTally { succeeded, failed, stopped } = tally;
+            (account, Probes { succeeded, failed, stopped })
+        });
         let notifications = (self.notifier.tally().into_iter())
             .map(|(sent, count)| ((sent.sink.as_str(), sent.outcome.as_str()), count));
         let logins = (self.notifier.logins().into_iter())
@@ -99,6 +106,7 @@ impl App {
             in_flight: in_flight.collect(),
             pins: self.affinity.counts(),
             renewals: renewals.collect(),
+            probes: probes.collect(),
             store: self.store_figures(),
             token_endpoints: self.refresher.endpoints(),
             notifications: notifications.collect(),

@@ -6,6 +6,7 @@ use crate::auth::import::Home;
 use crate::auth::{Logins, LoginsParts, Refresher, RefresherParts, TokenClient};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Loaded, LogFormat as Wanted, Sources, TlsRoots, Variables};
+use crate::limits::{Prober, ProberParts};
 use crate::model::{ProviderId, Snapshot};
 use crate::notify::Notifier;
 use crate::proxy::{PeerError, ReplayBudget, RequestIds, SocketCounts};
@@ -150,17 +151,20 @@ impl App {
         let upstream = Upstream::new(&upstream_config(&config))?;
         let writer = Writer::start(&store, &state, &clock, durable, control);
         let tokens = TokenClient::new(&upstream_config(&config))?.with_variables(Variables::of(sources));
+        let runtime = control.clone();
+        let refresher = refresher(&state, &store, &tokens, &config, runtime.clone());
         let app = Self {
             affinity: Affinity::new(affinity_bounds(&config)),
             owners: Owners::new(OWNERS),
-            refresher: Refresher::new(RefresherParts {
+            prober: Prober::new(ProberParts {
                 state: Arc::clone(&state),
-                store: Arc::clone(&store),
-                tokens: tokens.clone(),
-                deadline: config.timeouts.token,
+                upstream: upstream.clone(),
+                refresher: refresher.clone(),
+                patience: config.timeouts.probe,
                 clock: clock.clone(),
-                runtime: control.clone(),
+                runtime,
             }),
+            refresher,
             logins: Logins::new(LoginsParts {
                 state: Arc::clone(&state),
                 store: Arc::clone(&store),
@@ -189,6 +193,23 @@ impl App {
         app.refresher.recover().await;
         Ok((Arc::new(app), writer))
     }
+}
+
+fn refresher(
+    state: &Arc<SharedState>,
+    store: &Arc<Store>,
+    tokens: &TokenClient,
+    config: &Config,
+    runtime: Handle,
+) -> Refresher {
+    Refresher::new(RefresherParts {
+        state: Arc::clone(state),
+        store: Arc::clone(store),
+        tokens: tokens.clone(),
+        deadline: config.timeouts.token,
+        clock: Clock::System,
+        runtime,
+    })
 }
 
 /// The store's lock. An owner that says where it listens is a running rota; one that does not is a command about to

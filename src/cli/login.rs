@@ -6,7 +6,7 @@ mod input;
 mod words;
 
 use super::api::{Answerer, Link, linked, succeed};
-use super::{CliError, Exit, Setup, browser};
+use super::{CliError, Exit, Setup, browser, render};
 use crate::config::Config;
 use crate::model::Provider;
 use choice::Choice;
@@ -55,7 +55,7 @@ impl Login {
         if setup.json {
             return Ok(Exit::Done);
         }
-        for line in account.map(words::signed_in).unwrap_or_default() {
+        for line in account.map(|account| words::signed_in(account, render::now())).unwrap_or_default() {
             writeln!(out, "{line}")?;
         }
         for (place, step) in words::next(accounts.len(), answerer).into_iter().enumerate() {

@@ -19,6 +19,7 @@ mod healthcheck;
 mod import;
 mod login;
 mod openapi;
+mod probe;
 mod render;
 mod serve;
 mod sessions;
@@ -27,6 +28,7 @@ mod store;
 mod switch;
 mod welcome;
 mod why;
+mod windows;
 
 pub use error::{CliError, Exit};
 
@@ -94,6 +96,8 @@ enum Command {
     Serve(serve::Serve),
     /// Show who is in rotation, how much is left, and whether all is well
     Status,
+    /// Ask the providers now how much is left: one line per account as it is known
+    Probe(probe::Probe),
     /// Take an account out of rotation
     Disable(switch::Disable),
     /// Put an account back into rotation
@@ -151,6 +155,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Import(command) => command.run(&setup, out),
         Command::Login(command) => command.run(&setup, out),
         Command::Openapi => openapi::run(out),
+        Command::Probe(command) => command.run(&setup, out),
         Command::Serve(command) => command.run(&setup),
         Command::Sessions(command) => command.run(&setup, out),
         Command::Status => status::run(&setup, out),

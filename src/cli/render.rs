@@ -1,4 +1,5 @@
 //! Words and columns for people. What is unknown is called so; a time is absolute and relative.
+use crate::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use std::io::{self, Write};
 
@@ -19,6 +20,12 @@ pub(super) fn table(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) ->
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// This machine's time.
+pub(super) fn now() -> Timestamp {
+    let millis = i64::try_from(Clock::System.now().as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
 /// `in 6 min`, `in 1 h 12 min`, `3 d ago`.

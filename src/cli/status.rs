@@ -1,6 +1,6 @@
 use super::accounts::text;
 use super::api::{call, succeed};
-use super::{CliError, Exit, Setup, force, render};
+use super::{CliError, Exit, Setup, force, render, windows};
 use crate::config::Config;
 use crate::model::Provider;
 use http::Method;
@@ -32,8 +32,7 @@ pub(super) fn show(setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<E
         return Ok(Exit::Done);
     }
     writeln!(out)?;
-    let rows: Vec<Vec<String>> = accounts.iter().map(|account| row(account, now)).collect();
-    render::table(out, &["ACCOUNT", "PROVIDER", "STATE", "LEFT", "IN FLIGHT", "TOKEN"], &rows)?;
+    table(accounts, now, out)?;
     for line in again(accounts, &Config::load(&setup.sources)?.config.providers) {
         writeln!(out, "\n{line}")?;
     }
@@ -98,15 +97,30 @@ pub(super) fn again(accounts: &[Value], providers: &[Provider]) -> Vec<String> {
     lines.collect()
 }
 
-fn row(account: &Value, now: Timestamp) -> Vec<String> {
-    vec![
-        text(&account["alias"]),
-        text(&account["provider"]),
-        state(account, now),
-        left(&account["limits"]),
-        account["inFlight"].to_string(),
-        token(&account["credential"], now),
-    ]
+/// A column for each window that some account has; without any, one that says that nothing is known.
+fn table(accounts: &[Value], now: Timestamp, out: &mut dyn Write) -> Result<(), CliError> {
+    let names = windows::names(accounts);
+    let mut heads: Vec<String> = names.iter().map(|name| windows::head(name)).collect();
+    if heads.is_empty() {
+        heads.push("LEFT".to_owned());
+    }
+    let mut head = vec!["ACCOUNT", "PROVIDER", "STATE"];
+    head.extend(heads.iter().map(String::as_str));
+    head.extend(["IN FLIGHT", "TOKEN"]);
+    let rows: Vec<Vec<String>> = accounts.iter().map(|account| row(account, &names, now)).collect();
+    render::table(out, &head, &rows)?;
+    Ok(())
+}
+
+fn row(account: &Value, names: &[String], now: Timestamp) -> Vec<String> {
+    let limits = &account["limits"];
+    let mut row = vec![text(&account["alias"]), text(&account["provider"]), state(account, now)];
+    match names.is_empty() {
+        true => row.push(windows::left(limits, now)),
+        false => row.extend(names.iter().map(|name| windows::cell(limits, name, now))),
+    }
+    row.extend([account["inFlight"].to_string(), token(&account["credential"], now)]);
+    row
 }
 
 fn state(account: &Value, now: Timestamp) -> String {
@@ -121,24 +135,6 @@ fn state(account: &Value, now: Timestamp) -> String {
         ("needs-reauth", Some(reason), _) => format!("{state}: {reason}"),
         (_, Some(reason), Some(until)) => format!("{state}: {reason}, until {}", render::moment(until, now)),
         _ => state,
-    }
-}
-
-/// What is left of an account's limits; `unknown` if nobody knows.
-pub(super) fn left(limits: &Value) -> String {
-    let windows = limits["windows"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if windows.is_empty() || limits["limitsConfidence"] == "unknown" {
-        return "unknown".to_owned();
-    }
-    let words: Vec<String> = windows
-        .iter()
-        .map(|window| {
-            format!("{} {:.0} %", text(&window["window"]), window["remainingPercent"].as_f64().unwrap_or(0.0))
-        })
-        .collect();
-    match limits["limitsConfidence"].as_str() {
-        Some("fresh") | None => words.join(", "),
-        Some(other) => format!("{} ({other})", words.join(", ")),
     }
 }
 

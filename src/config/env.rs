@@ -4,7 +4,7 @@ use super::file::{OVERRIDES, read_text};
 use super::problem::{Place, Problem};
 use super::setting::{About, Shape};
 use super::sources::Sources;
-use super::table::{ALL, LEVEL};
+use super::table::ALL;
 use super::value::{Bad, nearest};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,8 +18,11 @@ pub(super) const OTHERS: [(&str, &str); 3] = [
 ];
 /// How every variable of rota begins.
 const PREFIX: &str = "ROTA_";
-/// A short name of a setting that is changed often.
-pub(super) const LOG: &str = "ROTA_LOG";
+/// Short names of settings, with their keys.
+pub(super) const SHORT: [(&str, &str); 2] =
+    [("ROTA_LOG", "log.level"), ("ROTA_PROBE_EFFORT", "probe.effort")];
+/// A variable of another program that means a setting, with its key; it counts where none of rota's says anything.
+pub(super) const BORROWED: (&str, &str) = ("OPENCODE_MULTI_AUTH_PROBE_EFFORT", "probe.effort");
 
 /// A value and the variable or option it came from.
 #[derive(Clone, Debug)]
@@ -56,8 +59,17 @@ pub(super) fn read(sources: &Sources, problems: &mut Vec<Problem>) -> BTreeMap<S
             problems.push(Problem::error(name, bad, Place::Nowhere));
         }
     }
+    borrowed(sources, &mut layer);
     layer.extend(sources.flags.iter().map(|(key, text)| option(key, text)));
     layer
+}
+
+fn borrowed(sources: &Sources, layer: &mut BTreeMap<String, FromEnv>) {
+    let (name, key) = BORROWED;
+    if let (Some(text), false) = (sources.variable(name), layer.contains_key(key)) {
+        let place = Place::Variable(name.to_owned());
+        layer.insert(key.to_owned(), FromEnv { value: Value::String(text.to_owned()), place });
+    }
 }
 
 fn option(key: &str, text: &str) -> (String, FromEnv) {
@@ -88,8 +100,8 @@ fn meaning(name: &str) -> Option<(String, Read)> {
         abouts.into_iter().find(|about| about.variable() == name)
     };
     let owned = |about: &About, read| Some((about.key.to_owned(), read));
-    if name == LOG {
-        return owned(&LEVEL.about, Read::As(Shape::Text));
+    if let Some((_, key)) = SHORT.iter().find(|(short, _)| *short == name) {
+        return Some(((*key).to_owned(), Read::As(Shape::Text)));
     }
     if let Some(about) = setting(name) {
         return owned(about, Read::As(about.shape));
@@ -132,7 +144,7 @@ fn unknown(name: &str) -> Bad {
     let abouts = || ALL.iter().map(|setting| setting.about());
     let tail = name.strip_prefix(PREFIX).unwrap_or(name);
     let variables: Vec<String> = abouts().map(About::variable).collect();
-    let others = OTHERS.iter().map(|(other, _)| *other).chain([LOG]);
+    let others = OTHERS.iter().map(|(other, _)| *other).chain(SHORT.map(|(name, _)| name));
     let all = variables.iter().map(String::as_str).chain(others);
     let same_name = abouts().find(|about| about.name().eq_ignore_ascii_case(tail));
     let alike = || nearest(tail, all.filter_map(|name| name.strip_prefix(PREFIX)));

@@ -1,10 +1,10 @@
 //! Where a value comes from: every layer of one setting, and which is in force.
 use super::Loaded;
-use super::env::LOG;
+use super::env::SHORT;
 use super::file::meant;
 use super::problem::Place;
 use super::setting::{About, Described, Shape};
-use super::table::{ALL, LEVEL};
+use super::table::ALL;
 use serde::Serialize;
 use std::fmt;
 use toml::Value;
@@ -110,10 +110,8 @@ impl Loaded {
 }
 
 fn variable(about: &About) -> String {
-    if about.key == LEVEL.about.key {
-        return LOG.to_owned();
-    }
-    about.variable()
+    let short = SHORT.iter().find(|(_, key)| *key == about.key);
+    short.map_or_else(|| about.variable(), |(name, _)| (*name).to_owned())
 }
 
 fn shown(shape: Shape, value: &Value) -> String {

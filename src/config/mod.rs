@@ -31,7 +31,7 @@ pub use sources::{Paths, Sources};
 pub use types::{Bounds, Encryption, KeySource, LogConfig, LogFormat, ProxyEnv, Timeouts, TlsRoots};
 pub use variables::Variables;
 
-use crate::model::{Provider, Secret, Settings, Thresholds};
+use crate::model::{Probing, Provider, Secret, Settings, Thresholds};
 use layers::Layers;
 use std::path::PathBuf;
 
@@ -203,6 +203,11 @@ fn settings(layers: &Layers) -> Result<Settings, ConfigError> {
         patience: layers.get(&table::PATIENCE)?,
         in_flight_cap: layers.get(&table::IN_FLIGHT_CAP)?,
         reauth_wait: layers.get(&table::REAUTH_WAIT)?,
+        probing: Probing {
+            every: layers.get(&table::PROBE_EVERY)?,
+            models: layers.get(&table::PROBE_MODEL)?,
+            effort: layers.get(&table::PROBE_EFFORT)?,
+        },
     })
 }
 
@@ -246,6 +251,7 @@ fn timeouts(layers: &Layers) -> Result<Timeouts, ConfigError> {
         header_read: layers.get(&table::HEADER_READ)?,
         body_idle: layers.get(&table::BODY_IDLE)?,
         token: layers.get(&table::TOKEN)?,
+        probe: layers.get(&table::PROBE)?,
         websocket_ping: layers.get(&table::WEBSOCKET_PING)?,
         websocket_pong: layers.get(&table::WEBSOCKET_PONG)?,
         drain: layers.get(&table::DRAIN)?,

@@ -10,6 +10,7 @@ mod param;
 mod rule;
 mod table;
 mod token;
+mod usage;
 
 #[cfg(test)]
 mod reply_tests;

@@ -1,8 +1,8 @@
 //! The settings as texts: `config/rota.toml` (all of them at their defaults), the file written for a user (the same,
 //! every line commented out), and the table in `docs/CONFIGURATION.md`.
-use super::env::{LOG, OTHERS};
+use super::env::{OTHERS, SHORT};
 use super::setting::Shape;
-use super::table::{ALL, LEVEL, SECTIONS};
+use super::table::{ALL, SECTIONS};
 
 /// Comments are wrapped at this width.
 const WIDTH: usize = 100;
@@ -81,8 +81,8 @@ pub fn table_of_settings() -> String {
         if about.shape == Shape::Secrets {
             variables.push(format!("`{}_FILE`", about.variable()));
         }
-        if about.key == LEVEL.about.key {
-            variables.insert(0, format!("`{LOG}`"));
+        if let Some((short, _)) = SHORT.iter().find(|(_, key)| *key == about.key) {
+            variables.insert(0, format!("`{short}`"));
         }
         out.push_str(&format!(
             "| `{}` | `{}` | {} | {} |\n",

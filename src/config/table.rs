@@ -9,7 +9,7 @@ use super::value::{
     text, web_origin,
 };
 use super::{LogFormat, TlsRoots};
-use crate::model::{self, Secret, Strategy};
+use crate::model::{self, Effort, Secret, Strategy};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,11 +27,15 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The sections, in the order of the file, each with what it is about.
-pub(super) static SECTIONS: [(&str, &str); 10] = [
+pub(super) static SECTIONS: [(&str, &str); 11] = [
     ("", "Where rota listens, who may connect, where it keeps its state."),
     ("rotation", "Which account serves. The engine follows these from the next request on."),
     ("timeouts", "How long rota waits. No limit is set on a stream as a whole."),
     ("limits", "How much rota holds in memory, at most."),
+    (
+        "probe",
+        "How rota learns what is left, besides reading replies. A failed attempt never changes what is known.",
+    ),
     ("reauth", "What happens when no account can serve until a person signs in."),
     ("notify", "Whom rota tells when a person must act: at most once an hour for each account and event."),
     ("tls", "How upstreams are verified. Nothing turns verification off."),
@@ -44,7 +48,7 @@ pub(super) static SECTIONS: [(&str, &str); 10] = [
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 45] = [
+pub(super) static ALL: [&dyn Described; 49] = [
     &LISTEN,
     &ADMIN_LISTEN,
     &ADMIN_SOCKET,
@@ -68,6 +72,7 @@ pub(super) static ALL: [&dyn Described; 45] = [
     &HEADER_READ,
     &BODY_IDLE,
     &TOKEN,
+    &PROBE,
     &WEBSOCKET_PING,
     &WEBSOCKET_PONG,
     &DRAIN,
@@ -79,6 +84,9 @@ pub(super) static ALL: [&dyn Described; 45] = [
     &CONNECTIONS,
     &SESSIONS,
     &DECISIONS,
+    &PROBE_EVERY,
+    &PROBE_MODEL,
+    &PROBE_EFFORT,
     &REAUTH_WAIT,
     &NOTIFY_COMMAND,
     &NOTIFY_WEBHOOKS,
@@ -166,6 +174,8 @@ settings! {
         "Between two pieces of a request's body.";
     TOKEN: Duration = "timeouts.token", Text, "\"60s\"", |value| duration(value, SECOND, 5 * MINUTE),
         "For one refresh of a token, from start to end.";
+    PROBE: Duration = "timeouts.probe", Text, "\"10s\"", |value| duration(value, 100 * MILLI, MINUTE),
+        "For the answer of a provider's usage endpoint, from start to end; a model that is asked has six times as long.";
     WEBSOCKET_PING: Duration = "timeouts.websocket_ping", Text, "\"30s\"", |value| duration(value, 100 * MILLI, HOUR),
         "Silence of either end of a WebSocket after which it is asked whether it is still there.";
     WEBSOCKET_PONG: Duration = "timeouts.websocket_pong", Text, "\"10s\"", |value| duration(value, 100 * MILLI, HOUR),
@@ -189,6 +199,18 @@ settings! {
         "Sessions whose account is remembered; the one silent longest goes first.";
     DECISIONS: usize = "limits.decisions", Number, "1000", |value| count(value, 1, 100_000),
         "Decisions kept for `rota why`.";
+
+    PROBE_EVERY: Option<Duration> = "probe.every", Text, "\"15m\"",
+        probe_every,
+        "Limits that were last seen longer ago are asked for at the provider's usage endpoint, which costs no quota: one \
+         account after the other, a minute or more apart, and never more often than the provider's preset allows. From 1m \
+         to 1d, or 0s: only when a person asks (`rota probe`).";
+    PROBE_MODEL: model::ModelProbes = "probe.model", Flag, "false", model_probes,
+        "Whether a small request may be sent to a model, where nothing else tells the limits. It costs quota.";
+    PROBE_EFFORT: Effort = "probe.effort", Text, "\"low\"",
+        |value| choice(value, &Effort::ALL, Effort::as_str),
+        "How hard that model is asked to think: \"none\", \"minimal\", \"low\", \"medium\", \"high\" or \"xhigh\". Also \
+         ROTA_PROBE_EFFORT, and OPENCODE_MULTI_AUTH_PROBE_EFFORT where neither says anything.";
 
     REAUTH_WAIT: Duration = "reauth.wait", Text, "\"0s\"",
         |value| duration(value, Duration::ZERO, model::Settings::LONGEST_HOLD),
@@ -237,6 +259,21 @@ fn affinity_name(affinity: model::Affinity) -> &'static str {
 
 fn some_time(span: Duration) -> Option<Duration> {
     Some(span).filter(|span| !span.is_zero())
+}
+
+fn probe_every(value: &Value) -> Result<Option<Duration>, Bad> {
+    let span = duration(value, Duration::ZERO, DAY)?;
+    if !span.is_zero() && span < MINUTE {
+        return Err(Bad::new(
+            format!("{} would be a flood", shown(value)),
+            "allowed: \"1m\" to \"1d\", or \"0s\" for never",
+        ));
+    }
+    Ok(some_time(span))
+}
+
+fn model_probes(value: &Value) -> Result<model::ModelProbes, Bad> {
+    Ok(if flag(value)? { model::ModelProbes::Allowed } else { model::ModelProbes::Never })
 }
 
 fn low_byte(number: u64) -> u8 {
@@ -351,6 +388,22 @@ mod tests {
         for setting in ALL {
             let section = setting.about().section();
             assert!(SECTIONS.iter().any(|(name, _)| *name == section), "{section}");
+        }
+    }
+
+    /// LIM-4
+    #[test]
+    fn limits_are_asked_for_once_a_minute_at_most_or_never() {
+        for (text, read) in [
+            ("0s", Some(None)),
+            ("1s", None),
+            ("59s", None),
+            ("1m", Some(Some(60))),
+            ("1d", Some(Some(86_400))),
+            ("2d", None),
+        ] {
+            let found = probe_every(&Value::from(text)).ok();
+            assert_eq!(found.map(|every| every.map(|every| every.as_secs())), read, "{text}");
         }
     }
 

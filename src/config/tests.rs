@@ -1,6 +1,7 @@
 //! The configuration as a whole: layers, errors, explanations.
 use super::setting::Shape;
 use super::*;
+use crate::model::Effort;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -32,6 +33,7 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
                 header_read: secs(120),
                 body_idle: secs(60),
                 token: secs(60),
+                probe: secs(10),
                 websocket_ping: secs(30),
                 websocket_pong: secs(10),
                 drain: secs(30),
@@ -58,6 +60,27 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
             decision_headers: true,
         }
     );
+}
+
+/// LIM-5: the three names of one setting; rota's own go before another program's.
+#[test]
+fn the_effort_of_a_probe_is_what_the_environment_says() {
+    let (own, long, other) = ("ROTA_PROBE_EFFORT", "ROTA_PROBE__EFFORT", "OPENCODE_MULTI_AUTH_PROBE_EFFORT");
+    for (env, effort) in [
+        (&[][..], Effort::Low),
+        (&[(own, "high")], Effort::High),
+        (&[(long, "minimal")], Effort::Minimal),
+        (&[(other, "none")], Effort::None),
+        (&[(other, "high"), (own, "xhigh")], Effort::Xhigh),
+        (&[(other, "high"), (long, "medium")], Effort::Medium),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let loaded = load(&world(dir.path(), "", env)).unwrap();
+        assert_eq!(loaded.config.settings.probing.effort, effort, "{env:?}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let error = load(&world(dir.path(), "", &[(other, "loud")])).err().expect("refused").to_string();
+    assert!(error.contains(other) && error.contains("\"xhigh\""), "{error}");
 }
 
 /// ADM-5

@@ -21,6 +21,8 @@ pub struct Timeouts {
     pub body_idle: Duration,
     /// For one refresh of a token.
     pub token: Duration,
+    /// For the answer of a usage endpoint, from start to end.
+    pub probe: Duration,
     /// Silence of a WebSocket's end after which it is asked whether it is there.
     pub websocket_ping: Duration,
     /// For its answer.

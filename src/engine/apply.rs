@@ -61,6 +61,13 @@ pub enum Command {
         /// What it told.
         sample: LimitSample,
     },
+    /// The limits were asked for, and nothing was learnt.
+    ProbeFailed {
+        /// Whose.
+        account: AccountId,
+        /// What happened, bounded, no secret.
+        error: String,
+    },
     /// A human signed in again, and the new credential is durable already (REN-6).
     Reauthenticated {
         /// Whose.
@@ -242,6 +249,7 @@ impl Command {
             Self::Reconfigured { .. } => Actor::Config,
             Self::Faulted { .. }
             | Self::LimitsSeen { .. }
+            | Self::ProbeFailed { .. }
             | Self::Refreshed { .. }
             | Self::RenewalFailed { .. }
             | Self::Served { .. }
@@ -285,6 +293,7 @@ fn change(next: &mut Snapshot, command: Command, now: Time) -> Result<Durability
         Command::ForceCleared => force::cleared(next, now),
         Command::Forced { alias, by } => force::forced(next, alias, by, now),
         Command::LimitsSeen { account, sample } => limits::seen(find(next, account)?, sample),
+        Command::ProbeFailed { account, error } => limits::unseen(find(next, account)?, error, now),
         Command::Reauthenticated { account, credential } => {
             credentials::reauthenticated(next, account, credential)
         }

@@ -40,7 +40,7 @@ pub(super) fn doubled(first: Duration, step: u32, longest: Duration) -> Duration
 }
 
 /// A number in [0, 1) that looks random and is a function of its arguments.
-pub(super) fn spread(a: u64, b: u64) -> f64 {
+pub fn spread(a: u64, b: u64) -> f64 {
     (hash(a, b) >> 11) as f64 / (1u64 << 53) as f64
 }
 

@@ -8,6 +8,7 @@ use crate::model::{
     CoolingSource, FaultClass, HeaderMatch, HeaderTest, PrefixMatch, Provider, Rule, Scope, Time,
 };
 use body::Told;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 
@@ -111,6 +112,11 @@ fn in_band(provider: &Provider, headers: &HeaderMap, event: &[u8], now: Time) ->
         fits && matches(rule, headers, &told)
     });
     rule.map_or(Verdict::Pass, |rule| fault(rule, provider, headers, &told, now))
+}
+
+/// When a reply that asks to be left alone wants to be asked again, by its `Retry-After`.
+pub fn retry_after(headers: &HeaderMap, now: Time) -> Option<Time> {
+    wait::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
 }
 
 fn fault(rule: &Rule, provider: &Provider, headers: &HeaderMap, told: &Told, now: Time) -> Verdict {
@@ -363,6 +369,8 @@ pub(super) mod tests {
             conversation: Arc::default(),
             rules,
             limits: Vec::new(),
+            usage: None,
+            probe: None,
         }
     }
 }

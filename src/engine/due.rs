@@ -2,6 +2,7 @@ use super::apply::has_fallen;
 use super::backoff::{spread, waits};
 use super::breaker;
 use super::eligibility::renewable;
+use super::probing::probing;
 use crate::model::{Account, AccountId, Credential, Provider, Snapshot, Time};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ const FAILURES: u32 = 3;
 pub struct Due {
     /// Credentials to renew: whose, and which version (REN-1).
     pub renew: Vec<(AccountId, u64)>,
+    /// Accounts whose limits are old, ripest first: the first of each provider is to be asked about (LIM-4).
+    pub probe: Vec<AccountId>,
     /// True when `Command::TimePassed` would change something.
     pub expire: bool,
     /// When to ask again, if anything is ever due.
@@ -29,6 +32,8 @@ pub struct Due {
 pub fn due(world: &Snapshot, now: Time) -> Due {
     let mut due = Due::default();
     let mut note = |at: Time| due.wake = Some(due.wake.map_or(at, |wake: Time| wake.min(at)));
+    let (probe, later) = probing(world, now);
+    later.into_iter().for_each(&mut note);
     due.expire = has_fallen(world, now);
     if let Some(force) = world.force.as_ref().filter(|_| !due.expire) {
         note(force.until);
@@ -52,7 +57,7 @@ pub fn due(world: &Snapshot, now: Time) -> Due {
             note(at);
         }
     }
-    due
+    Due { probe, ..due }
 }
 
 /// Which version is to be renewed, when, and when it ends; none for what is never renewed ahead.

@@ -9,24 +9,31 @@ mod due;
 mod eligibility;
 mod failover;
 mod observe;
+mod probe;
+mod probing;
 mod select;
 mod strategy;
+mod usage;
 
 pub use apply::{
     Applied, Command, Durability, Edit, LastEnabled, NewAccount, Rejection, RenewalFailure, apply, apply_by,
 };
-pub use classify::{Fault, Outcome, Phase, Verdict, classify};
+pub use backoff::spread;
+pub use classify::{Fault, Outcome, Phase, Verdict, classify, retry_after};
 pub use confidence::{Confidence, confidence};
 pub use due::{Due, due};
 pub use eligibility::{Eligibility, eligibility, signs_in};
 pub use failover::{
     After, Attempt, Failover, Held, Late, Refusal, RefusalCode, Ruling, SignIn, SignInEnd, Step, WhyNot, late,
 };
-pub use observe::{observe, worth_keeping};
+pub use observe::{Glimpse, observe, worth_keeping};
+pub use probe::{ProbeAsk, ProbePlan, ProbeRefusal, probe_body, probe_refusal};
+pub use probing::{Inquiry, can_be_asked, inquiry, model_inquiry};
 pub use select::{
     Admission, Bond, Decision, Live, RoutingRequest, Selection, Turn, Why, reason_to_sign_in, select,
     why_left,
 };
+pub use usage::{UsageFault, usage};
 
 /// Small worlds for tests; the simulator builds the same ones.
 #[cfg(test)]

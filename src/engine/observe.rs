@@ -8,14 +8,37 @@ use http::{HeaderMap, HeaderName};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Headers in which a reply tells its id.
+const RESPONSE_IDS: [&str; 3] = ["x-request-id", "request-id", "x-oai-request-id"];
+/// A longer one is none.
+const LONGEST_ID: usize = 128;
 /// A reset further off than this is no reset of a quota window.
-const FARTHEST: Duration = Duration::from_secs(366 * 86_400);
+pub(super) const FARTHEST: Duration = Duration::from_secs(366 * 86_400);
 /// Resets that move by less than this are the provider's jitter, not another window.
 const JITTER: Duration = Duration::from_secs(60);
 /// An observation this much younger is news whatever it says: it shows that the limits are fresh.
 const NEWS: Duration = Duration::from_secs(60);
 /// A change in percent that is worth a new snapshot.
 const CHANGE: f64 = 1.0;
+
+/// What the headers of a reply said that is still under way. It is nothing to show: only a reply that completes, and
+/// refuses nothing in its body, makes an observation of it (LIM-1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Glimpse(LimitSample);
+
+impl Glimpse {
+    /// The reply has completed successfully.
+    pub fn completed(self) -> LimitSample {
+        self.0
+    }
+
+    /// The same, of a request that was made to learn it.
+    pub fn completed_probe(self, model: &ModelName) -> LimitSample {
+        let response = self.0.source.response().map(str::to_owned);
+        let source = LimitSource::Probe { model: model.as_str().to_owned(), response };
+        LimitSample { source, ..self.0 }
+    }
+}
 
 /// What a successful reply's headers tell about the account's quota; none where they tell nothing (a window without
 /// length, use and reset is no data, not 0 %).
@@ -24,13 +47,17 @@ pub fn observe(
     headers: &HeaderMap,
     model: Option<&ModelName>,
     now: Time,
-) -> Option<LimitSample> {
+) -> Option<Glimpse> {
     let windows = windows(provider, headers, now);
-    (!windows.is_empty()).then(|| LimitSample {
-        at: now,
-        source: LimitSource::Headers { model: model.map(|model| model.as_str().to_owned()) },
-        windows,
-    })
+    let model = model.map(|model| model.as_str().to_owned());
+    let source = || LimitSource::Headers { model, response: response_id(headers) };
+    (!windows.is_empty()).then(|| Glimpse(LimitSample { at: now, source: source(), windows }))
+}
+
+/// The id by which the provider's support would find the reply.
+fn response_id(headers: &HeaderMap) -> Option<String> {
+    let id = RESPONSE_IDS.iter().find_map(|name| headers.get(*name)?.to_str().ok())?;
+    (1..=LONGEST_ID).contains(&id.len()).then(|| id.to_owned())
 }
 
 /// True when `sample` says something that the snapshot should learn: a change of a whole percent, another window, or
@@ -125,7 +152,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 /// The usual name of a window of `minutes`: `5h`, `weekly`.
-fn name_of(minutes: u32) -> Arc<str> {
+pub(super) fn name_of(minutes: u32) -> Arc<str> {
     const HOUR: u32 = 60;
     const DAY: u32 = 24 * HOUR;
     match minutes {
@@ -157,13 +184,17 @@ mod tests {
             ("x-2-minutes", "10080"),
             ("x-3-left", "3"),
             ("x-3-whole", "4"),
+            ("x-request-id", "req-1"),
         ]);
         let model = ModelName::try_from("gpt-5").expect("a model");
         assert_eq!(
-            observe(&three_windows(), &headers, Some(&model), NOW),
+            observe(&three_windows(), &headers, Some(&model), NOW).map(Glimpse::completed),
             Some(LimitSample {
                 at: NOW,
-                source: LimitSource::Headers { model: Some("gpt-5".to_owned()) },
+                source: LimitSource::Headers {
+                    model: Some("gpt-5".to_owned()),
+                    response: Some("req-1".to_owned())
+                },
                 windows: vec![
                     window("5h", 62.5, Some(7200)),
                     window("weekly", 12.0, None),
@@ -192,7 +223,7 @@ mod tests {
         ];
         for (list, expected) in cases {
             let seen = observe(&three_windows(), &headers(&list), None, NOW);
-            let seen = seen.map(|sample| sample.windows).unwrap_or_default();
+            let seen = seen.map(|glimpse| glimpse.completed().windows).unwrap_or_default();
             assert_eq!(seen, expected, "{list:?}");
         }
     }
@@ -256,7 +287,7 @@ mod tests {
                 ("x-3-reset", &reset),
             ]);
             let seen = observe(&three_windows(), &headers, None, NOW);
-            for window in seen.into_iter().flat_map(|sample| sample.windows) {
+            for window in seen.into_iter().flat_map(|glimpse| glimpse.completed().windows) {
                 prop_assert!((0.0..=100.0).contains(&window.remaining));
                 let far = window.resets.map(|resets| NOW.until(resets));
                 prop_assert!(far.is_none_or(|far| far <= FARTHEST));
@@ -304,7 +335,7 @@ mod tests {
     fn sample(later: u64, windows: Vec<LimitWindow>) -> LimitSample {
         LimitSample {
             at: NOW.after(Duration::from_secs(later)),
-            source: LimitSource::Headers { model: None },
+            source: LimitSource::Headers { model: None, response: None },
             windows,
         }
     }

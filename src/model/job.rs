@@ -50,6 +50,17 @@ impl JobState {
         }
     }
 
+    /// What a refresh of limits is shown as: `idle`, `queued`, `running`, `success`, `error`, `stopped`.
+    pub fn shown_refresh(self) -> &'static str {
+        match self {
+            Self::Pending => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "success",
+            Self::Failed => "error",
+            Self::Cancelled => "stopped",
+        }
+    }
+
     /// What is shown where there is no job.
     pub const IDLE: &'static str = "idle";
 }
@@ -61,15 +72,16 @@ mod tests {
     /// REN-7, REN-6
     #[test]
     fn every_state_has_one_wire_string_one_shown_string_and_is_either_over_or_not() {
-        for (state, wire, shown, terminal) in [
-            (JobState::Pending, "pending", "in-progress", false),
-            (JobState::Running, "running", "in-progress", false),
-            (JobState::Succeeded, "succeeded", "success", true),
-            (JobState::Failed, "failed", "error", true),
-            (JobState::Cancelled, "cancelled", "idle", true),
+        for (state, wire, shown, refresh, terminal) in [
+            (JobState::Pending, "pending", "in-progress", "queued", false),
+            (JobState::Running, "running", "in-progress", "running", false),
+            (JobState::Succeeded, "succeeded", "success", "success", true),
+            (JobState::Failed, "failed", "error", "error", true),
+            (JobState::Cancelled, "cancelled", "idle", "stopped", true),
         ] {
-            let told = (state.as_str(), state.shown(), state.is_terminal(), state.is_active());
-            assert_eq!(told, (wire, shown, terminal, !terminal), "{state:?}");
+            let told = (state.as_str(), state.shown(), state.shown_refresh());
+            assert_eq!(told, (wire, shown, refresh), "{state:?}");
+            assert_eq!((state.is_terminal(), state.is_active()), (terminal, !terminal), "{state:?}");
         }
     }
 }

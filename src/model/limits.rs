@@ -21,9 +21,57 @@ pub enum LimitSource {
     Headers {
         /// The model that was asked for, if known.
         model: Option<String>,
+        /// The reply's own id, if it told one.
+        response: Option<String>,
+    },
+    /// A request that rota made to learn the limits, and that was answered to its end (LIM-5).
+    Probe {
+        /// The model that answered.
+        model: String,
+        /// The reply's own id, if it told one.
+        response: Option<String>,
     },
     /// A usage endpoint's complete answer.
-    Usage,
+    Usage {
+        /// The endpoint's path at its provider; none where an older rota noted it.
+        endpoint: Option<String>,
+    },
+}
+
+impl LimitSource {
+    /// The wire string of its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Headers { .. } => "headers",
+            Self::Probe { .. } => "probe",
+            Self::Usage { .. } => "usage",
+        }
+    }
+
+    /// The model that was asked, if one was and it is known.
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Self::Headers { model, .. } => model.as_deref(),
+            Self::Probe { model, .. } => Some(model),
+            Self::Usage { .. } => None,
+        }
+    }
+
+    /// The endpoint that was asked, if it was one for limits.
+    pub fn endpoint(&self) -> Option<&str> {
+        match self {
+            Self::Headers { .. } | Self::Probe { .. } => None,
+            Self::Usage { endpoint } => endpoint.as_deref(),
+        }
+    }
+
+    /// The reply's own id, if it told one.
+    pub fn response(&self) -> Option<&str> {
+        match self {
+            Self::Headers { response, .. } | Self::Probe { response, .. } => response.as_deref(),
+            Self::Usage { .. } => None,
+        }
+    }
 }
 
 /// One complete observation, kept in the history (LIM-4).
@@ -69,7 +117,7 @@ pub struct Limits {
     pub latest: Option<LimitSample>,
     /// Older ones, oldest first; at most [`Limits::HISTORY`].
     pub history: VecDeque<LimitSample>,
-    /// How the last attempt went.
+    /// How the last attempt to learn them went.
     pub status: LimitStatus,
     /// What the last failed attempt said.
     pub error: Option<String>,
@@ -130,7 +178,8 @@ mod tests {
             resets: resets.map(Time::from_secs),
         };
         let windows = windows.iter().map(window).collect();
-        let latest = LimitSample { at: Time::default(), source: LimitSource::Usage, windows };
+        let latest =
+            LimitSample { at: Time::default(), source: LimitSource::Usage { endpoint: None }, windows };
         Limits { latest: Some(latest), ..Limits::default() }
     }
 }

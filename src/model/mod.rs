@@ -19,6 +19,7 @@ mod settings;
 mod snapshot;
 mod time;
 mod token;
+mod usage;
 
 pub use account::{Account, Actor, Switch, Weight};
 pub use audit::{AuditAction, AuditEntry, AuditTrail, Note};
@@ -41,7 +42,8 @@ pub use provider::{
 pub use rule::{Clamp, CooldownSource, HeaderMatch, HeaderTest, PrefixMatch, Rule, StatusSet};
 pub use secret::{BadToken, Secret};
 pub use session::SessionKey;
-pub use settings::{Affinity, Force, Settings, Strategy, Thresholds};
+pub use settings::{Affinity, Effort, Force, ModelProbes, Probing, Settings, Strategy, Thresholds};
 pub use snapshot::{NO_BREAKER, Snapshot};
 pub use time::Time;
 pub use token::{AliasText, Grant, Param, TokenCommand, TokenEndpoint, TokenFormat, TokenSource};
+pub use usage::{ModelProbe, UsageEndpoint, UsageMeasure, UsageWindow};

@@ -1,4 +1,7 @@
-use super::{Conversation, CredentialKind, Grant, LoginFlows, ProviderId, Rule, TokenEndpoint, TokenSource};
+use super::{
+    Conversation, CredentialKind, Grant, LoginFlows, ModelProbe, ProviderId, Rule, TokenEndpoint,
+    TokenSource, UsageEndpoint,
+};
 use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +48,10 @@ pub struct Provider {
     pub rules: Vec<Rule>,
     /// Reply headers that tell what is left.
     pub limits: Vec<LimitHeaders>,
+    /// Where an account's use of its limits can be asked for; none where there is no such endpoint.
+    pub usage: Option<UsageEndpoint>,
+    /// A small request whose reply tells the limits, for those who allow it (LIM-5).
+    pub probe: Option<ModelProbe>,
 }
 
 impl Provider {

@@ -86,6 +86,73 @@ impl Default for Thresholds {
     }
 }
 
+/// How hard a model is asked to think, in the words of the Responses API (`reasoning.effort`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effort {
+    /// Not at all.
+    None,
+    /// As little as it can.
+    Minimal,
+    /// A little: what a probe asks for unless it is told otherwise.
+    #[default]
+    Low,
+    /// Some.
+    Medium,
+    /// Much.
+    High,
+    /// As much as it can.
+    Xhigh,
+}
+
+impl Effort {
+    /// Every effort, least first.
+    pub const ALL: [Self; 6] = [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh];
+
+    /// The wire string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+        }
+    }
+}
+
+/// Whether rota may spend quota to learn how much is left (LIM-5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModelProbes {
+    /// A small request, where nothing else tells the limits.
+    Allowed,
+    /// Never.
+    #[default]
+    Never,
+}
+
+/// How rota learns the limits besides reading replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probing {
+    /// Limits that were seen longer ago are asked for; none is only when a person asks.
+    pub every: Option<Duration>,
+    /// Whether that may cost quota.
+    pub models: ModelProbes,
+    /// How hard the model of such a probe thinks.
+    pub effort: Effort,
+}
+
+impl Default for Probing {
+    fn default() -> Self {
+        Self {
+            every: Some(Duration::from_secs(15 * 60)),
+            models: ModelProbes::default(),
+            effort: Effort::default(),
+        }
+    }
+}
+
 /// What the engine is told to do. Part of the snapshot: a change holds from the next request on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -104,6 +171,8 @@ pub struct Settings {
     /// How long a request is held for a person to sign in (FLO-6); zero is not at all, at most
     /// [`Settings::LONGEST_HOLD`].
     pub reauth_wait: Duration,
+    /// How limits are learnt.
+    pub probing: Probing,
 }
 
 impl Settings {
@@ -123,6 +192,7 @@ impl Default for Settings {
             patience: Duration::from_secs(60),
             in_flight_cap: None,
             reauth_wait: Duration::ZERO,
+            probing: Probing::default(),
         }
     }
 }

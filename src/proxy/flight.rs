@@ -6,10 +6,10 @@ use crate::affinity::{GRAIN, Mark};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::engine::{
-    self, Attempt, Command, Failover, Fault, Late, Refusal, Verdict, Why, late, worth_keeping,
+    self, Attempt, Command, Failover, Fault, Glimpse, Late, Refusal, Verdict, Why, late, worth_keeping,
 };
 use crate::lease::Lease;
-use crate::model::{AccountId, Alias, LimitSample, LostReply, Provider, ProviderId, Reason, Time};
+use crate::model::{AccountId, Alias, LostReply, Provider, ProviderId, Reason, Time};
 use crate::telemetry::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
@@ -40,7 +40,7 @@ pub(super) struct Flight {
     /// Time spent waiting for others: upstreams, renewals, a resting account.
     pub(super) waited: Duration,
     /// What the reply's headers told of the account's quota; kept only if the reply completes (LIM-1).
-    pub(super) sample: Option<(AccountId, LimitSample)>,
+    pub(super) sample: Option<(AccountId, Glimpse)>,
     /// Items that were left out of the body because only another account could read them.
     pub(super) sanitized: usize,
     /// What the client is told in place of a refusal, where the account that holds its conversation is lost.
@@ -261,7 +261,8 @@ impl Flight {
         self.reasons = reasons.map(|(alias, why)| (alias.clone(), SkipRecord::from(why))).collect();
     }
 
-    fn learn(&self, account: AccountId, sample: LimitSample) {
+    fn learn(&self, account: AccountId, glimpse: Glimpse) {
+        let sample = glimpse.completed();
         let world = self.app.state.snapshot();
         let news = (world.account(account)).is_some_and(|it| worth_keeping(&it.limits, &sample));
         if news {

@@ -14,11 +14,11 @@ use super::websocket::{self, Offer, Takeover};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::engine::{
-    After, Command, Decision, Failover, Outcome, Phase, Refusal, RoutingRequest, Step, Verdict, Why, observe,
-    why_left,
+    After, Command, Decision, Failover, Glimpse, Outcome, Phase, Refusal, RoutingRequest, Step, Verdict, Why,
+    observe, why_left,
 };
 use crate::lease::Lease;
-use crate::model::{AccountId, Alias, Credential, LimitSample, Snapshot};
+use crate::model::{AccountId, Alias, Credential, Snapshot};
 use crate::telemetry::SkipRecord;
 use crate::upstream::{Reply, Sent};
 use bytes::Bytes;
@@ -282,7 +282,7 @@ fn served(
     decision: Decision,
     reply: &Reply,
     intake: &Intake,
-) -> Option<(AccountId, LimitSample)> {
+) -> Option<(AccountId, Glimpse)> {
     if !reply.head.status.is_success() {
         return None;
     }

@@ -34,3 +34,5 @@ pub use peer::{Guests, PeerError, Users};
 pub use reply::ReplyStream;
 pub use upload::ReplayBudget;
 pub use websocket::SocketCounts;
+
+pub(crate) use watch::{Seen, Watch};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Something that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// Something that only the account can read or resolve.
     Mark(Mark),
     /// The upstream turned the request down, in this event's data.
@@ -25,7 +25,7 @@ pub(super) enum Seen {
 
 /// Watches one reply's body.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     provider: Arc<Provider>,
     unpack: Unpack,
     /// None for a body that is no stream of events.
@@ -79,7 +79,7 @@ impl Watch {
     }
 
     /// Reads on.
-    pub(super) fn read(&mut self, piece: &[u8], mut seen: impl FnMut(Seen)) {
+    pub(crate) fn read(&mut self, piece: &[u8], mut seen: impl FnMut(Seen)) {
         let Self { provider, unpack, stream, markers } = self;
         let rules = &provider.conversation.events;
         unpack.read(piece, |text| {
@@ -104,6 +104,16 @@ impl Watch {
                 }
             });
         });
+    }
+
+    /// Of a reply that is a stream of events; none for another.
+    pub(crate) fn of_stream(provider: &Arc<Provider>, headers: &HeaderMap) -> Option<Self> {
+        Self::of(provider, headers).filter(|watch| watch.stream.is_some())
+    }
+
+    /// True for a stream that has shown its last event.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.course == Course::Whole)
     }
 
     /// True for a stream that should have told of its end and has not; also for one that never said anything.

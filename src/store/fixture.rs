@@ -120,8 +120,8 @@ pub(super) fn full_account(id: u32) -> Account {
         },
         renewal: Renewal { failures: 2, not_before: Some(Time::from_millis(12)) },
         limits: Limits {
-            latest: Some(sample(3, LimitSource::Usage)),
-            history: [sample(1, LimitSource::Headers { model: Some("m".to_owned()) })].into(),
+            latest: Some(sample(3, LimitSource::Usage { endpoint: Some("/usage".to_owned()) })),
+            history: [sample(1, LimitSource::Headers { model: Some("m".to_owned()), response: None })].into(),
             status: LimitStatus::Error,
             error: Some("503".to_owned()),
             failed: Some(Time::from_millis(4)),

@@ -352,7 +352,7 @@ mod tests {
 
     fn limits(id: u32, remaining: f64) -> Command {
         let window = LimitWindow { name: "5h".into(), remaining, resets: None };
-        let (at, source) = (NOW, LimitSource::Usage);
+        let (at, source) = (NOW, LimitSource::Usage { endpoint: None });
         let sample = LimitSample { at, source, windows: vec![window] };
         Command::LimitsSeen { account: AccountId(id), sample }
     }

@@ -36,6 +36,7 @@ pub(super) const FORCES_ENDED: &str = "rota_forces_ended_total";
 pub(super) const LOGINS: &str = "rota_logins_total";
 pub(super) const NOTIFICATIONS: &str = "rota_notifications_total";
 pub(super) const OVERHEAD_SECONDS: &str = "rota_overhead_seconds";
+pub(super) const PROBES: &str = "rota_probes_total";
 pub(super) const REFUSALS: &str = "rota_refusals_total";
 pub(super) const RENEWALS: &str = "rota_renewals_total";
 pub(super) const REQUESTS: &str = "rota_requests_total";
@@ -81,6 +82,7 @@ pub const CATALOGUE: &[Metric] = &[
         "Logins, by who asked for them (engine: requests that nobody could serve) and how far they came.",
     ),
     counter(NOTIFICATIONS, "Events told to people, by the way they took and whether they were taken."),
+    counter(PROBES, "Questions for an account's limits that rota asked, by how they went."),
     counter(REFUSALS, "Requests that rota itself answered, by the code of the answer."),
     counter(RENEWALS, "Token renewals, by how they went."),
     counter(

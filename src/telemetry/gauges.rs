@@ -14,6 +14,8 @@ pub struct Scrape {
     pub pins: BTreeMap<ProviderId, usize>,
     /// Renewals since the start, by account.
     pub renewals: BTreeMap<AccountId, Renewals>,
+    /// Questions for limits since the start, by account.
+    pub probes: BTreeMap<AccountId, Probes>,
     /// The store's own figures.
     pub store: StoreFigures,
     /// Origins of token endpoints that have failed lately, and whether each is left alone now (FLO-10).
@@ -37,6 +39,17 @@ pub struct Renewals {
     pub transient: u64,
     /// The authority refused for good.
     pub permanent: u64,
+}
+
+/// How an account's questions for limits went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// The limits were learnt.
+    pub succeeded: u64,
+    /// They were not.
+    pub failed: u64,
+    /// It was called off before it began.
+    pub stopped: u64,
 }
 
 /// How saving goes.
@@ -66,6 +79,9 @@ pub(super) fn set(world: &Snapshot, scrape: &Scrape, now: Time) {
         of_account(account, world, now);
         if let Some(renewals) = scrape.renewals.get(&account.id) {
             of_renewals(account, renewals);
+        }
+        if let Some(probes) = scrape.probes.get(&account.id) {
+            of_probes(account, probes);
         }
     }
     for provider in world.providers.iter() {
@@ -119,6 +135,13 @@ fn of_renewals(account: &Account, renewals: &Renewals) {
     for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
         counter!(names::RENEWALS, "account" => account.alias.to_string(), "outcome" => outcome)
             .absolute(count);
+    }
+}
+
+fn of_probes(account: &Account, probes: &Probes) {
+    let outcomes = [("failed", probes.failed), ("stopped", probes.stopped), ("succeeded", probes.succeeded)];
+    for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
+        counter!(names::PROBES, "account" => account.alias.to_string(), "outcome" => outcome).absolute(count);
     }
 }
 

@@ -10,7 +10,7 @@ mod ring;
 mod series;
 
 pub use catalogue::{CATALOGUE, Metric, MetricKind};
-pub use gauges::{Renewals, Scrape, StoreFigures};
+pub use gauges::{Probes, Renewals, Scrape, StoreFigures};
 pub use log::{LogFormat, LogSink, log_panics, subscribe};
 pub use record::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 pub use ring::Ring;

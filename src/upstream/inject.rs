@@ -222,6 +222,8 @@ mod tests {
             conversation: std::sync::Arc::default(),
             rules: Vec::new(),
             limits: Vec::new(),
+            usage: None,
+            probe: None,
         }
     }
 }

@@ -247,7 +247,7 @@ class World:
     def _configure(self) -> None:
         """Sends every provider's requests to the fake. The ports are whichever are free."""
         text = 'listen = "127.0.0.1:0"\nadmin_listen = "127.0.0.1:0"\n'
-        text += f'allowed_hosts = ["{self.tap.address}"]\n'
+        text += f'allowed_hosts = ["{self.tap.address}"]\n[probe]\nevery = "0s"\n'
         for provider in ("anthropic", "codex", "openai"):
             text += f'\n[providers.{provider}]\n' + self._provider_settings(provider)
         self.write("config/rota/rota.toml", text)

@@ -270,6 +270,8 @@ fn provider(origin: &str) -> Provider {
         conversation: std::sync::Arc::default(),
         rules: Vec::new(),
         limits: Vec::new(),
+        usage: None,
+        probe: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod failover;
 mod hangup;
 mod harness;
 mod headers;
+mod limits;
 mod login;
 mod owners;
 mod process;

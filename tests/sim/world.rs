@@ -95,6 +95,8 @@ pub(crate) fn provider() -> Provider {
         conversation: Arc::default(),
         rules,
         limits: Vec::new(),
+        usage: None,
+        probe: None,
     }
 }
 
@@ -225,7 +227,7 @@ pub(crate) fn request() -> RoutingRequest {
 pub(crate) fn left(percent: f64, at: Time, resets: Option<Time>) -> LimitSample {
     LimitSample {
         at,
-        source: LimitSource::Usage,
+        source: LimitSource::Usage { endpoint: None },
         windows: vec![LimitWindow { name: "5h".into(), remaining: percent, resets }],
     }
 }

@@ -467,6 +467,8 @@ fn provider(id: &str, authority: &Authority, format: TokenFormat) -> Provider {
         conversation: Arc::default(),
         rules: Vec::new(),
         limits: Vec::new(),
+        usage: None,
+        probe: None,
     }
 }
 

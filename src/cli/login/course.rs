@@ -2,10 +2,9 @@
 use super::input::Lines;
 use super::words::{self, Teller};
 use crate::cli::api::{Link, succeed};
-use crate::cli::{CliError, Exit};
+use crate::cli::{CliError, Exit, render};
 use crate::clock::Clock;
 use http::Method;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -54,13 +53,13 @@ impl Course<'_> {
     pub(super) async fn run(mut self, mut job: Value) -> Result<Value, CliError> {
         let path = path_of(&job["id"]);
         if !self.teller.counts() {
-            self.teller.say(&words::waiting(&job, now()));
+            self.teller.say(&words::waiting(&job, render::now()));
         }
         let mut asked_before = false;
         while !has_ended(&job) {
             // A person who is about to paste is not written over.
             if job["flow"] != "paste" {
-                self.teller.count(&words::waiting(&job, now()));
+                self.teller.count(&words::waiting(&job, render::now()));
             }
             match self.event().await {
                 Event::Tick => {}
@@ -110,11 +109,6 @@ impl Course<'_> {
 
 fn has_ended(job: &Value) -> bool {
     matches!(job["state"].as_str(), Some("succeeded" | "failed" | "cancelled") | None)
-}
-
-fn now() -> Timestamp {
-    let millis = i64::try_from(Clock::System.now().as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
 fn left(job: &Value) -> CliError {

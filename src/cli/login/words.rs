@@ -1,7 +1,7 @@
 //! A login in words: what to do, how long there is, how it ended.
 use crate::cli::accounts::text;
 use crate::cli::api::Answerer;
-use crate::cli::status;
+use crate::cli::windows;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -109,7 +109,7 @@ pub(super) fn waiting(job: &Value, now: Timestamp) -> String {
 }
 
 /// Who is signed in now.
-pub(super) fn signed_in(account: &Value) -> Vec<String> {
+pub(super) fn signed_in(account: &Value, now: Timestamp) -> Vec<String> {
     let credential = &account["credential"];
     let who = [&credential["email"], &credential["plan"]];
     let mut facts: Vec<String> = who.into_iter().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -118,9 +118,9 @@ pub(super) fn signed_in(account: &Value) -> Vec<String> {
         Some(false) | None => "signed in; its token does not renew itself".to_owned(),
     });
     let mut lines = vec![format!("✔ {}   {}", text(&account["alias"]), facts.join(" · "))];
-    let left = status::left(&account["limits"]);
+    let left = windows::left(&account["limits"], now);
     if left != "unknown" {
-        lines.push(format!("  {left} left"));
+        lines.push(format!("  left: {left}"));
     }
     if account["enabled"] == false {
         lines.push(format!("  it is off; put it into rotation: rota enable {}", text(&account["alias"])));
@@ -192,11 +192,14 @@ mod tests {
             "credential": {"email": "ana@studio.example", "plan": "pro", "renewsItself": true},
             "limits": {"windows": [], "limitsConfidence": "unknown"},
         });
-        assert_eq!(signed_in(&account), ["✔ work   ana@studio.example · pro · signed in, renews itself"]);
+        assert_eq!(
+            signed_in(&account, Timestamp::UNIX_EPOCH),
+            ["✔ work   ana@studio.example · pro · signed in, renews itself"]
+        );
         let off =
             json!({"alias": "work", "enabled": false, "credential": {"renewsItself": false}, "limits": {}});
         assert_eq!(
-            signed_in(&off),
+            signed_in(&off, Timestamp::UNIX_EPOCH),
             [
                 "✔ work   signed in; its token does not renew itself",
                 "  it is off; put it into rotation: rota enable work"

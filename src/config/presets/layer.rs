@@ -6,6 +6,7 @@ use super::login::{LoginLayer, RawLogin};
 use super::rule::RawRule;
 use super::table::{RawInjection, RawLimit, RawMap, RawRoute, injection_of, limit_of, map_of, route_of};
 use super::token::{Missing, RawToken, TokenLayer};
+use super::usage::{Inquiries, RawLimits};
 use crate::model::{
     CredentialKind, Dialect, Injection, LimitHeaders, Origin, PathMap, Provider, ProviderId, Route, Rule,
     TokenSource,
@@ -50,6 +51,8 @@ struct RawFile {
     rule: Vec<RawRule>,
     #[serde(default)]
     limit: Vec<Spanned<RawLimit>>,
+    #[serde(default)]
+    limits: RawLimits,
 }
 
 /// A file's meant values; what it does not say is left to the file it extends.
@@ -77,6 +80,7 @@ pub(super) struct Layer {
     routes: Option<Vec<Route>>,
     rules: Vec<Rule>,
     limits: Vec<LimitHeaders>,
+    inquiries: Inquiries,
 }
 
 impl Layer {
@@ -128,6 +132,7 @@ impl Layer {
             routes: raw.route.map(|list| list.into_iter().map(route_of).collect()),
             rules: rules?,
             limits: limits?,
+            inquiries: raw.limits.meant()?,
         })
     }
 
@@ -168,6 +173,7 @@ impl Layer {
             routes: self.routes.or(base.routes.filter(|_| same)),
             rules: self.rules,
             limits: self.limits,
+            inquiries: self.inquiries.over(base.inquiries),
         }
     }
 
@@ -224,6 +230,8 @@ impl Layer {
             conversation: Arc::new(self.conversation.finish()),
             rules,
             limits: self.limits,
+            usage: self.inquiries.usage,
+            probe: self.inquiries.probe,
         })
     }
 }

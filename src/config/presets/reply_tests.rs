@@ -176,7 +176,7 @@ fn the_presets_read_the_limits_that_their_providers_tell() {
             (name, HeaderValue::from_str(value).expect("a value"))
         });
         let sample = observe(provider.expect("a preset"), &pairs.collect(), None, NOW);
-        let seen = sample.map(|sample| sample.windows).unwrap_or_default();
+        let seen = sample.map(|glimpse| glimpse.completed().windows).unwrap_or_default();
         assert_eq!(seen, expected, "{list:?}");
     }
 }

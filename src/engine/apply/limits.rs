@@ -1,5 +1,5 @@
 use super::{Durability, Rejection};
-use crate::model::{Account, LimitSample, LimitStatus, Limits};
+use crate::model::{Account, LimitSample, LimitStatus, Limits, Time};
 
 /// A newer observation takes the place of the newest, which moves into the history. An older one, of a reply that took
 /// long, changes nothing.
@@ -16,5 +16,14 @@ pub(super) fn seen(account: &mut Account, sample: LimitSample) -> Result<Durabil
     }
     limits.status = LimitStatus::Success;
     limits.error = None;
+    Ok(Durability::Debounced)
+}
+
+/// A failed probe touches these three and nothing else: what was seen before stays as it was (LIM-2).
+pub(super) fn unseen(account: &mut Account, error: String, now: Time) -> Result<Durability, Rejection> {
+    let limits = &mut account.limits;
+    limits.status = LimitStatus::Error;
+    limits.error = Some(error);
+    limits.failed = Some(now);
     Ok(Durability::Debounced)
 }

@@ -39,6 +39,7 @@ impl Subject {
             Command::Reconfigured { .. } => Self::Config,
             Command::Forced { .. }
             | Command::LimitsSeen { .. }
+            | Command::ProbeFailed { .. }
             | Command::Refreshed { .. }
             | Command::Served { .. }
             | Command::TimePassed => Self::Nothing,

@@ -122,11 +122,17 @@ fn take_limits(fields: &mut Fields) -> Result<Limits, BadField> {
 
 fn take_sample(sample: Map<String, Value>) -> Result<LimitSample, BadField> {
     let mut fields = Fields::of(sample.into())?;
-    let model = fields.get("model")?;
+    let model: Option<String> = fields.get("model")?;
+    let response = fields.get("responseId")?;
+    let endpoint = fields.get("endpoint")?;
     let source = match fields.need::<String>("source")?.as_str() {
-        "headers" => LimitSource::Headers { model },
-        "usage" => LimitSource::Usage,
-        _ => return Err(BadField::new("source", "must be headers or usage")),
+        "headers" => LimitSource::Headers { model, response },
+        "probe" => LimitSource::Probe {
+            model: model.ok_or_else(|| BadField::new("model", "is missing; a probe asks a model"))?,
+            response,
+        },
+        "usage" => LimitSource::Usage { endpoint },
+        _ => return Err(BadField::new("source", "must be headers, probe or usage")),
     };
     let windows: Vec<Value> = fields.need("windows")?;
     Ok(LimitSample {
@@ -154,14 +160,13 @@ fn give_sample(sample: &LimitSample) -> Object {
             .into()
     });
     let windows: Vec<Value> = windows.collect();
-    let (source, model) = match &sample.source {
-        LimitSource::Headers { model } => ("headers", model.clone()),
-        LimitSource::Usage => ("usage", None),
-    };
+    let source = &sample.source;
     Object::default()
         .time("at", Some(sample.at))
-        .set("source", source)
-        .put("model", model)
+        .set("source", source.kind())
+        .put("model", source.model().map(str::to_owned))
+        .put("endpoint", source.endpoint().map(str::to_owned))
+        .put("responseId", source.response().map(str::to_owned))
         .set("windows", windows)
 }
 

@@ -105,6 +105,8 @@ fn provider(origin: &str) -> Provider {
         conversation: Arc::default(),
         rules: Vec::new(),
         limits: Vec::new(),
+        usage: None,
+        probe: None,
     }
 }
 

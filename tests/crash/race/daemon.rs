@@ -131,6 +131,7 @@ impl Daemon {
             .env("XDG_STATE_HOME", below("state"))
             .env("ROTA_LISTEN", "127.0.0.1:0")
             .env("ROTA_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("ROTA_PROBE__EVERY", "0s")
             .current_dir(&self.home);
         command
     }

@@ -103,6 +103,8 @@ impl RotaBuilder {
         env.insert("HOME".to_owned(), home.path().display().to_string());
         env.insert("ROTA_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
         env.insert("ROTA_ADMIN_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
+        // Nobody asks the fake about limits but the tests of that.
+        env.entry("ROTA_PROBE__EVERY".to_owned()).or_insert_with(|| "0s".to_owned());
         Sources { env, ..Sources::default() }
     }
 }

@@ -43,6 +43,7 @@ impl Place {
         }
         place.set("ROTA_LISTEN", "127.0.0.1:0");
         place.set("ROTA_ADMIN_LISTEN", "127.0.0.1:0");
+        place.set("ROTA_PROBE__EVERY", "0s");
         place.set("TMPDIR", place.path("").display());
         place
     }

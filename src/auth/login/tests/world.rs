@@ -278,6 +278,8 @@ fn provider(id: &str, origin: &Origin, login: Option<LoginFlows>) -> Provider {
         conversation: std::sync::Arc::default(),
         rules: Vec::new(),
         limits: Vec::new(),
+        usage: None,
+        probe: None,
     }
 }
 
