@@ -248,7 +248,7 @@ fn seen(world: &Snapshot, account: &Account) -> Option<Command> {
     headers.insert("x-ratelimit-limit-requests", HeaderValue::from_static("100"));
     headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("80"));
     headers.insert("x-ratelimit-reset-requests", HeaderValue::from_static("1h"));
-    let sample = observe(world.provider(&account.provider)?, &headers, None, NOW)?;
+    let sample = observe(world.provider(&account.provider)?, &headers, None, NOW)?.completed();
     Some(Command::LimitsSeen { account: account.id, sample })
 }
 
