@@ -60,6 +60,14 @@ image-test: ## The container image without an engine (needs root)
 	cargo build --release --locked --bin rota
 	tests/image/run.sh target/release/rota
 
+.PHONY: web
+web: build tests/web/node_modules ## The dashboard in real headless Chromium (needs node, npm, chromium)
+	tests/web/run.sh
+
+tests/web/node_modules: tests/web/package-lock.json
+	npm ci --prefix tests/web --no-audit --no-fund
+	@touch $@
+
 metrics-check: build ## The metrics page of a rota that has served and failed over, by promtool
 	tests/metrics-check.sh target/debug/rota
 

@@ -5,6 +5,7 @@ use super::{
     accounts, clients, decisions, doctor, events, force, handover, health, import, limits, login, openapi,
     sessions,
 };
+use super::{providers, stats};
 use crate::app::App;
 use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
@@ -66,8 +67,10 @@ pub(super) fn all() -> Vec<Endpoint> {
         get("/api/login/{id}", login::job, "A sign-in."),
         delete("/api/login/{id}", login::cancel, "Calls a sign-in off."),
         post("/api/login/{id}/complete", login::complete, "Takes what the person pasted."),
+        get("/api/providers", providers::list, "What an account can be added for, and how."),
         get("/api/sessions", sessions::list, "Sessions that have an account, the one used last first."),
         delete("/api/sessions/{key}", sessions::forget, "Takes a session off its account."),
+        get("/api/stats", stats::stats, "Requests by the hour, and what is left."),
         get("/api/status", health::status, "Version, addresses, strategy, store, accounts."),
         get("/healthz", health::alive, "Whether the process answers.").open(),
         get("/metrics", health::metrics, "Prometheus text.").open(),

@@ -22,9 +22,12 @@ mod limits;
 mod listener;
 mod login;
 mod openapi;
+mod providers;
 mod reply;
 mod sessions;
 mod socket;
+mod stats;
+mod ui;
 mod view;
 
 pub use auth::AdminToken;
@@ -43,6 +46,7 @@ use axum::Extension;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
 use axum::serve::Listener;
 use endpoint::{Access, Endpoint};
 use handover::Tickets;
@@ -113,6 +117,8 @@ pub fn router(app: Arc<App>, door: Door) -> Router {
     Router::new()
         .merge(guarded.route_layer(from_fn_with_state(door.clone(), auth::token)))
         .merge(open)
+        .route("/", get(ui::index))
+        .route("/ui/{name}", get(ui::file))
         .fallback(error::no_endpoint)
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(BODY))

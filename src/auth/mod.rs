@@ -26,7 +26,7 @@ pub use flight::Tally;
 pub use granted::NotGranted;
 pub use login::{
     Ended, JobKind, JobReport, LoginError, LoginFailure, LoginFlow, LoginRequest, Logins, LoginsParts, Offer,
-    OwnersEyes, Progress,
+    OwnersEyes, Progress, ways_of,
 };
 pub use refresher::{Refresher, RefresherParts};
 pub use token::TokenClient;

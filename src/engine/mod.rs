@@ -9,6 +9,7 @@ mod due;
 mod eligibility;
 mod failover;
 mod observe;
+mod outlook;
 mod probe;
 mod probing;
 mod select;
@@ -27,6 +28,7 @@ pub use failover::{
     After, Attempt, Failover, Held, Late, Refusal, RefusalCode, Ruling, SignIn, SignInEnd, Step, WhyNot, late,
 };
 pub use observe::{Glimpse, observe, worth_keeping};
+pub use outlook::{Outlook, outlook};
 pub use probe::{ProbeAsk, ProbePlan, ProbeRefusal, probe_body, probe_refusal};
 pub use probing::{Inquiry, can_be_asked, inquiry, model_inquiry};
 pub use select::{

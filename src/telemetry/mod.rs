@@ -8,6 +8,7 @@ mod process;
 mod record;
 mod ring;
 mod series;
+mod stats;
 
 pub use catalogue::{CATALOGUE, Metric, MetricKind};
 pub use gauges::{Probes, Renewals, Scrape, StoreFigures};
@@ -15,17 +16,18 @@ pub use log::{LogFormat, LogSink, log_panics, subscribe};
 pub use record::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 pub use ring::Ring;
 pub use series::SessionEvent;
+pub use stats::{BUCKET_SECONDS, MOST_BUCKETS, Quantiles, Report, Stats, Sums};
 
 use crate::model::{ProviderId, Snapshot, Time};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 use series::Series;
-use std::sync::Arc;
 use tokio::sync::broadcast;
 
 /// Records that a listener may be late for.
 const NEWS: usize = 256;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The three sinks of decision records, and the metrics page.
 pub struct Telemetry {
@@ -33,6 +35,7 @@ pub struct Telemetry {
     ring: Ring,
     series: Series,
     news: broadcast::Sender<Arc<DecisionRecord>>,
+    stats: Mutex<Stats>,
     page: PrometheusHandle,
 }
 
@@ -46,6 +49,7 @@ impl Telemetry {
             ring: Ring::new(decisions),
             series: Series::new(recorder),
             news: broadcast::Sender::new(NEWS),
+            stats: Mutex::default(),
             page,
         })
     }
@@ -53,11 +57,17 @@ impl Telemetry {
     /// Takes a finished request's record: once per request, at its end.
     pub fn record(&self, record: DecisionRecord) {
         self.series.count(&record);
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).observe(&record);
         let record = Arc::new(record);
         self.log.decision(&record);
         self.ring.push(Arc::clone(&record));
         // Nobody may be listening.
         let _ = self.news.send(record);
+    }
+
+    /// What the last `hours` were like.
+    pub fn stats(&self, hours: usize, now: Time) -> Report {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).report(hours, now)
     }
 
     /// Counts what happened to a session.

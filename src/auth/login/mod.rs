@@ -25,3 +25,4 @@ mod tests;
 pub use error::LoginError;
 pub use job::{JobKind, JobReport, LoginFailure, LoginFlow, Offer, OwnersEyes, Progress};
 pub use logins::{Ended, LoginRequest, Logins, LoginsParts};
+pub use plan::ways_of;

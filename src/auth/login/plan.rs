@@ -130,13 +130,22 @@ fn way(flows: &LoginFlows, flow: LoginFlow) -> Option<Way> {
     }
 }
 
+/// The ways in which a person can sign in to a provider, the one taken unless another is asked for first; none where it
+/// has no sign-in.
+pub fn ways_of(preset: &Provider) -> Vec<LoginFlow> {
+    sign_in_of(preset).map(|(flows, _)| there(flows).collect()).unwrap_or_default()
+}
+
+fn there(flows: &LoginFlows) -> impl Iterator<Item = LoginFlow> {
+    FOR_A_HUMAN.into_iter().filter(|flow| way(flows, *flow).is_some())
+}
+
 fn none_such(flows: &LoginFlows, provider: &ProviderId, asked: Option<LoginFlow>) -> LoginError {
-    let there = FOR_A_HUMAN.into_iter().filter(|flow| way(flows, *flow).is_some());
     match asked {
         Some(flow) => LoginError::FlowUnavailable {
             provider: provider.clone(),
             flow: flow.as_str(),
-            there: there.map(LoginFlow::as_str).collect(),
+            there: there(flows).map(LoginFlow::as_str).collect(),
         },
         None => LoginError::NoLogin(provider.clone()),
     }

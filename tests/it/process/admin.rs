@@ -5,9 +5,11 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-const OPEN: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-const GUARDED: [&str; 5] = [
+const OPEN: [&str; 5] = ["/healthz", "/readyz", "/metrics", "/", "/ui/main.js"];
+const GUARDED: [&str; 7] = [
     "/api/accounts",
+    "/api/providers",
+    "/api/stats",
     "/api/status",
     "/api/decisions",
     "/api/decisions/next?provider=openai",
@@ -52,7 +54,8 @@ fn no_web_page_gets_through_the_gate() {
     }
 }
 
-/// PRX-3: the token for every view but health and metrics, and for every change.
+/// PRX-3: the token for every view but health, metrics and the dashboard's own files, which hold nothing, and for every
+/// change.
 #[test]
 fn without_the_token_there_is_health_and_nothing_else() {
     let (place, daemon) = one_account();

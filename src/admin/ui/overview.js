@@ -1,0 +1,45 @@
+// Who serves, how much is left, why: on one screen.
+import { button } from './act.js';
+import { accountsTable, probe } from './accounts.js';
+import { shares, stacked } from './chart.js';
+import { decisionLine } from './decisions.js';
+import { card, h } from './dom.js';
+import { forceCard } from './force.js';
+import { count, millis, percent } from './words.js';
+import { region, when, world } from './world.js';
+
+const LATEST = 8;
+
+const figure = (label, value, note) => h('div', { key: label }, h('dl', {}, h('dt', {}, label), h('dd', {}, value)), h('small', {}, note));
+
+function figures() {
+  const { stats } = world;
+  if (!stats) return ['Requests, 24 h', 'Saved by failover, 24 h', 'Added latency, p50 / p99', 'Capacity left'].map(label => figure(label, 'unknown', 'this rota does not tell'));
+  const { answeredShare, refused, overheadMs, firstByteMs, capacity } = stats;
+  const first = capacity.emptiesFirst;
+  return [
+    figure('Requests, 24 h', count(stats.requests), answeredShare == null ? 'none yet' : `${percent(answeredShare * 100, 2)} answered; ${count(refused)} given back to the client`),
+    figure('Saved by failover, 24 h', count(stats.saved), 'refused by one account, answered by another'),
+    figure('Added latency, p50 / p99', overheadMs.p50 == null ? 'unknown' : `${millis(overheadMs.p50)} / ${millis(overheadMs.p99)}`,
+      firstByteMs.p50 == null ? 'no reply yet' : `upstream p50 to first byte ${millis(firstByteMs.p50)}`),
+    figure('Capacity left', capacity.remainingPercent == null ? 'unknown' : percent(capacity.remainingPercent),
+      first ? [`${first.alias} empties first, `, when(first.at)] : 'nobody is about to run dry'),
+  ];
+}
+
+export function overview(main) {
+  main.append(
+    h('h1', { class: 'vh' }, 'Overview'),
+    region(h('section', { class: 'kpis', 'aria-label': 'Last 24 hours' }), ['stats'], figures),
+    h('section', { class: 'card', 'aria-labelledby': 'accounts-h' },
+      region(h('div', { class: 'row' }), [], () => [h('h2', { id: 'accounts-h' }, 'Accounts'), h('span', { class: 'grow' }),
+        button('probe ', 'Probe all now', () => probe()), h('a', { class: 'button primary', href: '#/add' }, 'Add account')]),
+      region(h('div', {}), ['status', 'stats'], accountsTable)),
+    h('div', { class: 'two' },
+      card('requests-card', 'Requests by account, last 24 h', region(h('div'), ['stats'], () => (world.stats ? stacked(world.stats.series) : h('p', { class: 'mute' }, 'Not available.')))),
+      card('latest', 'Latest decisions', region(h('ol', { class: 'plain' }), ['decisions'], () =>
+        world.decisions.length ? world.decisions.slice(0, LATEST).map(decisionLine) : h('li', { class: 'mute' }, 'No request has come since rota was started.')))),
+    h('div', { class: 'two' },
+      card('shares', 'Distribution, last 24 h', region(h('div'), ['stats'], () => (world.stats ? shares(world.stats.byAccount) : h('p', { class: 'mute' }, 'Not available.')))),
+      forceCard()));
+}

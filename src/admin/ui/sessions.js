@@ -1,0 +1,35 @@
+// Which conversation is on which account, and taking one off it.
+import { button } from './act.js';
+import { api } from './api.js';
+import { card, h, table } from './dom.js';
+import { keep } from './live.js';
+import { changed, region, when } from './world.js';
+
+const EVERY = 5000;
+
+export function sessionsView(main) {
+  let page;
+  main.append(h('h1', {}, 'Sessions'));
+  const place = region(h('div'), ['sessions'], () => {
+    if (page === undefined) return h('p', { class: 'mute' }, 'Loading…');
+    if (page instanceof Error) return h('p', { class: 'bad', role: 'alert' }, page.message);
+    if (page === null) return h('p', { class: 'mute' }, 'Not available.');
+    return card('pins', 'Soft: moves when its account cannot serve', page.sessions.length ? table('Sessions', ['Session', 'Named by', 'Provider', 'Account', 'Used', 'Ends', 'Actions'], page.sessions.map(row))
+      : h('p', { class: 'mute' }, 'No session has an account.'), h('p', { class: 'sub' }, `${page.sessions.length} of ${page.total} shown.`));
+  });
+  const again = keep(place, '/api/sessions', 'sessions', EVERY, answer => {
+    page = answer;
+    changed('sessions');
+  });
+  const clear = async session => {
+    await api('DELETE', `/api/sessions/${session.key}`);
+    page = { ...page, sessions: page.sessions.filter(other => other.key !== session.key), total: page.total - 1 };
+    again();
+  };
+  function row(session) {
+    const cells = [h('code', { title: session.id }, session.id.slice(0, 24)), session.kind, session.provider, session.account ?? 'none', when(session.used), when(session.until),
+      h('span', {}, button(`session ${session.key}`, 'Clear', () => clear(session), { 'aria-label': `Clear ${session.id}` }))];
+    cells.key = session.key;
+    return cells;
+  }
+}

@@ -1,0 +1,42 @@
+// What every file of tests has: one world, one Chromium, and the promise that no page broke the policy or threw.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before } from 'node:test';
+import { launch, open } from './browser.mjs';
+import { TOP, World } from './world.mjs';
+
+/** Where pictures of pages lie whose test failed. */
+const LEFT = join(TOP, 'target', 'web');
+
+export function suite(options) {
+  const made = { pages: [] };
+  before(async () => {
+    [made.world, made.browser] = await Promise.all([World.start(options), launch()]);
+  });
+  after(async () => {
+    await made.browser?.close();
+    await made.world?.stop();
+    assert.deepEqual(made.pages.flatMap(page => page.faults), [], 'policy violations and errors of the page');
+  });
+  /** Does `work` with a page of its own. */
+  made.visit = async (path, work, how = {}) => {
+    const page = await open(made.browser, made.world, { path, ...how });
+    made.pages.push(page);
+    try {
+      return await work(page);
+    } catch (error) {
+      const shot = join(LEFT, `${Date.now()}.png`);
+      await page.screenshot({ path: shot, fullPage: true }).catch(() => {});
+      error.message += `\nthe page: ${shot}\n${page.faults.join('\n')}`;
+      throw error;
+    } finally {
+      await page.context().close();
+    }
+  };
+  return made;
+}
+
+/** Resolves when `text` is what `locator` shows. */
+export async function shows(locator, pattern) {
+  await locator.filter({ hasText: pattern }).first().waitFor();
+}
