@@ -22,7 +22,11 @@ async fn a_reader_is_told_what_has_changed_and_how_it_is_called() {
     );
 
     let window = LimitWindow { name: "5h".into(), remaining: 12.5, resets: None };
-    let sample = LimitSample { at: bench.clock.now(), source: LimitSource::Usage, windows: vec![window] };
+    let sample = LimitSample {
+        at: bench.clock.now(),
+        source: LimitSource::Usage { endpoint: None },
+        windows: vec![window],
+    };
     let account = state.snapshot().by_alias(&alias()).expect("the account").id;
     state.apply(Command::LimitsSeen { account, sample }).expect("seen");
     assert_eq!(told(&mut reader).await, json!({"event": "accounts", "data": {"aliases": ["work"]}}));
