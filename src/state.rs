@@ -4,7 +4,7 @@ use crate::engine::{Applied, Command, Durability, Live, Rejection, Turn, apply_b
 use crate::lease::Leases;
 use crate::model::{AccountId, Actor, ProviderId, Snapshot, Time};
 use arc_swap::ArcSwap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,20 @@ pub struct SharedState {
     leases: Leases,
     marks: watch::Sender<Marks>,
     durable: watch::Receiver<u64>,
+    changing: Arc<Mutex<BTreeSet<AccountId>>>,
     clock: Clock,
+}
+
+/// A person's change of one account, from its beginning until it is durable: there is one at a time (ADM-4).
+pub struct Change {
+    account: AccountId,
+    changing: Arc<Mutex<BTreeSet<AccountId>>>,
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.account);
+    }
 }
 
 /// Which generations the store should know of.
@@ -59,8 +72,16 @@ impl SharedState {
             leases: Leases::default(),
             marks: watch::Sender::new(marks),
             durable,
+            changing: Arc::default(),
             clock,
         }
+    }
+
+    /// Begins a person's change of `account`; none while another one is under way.
+    pub fn change(&self, account: AccountId) -> Option<Change> {
+        let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = changing.insert(account);
+        alone.then(|| Change { account, changing: Arc::clone(&self.changing) })
     }
 
     /// The state now: one atomic load.

@@ -1,5 +1,6 @@
 use super::ApiError;
 use super::credential::GivenCredential;
+use super::edit::begin;
 use super::extract::{Asker, Given, GivenOr, Named};
 use super::reply::{Created, NoContent};
 use super::view::{AccountView, AccountsView};
@@ -15,6 +16,8 @@ use std::sync::Arc;
 /// Labels per account, and bytes of notes: room for people, not for data.
 const MOST_TAGS: usize = 16;
 const LONGEST_NOTE: usize = 1024;
+/// Bytes of a label, or of a quota group's name.
+const LONGEST_TAG: usize = 64;
 
 /// `GET /api/accounts`
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<AccountsView> {
@@ -88,31 +91,47 @@ impl AddAccount {
             let constraint = format!("provider {provider} takes {}", kinds.join(" or "));
             return Err(ApiError::invalid("kind", constraint));
         }
-        let weight = match self.weight {
-            None => Weight::FULL,
-            Some(share) => {
-                Weight::new(share).ok_or_else(|| ApiError::invalid("weight", "must be above 0, at most 1"))?
-            }
-        };
-        if self.tags.len() > MOST_TAGS || self.tags.iter().any(|tag| tag.is_empty() || tag.len() > 64) {
-            return Err(ApiError::invalid("tags", format!("at most {MOST_TAGS}, each of 1 to 64 bytes")));
-        }
-        if self.notes.len() > LONGEST_NOTE {
-            return Err(ApiError::invalid("notes", format!("at most {LONGEST_NOTE} bytes")));
-        }
+        let weight = self.weight.map_or(Ok(Weight::FULL), weight_of)?;
+        let (tags, notes) = (tags_of(self.tags)?, notes_of(self.notes)?);
+        let quota_group = self.quota_group.map(group_of).transpose()?;
         if world.by_alias(&alias).is_some() {
             return Err(Rejection::AliasTaken(alias).into());
         }
-        Ok(Draft {
-            alias,
-            provider: Arc::clone(preset),
-            credential,
-            weight,
-            quota_group: self.quota_group.map(Arc::from),
-            tags: self.tags,
-            notes: self.notes,
-        })
+        Ok(Draft { alias, provider: Arc::clone(preset), credential, weight, quota_group, tags, notes })
     }
+}
+
+/// A share, if it is one (SEL-6).
+pub(super) fn weight_of(share: f64) -> Result<Weight, ApiError> {
+    Weight::new(share).ok_or_else(|| ApiError::invalid("weight", "must be above 0, at most 1"))
+}
+
+/// Labels, if they are few and short.
+pub(super) fn tags_of(tags: Vec<String>) -> Result<Vec<String>, ApiError> {
+    let fits = |tag: &String| !tag.is_empty() && tag.len() <= LONGEST_TAG && !tag.contains(char::is_control);
+    if tags.len() > MOST_TAGS || !tags.iter().all(fits) {
+        let constraint =
+            format!("at most {MOST_TAGS}, each of 1 to {LONGEST_TAG} bytes without control characters");
+        return Err(ApiError::invalid("tags", constraint));
+    }
+    Ok(tags)
+}
+
+/// A note, if it is not too long.
+pub(super) fn notes_of(notes: String) -> Result<String, ApiError> {
+    if notes.len() > LONGEST_NOTE {
+        return Err(ApiError::invalid("notes", format!("at most {LONGEST_NOTE} bytes")));
+    }
+    Ok(notes)
+}
+
+/// The name of a quota group, if it can be one.
+pub(super) fn group_of(group: String) -> Result<Arc<str>, ApiError> {
+    if group.is_empty() || group.len() > LONGEST_TAG || group.contains(char::is_control) {
+        let constraint = format!("1 to {LONGEST_TAG} bytes without control characters");
+        return Err(ApiError::invalid("quotaGroup", constraint));
+    }
+    Ok(group.into())
 }
 
 fn secretless(preset: &Provider) -> ApiError {
@@ -177,9 +196,8 @@ pub(super) async fn remove(
     Asker(by): Asker,
     GivenOr(remove): GivenOr<Remove>,
 ) -> Result<NoContent, ApiError> {
-    let world = app.state.snapshot();
-    let account = named(&world, &alias)?;
-    let id = world.by_alias(&account).map(|account| account.id);
+    let (account, _change) = begin(&app, &alias)?;
+    let id = app.state.snapshot().by_alias(&account).map(|account| account.id);
     let command = Command::AccountRemoved { alias: account, last: remove.last() };
     app.state.commit_by(command, by).await?;
     if let Some(id) = id {
@@ -210,7 +228,7 @@ pub(super) async fn set_enabled(
     Asker(by): Asker,
     Given(set): Given<SetEnabled>,
 ) -> Result<Json<AccountView>, ApiError> {
-    let account = named(&app.state.snapshot(), &alias)?;
+    let (account, _change) = begin(&app, &alias)?;
     if set.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_NOTE) {
         return Err(ApiError::invalid("reason", format!("at most {LONGEST_NOTE} bytes")));
     }

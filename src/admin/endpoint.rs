@@ -5,6 +5,7 @@ use super::{
     accounts, clients, decisions, doctor, events, force, handover, health, import, limits, login, openapi,
     sessions,
 };
+use super::{audit, edit};
 use super::{providers, stats};
 use crate::app::App;
 use axum::handler::Handler;
@@ -45,10 +46,16 @@ pub(super) fn all() -> Vec<Endpoint> {
         get("/api/accounts/{alias}", limits::account, "One account, and what was observed of its limits."),
         delete("/api/accounts/{alias}", accounts::remove, "Removes an account and its credential."),
         put("/api/accounts/{alias}/enabled", accounts::set_enabled, "Switches an account on or off."),
+        patch(
+            "/api/accounts/{alias}",
+            edit::edit,
+            "Renames an account; its share, labels, notes, quota group.",
+        ),
         get("/api/accounts/{alias}/reauth", login::latest, "The account's latest sign-in, if there is one."),
         post("/api/accounts/{alias}/reauth", login::again, "Begins to sign the account in again."),
         post("/api/accounts/{alias}/refresh", login::refresh, "Renews the account's token now."),
         get("/api/clients", clients::list, "How programs are pointed at this rota."),
+        get("/api/audit", audit::latest, "Who changed what, newest first."),
         get("/api/decisions", decisions::latest, "The latest decisions, newest first."),
         get("/api/decisions/next", decisions::next, "Who would be taken now, and why; moves no cursor."),
         get("/api/decisions/{id}", decisions::one, "One decision, by its request id or the beginning of it."),
@@ -111,6 +118,15 @@ where
 {
     let route = routing::put(handler);
     Endpoint { method: Method::PUT, path, summary, access: Access::Token, route, describe: H::describe }
+}
+
+fn patch<H, T, P>(path: &'static str, handler: H, summary: &'static str) -> Endpoint
+where
+    H: Handler<T, Arc<App>> + Described<P>,
+    T: 'static,
+{
+    let route = routing::patch(handler);
+    Endpoint { method: Method::PATCH, path, summary, access: Access::Token, route, describe: H::describe }
 }
 
 fn delete<H, T, P>(path: &'static str, handler: H, summary: &'static str) -> Endpoint

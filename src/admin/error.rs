@@ -54,6 +54,7 @@ enum Code {
     Turned(&'static str, StatusCode),
     Unauthorized,
     UnknownProvider,
+    UpdateInProgress,
 }
 
 impl Code {
@@ -90,6 +91,7 @@ impl Code {
             Self::Turned(code, status) => (code, status),
             Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
             Self::UnknownProvider => ("UNKNOWN_PROVIDER", StatusCode::BAD_REQUEST),
+            Self::UpdateInProgress => ("UPDATE_IN_PROGRESS", StatusCode::CONFLICT),
         }
     }
 }
@@ -122,6 +124,13 @@ impl ApiError {
             details: Some(json!({"alias": alias, "known": known, "didYouMean": near})),
             ..Self::new(Code::AccountNotFound, format!("there is no account {alias:?}{hint} ({there})"))
         }
+    }
+
+    /// Somebody else's change of the account is not durable yet.
+    pub fn in_progress(alias: &Alias) -> Self {
+        let message =
+            format!("another change of account \"{alias}\" is under way; look at it, then try again");
+        Self { details: Some(json!({"alias": alias.as_str()})), ..Self::new(Code::UpdateInProgress, message) }
     }
 
     /// There is no such decision any more.

@@ -2,6 +2,7 @@
 //! one view, and answers; what may happen is the engine's to say. The command line renders these
 //! bodies and has no other way in.
 mod accounts;
+mod audit;
 mod auth;
 mod clients;
 mod contain;
@@ -9,6 +10,7 @@ mod credential;
 mod decisions;
 mod described;
 mod doctor;
+mod edit;
 mod endpoint;
 mod error;
 mod events;

@@ -231,6 +231,7 @@ fn snapshot(opened: Opened, config: &Config) -> Snapshot {
         accounts: opened.accounts.into_iter().map(Arc::new).collect(),
         next_account: opened.next_account,
         force: opened.force,
+        audit: Arc::new(opened.audit),
         ..Snapshot::empty(config.settings.clone(), config.providers.clone())
     }
 }

@@ -1,5 +1,5 @@
 use super::api::{call, succeed};
-use super::{CliError, Exit, Setup, render, status};
+use super::{CliError, Exit, Setup, edit, render, status};
 use crate::config::{Config, read_private};
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
@@ -25,6 +25,8 @@ enum Command {
     Ls,
     /// Remove an account and its credential
     Rm(Rm),
+    /// Change an account's share, labels, note or quota group
+    Set(edit::Set),
 }
 
 #[derive(Args)]
@@ -79,7 +81,7 @@ enum Kind {
 }
 
 #[derive(Args)]
-struct Rm {
+pub(super) struct Rm {
     /// Which
     alias: String,
     /// Do not ask
@@ -96,6 +98,7 @@ impl Accounts {
             None | Some(Command::Ls) => list(setup, out),
             Some(Command::Add(add)) => add.run(setup, out),
             Some(Command::Rm(rm)) => rm.run(setup, out),
+            Some(Command::Set(set)) => set.run(setup, out),
         }
     }
 }
@@ -223,7 +226,7 @@ fn private(file: &std::path::Path) -> Result<String, CliError> {
 }
 
 impl Rm {
-    fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+    pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
         if !self.yes && !super::confirm::confirm(&format!("Remove {} and its credential?", self.alias))? {
             return Err(CliError::failed("nothing was removed"));
         }

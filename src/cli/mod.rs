@@ -3,6 +3,7 @@
 mod accounts;
 mod address;
 mod api;
+mod audit;
 mod browser;
 mod completions;
 mod config;
@@ -11,6 +12,7 @@ mod connect;
 mod dashboard;
 mod demo;
 mod doctor;
+mod edit;
 mod env;
 mod error;
 mod fake;
@@ -102,12 +104,20 @@ enum Command {
     Disable(switch::Disable),
     /// Put an account back into rotation
     Enable(switch::Enable),
+    /// Give an account another name; everything else stays with it
+    Rename(edit::Rename),
+    /// Change an account's share under the weighted strategy
+    Weight(edit::Weight),
+    /// Remove an account and its credential
+    Remove(accounts::Rm),
     /// Use this account and no other for 24 hours
     Force(force::Force),
     /// Show why an account was chosen, or which would be next
     Why(why::Why),
     /// Show which conversation is on which account, or take one off it
     Sessions(sessions::Sessions),
+    /// Show who changed what, and when
+    Audit(audit::Audit),
     /// Show what is wrong, with the command that puts it right: exit code 1 if something is
     Doctor,
     /// Open rota's page in your browser
@@ -141,6 +151,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
     match command {
         Command::Accounts(command) => command.run(&setup, out),
         Command::Completions(command) => command.run(out),
+        Command::Audit(command) => command.run(&setup, out),
         Command::Config(command) => command.run(&setup, out),
         Command::Connect(command) => command.run(&setup, out),
         Command::Dashboard(command) => command.run(&setup, out),
@@ -156,10 +167,13 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Login(command) => command.run(&setup, out),
         Command::Openapi => openapi::run(out),
         Command::Probe(command) => command.run(&setup, out),
+        Command::Remove(command) => command.run(&setup, out),
+        Command::Rename(command) => command.run(&setup, out),
         Command::Serve(command) => command.run(&setup),
         Command::Sessions(command) => command.run(&setup, out),
         Command::Status => status::run(&setup, out),
         Command::Store(command) => command.run(&setup, out),
+        Command::Weight(command) => command.run(&setup, out),
         Command::Why(command) => command.run(&setup, out),
     }
 }

@@ -12,6 +12,8 @@ use std::fmt;
 /// The name of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
+    /// What was changed lately, and by whom: for people.
+    Audit,
     /// Accounts, switches, force, settings: changed by humans, atomic together.
     State,
     /// One account's token material; written by the refresher and by re-auth only.
@@ -21,10 +23,10 @@ pub enum Key {
 }
 
 impl Key {
-    /// Whose record it is; none for the state, which is everybody's.
+    /// Whose record it is; none for those that are everybody's.
     pub fn account(self) -> Option<AccountId> {
         match self {
-            Self::State => None,
+            Self::Audit | Self::State => None,
             Self::Credential(id) | Self::Runtime(id) => Some(id),
         }
     }
@@ -33,6 +35,7 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Audit => f.write_str("audit"),
             Self::State => f.write_str("state"),
             Self::Credential(id) => write!(f, "credential/{id}"),
             Self::Runtime(id) => write!(f, "runtime/{id}"),

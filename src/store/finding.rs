@@ -5,6 +5,11 @@ use std::fmt;
 /// Something that was not as it should be and did not keep the store from opening. Shown until it is put right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
+    /// What was changed before, and by whom, cannot be read; the trail begins anew.
+    AuditLost {
+        /// Why.
+        problem: String,
+    },
     /// The credential of an account cannot be used; the account is shown without one.
     CredentialLost {
         /// Whose.
@@ -93,6 +98,12 @@ pub enum Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AuditLost { problem } => {
+                write!(
+                    f,
+                    "the audit trail cannot be read ({problem}); it begins anew, accounts are not touched"
+                )
+            }
             Self::CredentialLost { alias, problem } => {
                 write!(f, "account \"{alias}\" has no usable credential: {problem}; sign in again")
             }

@@ -41,6 +41,8 @@ pub(super) struct Known {
     /// Accounts whose records go when the account goes.
     pub(super) live: BTreeSet<AccountId>,
     pub(super) restores: u64,
+    /// The newest entry of the audit trail.
+    pub(super) audited: u64,
 }
 
 /// How keeping goes, for status and metrics.

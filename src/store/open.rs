@@ -7,12 +7,12 @@ use super::finding::Finding;
 use super::handle::{Known, Store};
 use super::journal;
 use super::reseal::Resealing;
-use super::schema::credential;
 use super::schema::fields::Fields;
 use super::schema::runtime::Runtime;
 use super::schema::state::{self, State};
+use super::schema::{audit, credential};
 use super::seal::{Sealer, Whose};
-use crate::model::{Account, AccountId, Credential, CredentialState, Force, ProviderId, Time};
+use crate::model::{Account, AccountId, AuditTrail, Credential, CredentialState, Force, ProviderId, Time};
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Opened {
     pub next_account: AccountId,
     /// The pin, if it has not run out.
     pub force: Option<Force>,
+    /// What was changed lately.
+    pub audit: AuditTrail,
     /// Settings that a human changed while rota ran.
     pub settings: toml::Table,
     /// What was not as it should be.
@@ -85,6 +87,7 @@ impl Store {
         opening.report_orphans(&state);
         let force = opening.force(&state, now);
         let next_account = opening.next_account(&state);
+        let audit = opening.audit();
         let settings = document::to_toml(&state.carried.settings);
         let Opening { findings, mut known, .. } = opening;
         known.live = accounts.iter().map(|account| account.id).collect();
@@ -94,6 +97,7 @@ impl Store {
             accounts,
             next_account,
             force,
+            audit,
             settings,
             findings,
         })
@@ -256,13 +260,28 @@ impl Opening<'_> {
         Runtime::default()
     }
 
+    /// What cannot be read of it is gone, and that is told: nothing else depends on it.
+    fn audit(&mut self) -> AuditTrail {
+        let (trail, problem) = match self.found.get(&Key::Audit) {
+            Some(Found::Good(record) | Found::Restored { record, .. }) => match audit::parse(&record.body) {
+                Ok(trail) => (trail, None),
+                Err(bad) => (AuditTrail::default(), Some(bad.to_string())),
+            },
+            Some(Found::Damaged { problem }) => (AuditTrail::default(), Some(problem.clone())),
+            Some(Found::Absent) | None => (AuditTrail::default(), None),
+        };
+        self.findings.extend(problem.map(|problem| Finding::AuditLost { problem }));
+        self.known.audited = trail.last();
+        trail
+    }
+
     fn report_orphans(&mut self, state: &State) {
         let accounts = state.accounts.iter().map(|account| account.id);
         let quarantined = state.carried.quarantined.iter().filter_map(state::Quarantined::id);
         let owners: BTreeSet<AccountId> = accounts.chain(quarantined).collect();
         let orphans = self.found.iter().filter_map(|(key, found)| match key {
             Key::Credential(id) if !owners.contains(id) && *found != Found::Absent => Some(*key),
-            Key::Credential(_) | Key::Runtime(_) | Key::State => None,
+            Key::Audit | Key::Credential(_) | Key::Runtime(_) | Key::State => None,
         });
         self.findings.extend(orphans.map(|key| Finding::Orphaned { key }));
     }
@@ -281,7 +300,7 @@ impl Opening<'_> {
     fn next_account(&self, state: &State) -> AccountId {
         let records = self.found.keys().filter_map(|key| match key {
             Key::Credential(id) | Key::Runtime(id) => Some(*id),
-            Key::State => None,
+            Key::Audit | Key::State => None,
         });
         document::next_account(state, records)
     }

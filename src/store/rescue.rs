@@ -4,10 +4,10 @@ use super::document::{self, overwrite, overwrite_credential};
 use super::error::StoreError;
 use super::file::FileBackend;
 use super::journal;
-use super::schema::credential;
 use super::schema::fields::Fields;
 use super::schema::runtime::Runtime;
 use super::schema::state;
+use super::schema::{audit, credential};
 use super::seal::{self, Form, Sealer, Whose};
 use crate::model::{AccountId, Alias};
 use serde_json::Value;
@@ -91,6 +91,7 @@ pub fn verify(backend: &dyn Backend, sealer: &Sealer) -> Result<Report, StoreErr
 /// What is wrong with a whole record's content.
 fn meaning(backend: &dyn Backend, sealer: &Sealer, key: Key, record: &Record) -> Option<String> {
     let read = match key {
+        Key::Audit => audit::parse(&record.body).map(|_| None),
         Key::State => state::parse(&record.body, |_| true).map(|state| {
             let first = state.carried.quarantined.first();
             first.map(|one| format!("account \"{}\" cannot be used: {}", one.name(), one.problem))

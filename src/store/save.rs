@@ -3,10 +3,11 @@ use super::backend::{Found, Key};
 use super::digest::Fingerprint;
 use super::error::StoreError;
 use super::handle::Store;
+use super::schema::audit;
 use super::schema::fields::Fields;
 use super::schema::runtime::Runtime;
 use super::schema::state::State;
-use crate::model::{Account, Snapshot};
+use crate::model::{Account, AuditTrail, Snapshot};
 use serde_json::Map;
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ impl Store {
             self.save_account_credential(account)?;
         }
         self.save_state(world)?;
+        self.save_audit(&world.audit)?;
         for account in world.accounts.iter().filter(|account| changed(account)) {
             self.save_runtime(account)?;
         }
@@ -52,6 +54,20 @@ impl Store {
             let state = State::of(world, carried.clone());
             Ok((state.text(), state.carried))
         })
+    }
+
+    /// What was changed, once the change itself is there; both are durable before it is acknowledged.
+    fn save_audit(&self, trail: &AuditTrail) -> Result<(), StoreError> {
+        if trail.last() == self.known().audited {
+            return Ok(());
+        }
+        let version = match self.backend.read(Key::Audit)? {
+            Found::Good(record) | Found::Restored { record, .. } => record.version,
+            Found::Absent | Found::Damaged { .. } => 0,
+        };
+        self.put(Key::Audit, version, &audit::text(trail))?;
+        self.known().audited = trail.last();
+        Ok(())
     }
 
     fn save_runtime(&self, account: &Account) -> Result<(), StoreError> {

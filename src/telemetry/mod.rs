@@ -23,11 +23,12 @@ use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 use series::Series;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 
 /// Records that a listener may be late for.
 const NEWS: usize = 256;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The three sinks of decision records, and the metrics page.
 pub struct Telemetry {
@@ -102,8 +103,23 @@ impl Telemetry {
             gauges::of_log(&self.log);
             process::set();
         });
-        Ok(self.page.render() + &gauges.render())
+        Ok(of_today(&self.page.render(), world) + &gauges.render())
     }
+}
+
+/// The counters without those of aliases that nobody has any more: a renamed or removed account's series end.
+fn of_today(page: &str, world: &Snapshot) -> String {
+    let aliases: BTreeSet<&str> = world.accounts.iter().map(|account| account.alias.as_str()).collect();
+    let is_there = |line: &&str| {
+        let alias = line.split_once("account=\"").and_then(|(_, rest)| rest.split_once('"'));
+        line.starts_with('#') || alias.is_none_or(|(alias, _)| aliases.contains(alias))
+    };
+    let mut kept = String::with_capacity(page.len());
+    for line in page.lines().filter(is_there) {
+        kept.push_str(line);
+        kept.push('\n');
+    }
+    kept
 }
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
@@ -117,8 +133,7 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AccountId, Alias, FaultClass, ProviderId, Reason, Settings, Strategy};
-    use std::collections::BTreeSet;
+    use crate::model::{Alias, FaultClass, ProviderId, Reason, Strategy};
     use std::io::Write;
     use std::sync::Mutex;
 
@@ -156,6 +171,18 @@ mod tests {
         ] {
             assert!(page.contains(series), "{series} is missing in\n{page}");
         }
+    }
+
+    /// OBS-2: a renamed account's series go on under its new name only.
+    #[test]
+    fn the_series_of_a_name_end_with_it() {
+        let (telemetry, _) = telemetry(LogFormat::Json);
+        telemetry.record(failed_over());
+        let mut renamed = world();
+        crate::engine::world::edit(&mut renamed, 1, |account| account.alias = alias("new"));
+        let page = telemetry.page(&renamed, &Scrape::default(), Time::from_secs(9)).expect("a page");
+        assert!(!page.contains("account=\"a\"") && page.contains("account=\"b\""), "{page}");
+        assert!(page.contains("account=\"new\""), "{page}");
     }
 
     /// OBS-1
@@ -248,7 +275,11 @@ mod tests {
     }
 
     fn world() -> Snapshot {
-        Snapshot { next_account: AccountId(1), ..Snapshot::empty(Settings::default(), Vec::new()) }
+        let mut world = crate::engine::world::world(2);
+        for (id, name) in [(1, "a"), (2, "b")] {
+            crate::engine::world::edit(&mut world, id, |account| account.alias = alias(name));
+        }
+        world
     }
 
     fn alias(text: &str) -> Alias {

@@ -27,6 +27,13 @@ fn what_cannot_be_done_is_turned_down_with_its_own_code() {
             Rejection::UnknownProvider(elsewhere),
         ),
         (&two, remove(unknown.clone()), Rejection::UnknownAccount),
+        (&two, edited(9, Edit::default()), Rejection::UnknownAccount),
+        (&two, edited(1, Edit { alias: Some(alias(2)), ..Edit::default() }), Rejection::AliasTaken(alias(2))),
+        (
+            &two,
+            edited(1, Edit { alias: Some(alias(1)), ..Edit::default() }),
+            Rejection::AlreadyInState(alias(1)),
+        ),
         (&off, remove(alias(2)), Rejection::LastEnabled(alias(2))),
         (&off, switch(2, off_by_admin()), Rejection::LastEnabled(alias(2))),
         (&off, switch(1, off_by_admin()), Rejection::AlreadyInState(alias(1))),
@@ -73,6 +80,12 @@ fn what_a_human_did_is_durable_before_it_is_acknowledged_and_counters_are_not_wa
         (&two, remove(alias(1)), START, Durability::Required),
         (&two, switch(1, off_by_admin()), START, Durability::Required),
         (&two, force(1), START, Durability::Required),
+        (
+            &two,
+            edited(1, Edit { notes: Some("n".to_owned()), ..Edit::default() }),
+            START,
+            Durability::Required,
+        ),
         (&two, renewed(1, 2), START, Durability::Required),
         (&two, signed_in(1, 2), START, Durability::Required),
         (&two, fault(1, FaultClass::AuthDead, None), START, Durability::Required),
@@ -322,7 +335,7 @@ proptest! {
     fn a_command_shares_every_other_account_with_the_snapshot_before(
         id in 1u32..6,
         class in prop::sample::select(FaultClass::ALL.to_vec()),
-        kind in 0u8..6,
+        kind in 0u8..7,
     ) {
         let before = world_of(provider(), 5, |_| oauth(1, START));
         let command = match kind {
@@ -330,10 +343,13 @@ proptest! {
             1 => force(id),
             2 => remove(alias(id)),
             3 => signed_in(id, 2),
+            4 => edited(id, Edit { alias: Some(alias(90 + id)), notes: Some("n".to_owned()), ..Edit::default() }),
             _ => fault(id, class, Some(600)),
         };
         let after = done(&before, command, START);
         prop_assert_eq!(after.generation, before.generation + 1);
+        let told = after.audit.entries().skip(before.audit.entries().count());
+        prop_assert!(told.into_iter().all(|entry| entry.target == alias(id).as_str() || kind == 4));
         for was in before.accounts.iter().filter(|account| account.id.0 != id) {
             let is = after.account(was.id).expect("still there");
             prop_assert!(Arc::ptr_eq(was, is));
@@ -382,6 +398,10 @@ proptest! {
 
 fn add(new: NewAccount) -> Command {
     Command::AccountAdded(Box::new(new))
+}
+
+fn edited(id: u32, edit: Edit) -> Command {
+    Command::AccountEdited { alias: alias(id), edit: Box::new(edit) }
 }
 
 fn remove(alias: Alias) -> Command {

@@ -141,7 +141,15 @@ impl Backend for FileBackend {
         let accounts = |names: Vec<String>| names.into_iter().filter_map(|name| place::account_of(&name));
         keys.extend(accounts(self.list(&self.dir.join(CREDENTIALS))?).map(Key::Credential));
         keys.extend(accounts(self.list(&self.dir.join(RUNTIME))?).map(Key::Runtime));
-        keys.into_iter().map(|key| Ok((key, self.read(key)?))).collect()
+        let mut found: BTreeMap<Key, Found> =
+            keys.into_iter().map(|key| Ok((key, self.read(key)?))).collect::<Result<_, StoreError>>()?;
+        // There is none before the first change.
+        if let found_audit @ (Found::Good(_) | Found::Restored { .. } | Found::Damaged { .. }) =
+            self.read(Key::Audit)?
+        {
+            found.insert(Key::Audit, found_audit);
+        }
+        Ok(found)
     }
 
     fn read(&self, key: Key) -> Result<Found, StoreError> {
@@ -168,7 +176,7 @@ impl Backend for FileBackend {
             Found::Absent => {
                 return match key {
                     Key::Credential(account) => self.remove_journal(account),
-                    Key::State | Key::Runtime(_) => Ok(()),
+                    Key::Audit | Key::State | Key::Runtime(_) => Ok(()),
                 };
             }
             Found::Good(record) | Found::Restored { record, .. } if record.version != expected => {

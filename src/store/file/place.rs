@@ -10,6 +10,7 @@ pub(super) const CREDENTIALS: &str = "credentials";
 pub(super) const RUNTIME: &str = "runtime";
 pub(super) const LOCKS: &str = "locks";
 pub(super) const JOURNAL: &str = "journal";
+const AUDIT: &str = "audit.json";
 const STATE: &str = "state.json";
 const EXTENSION: &str = ".json";
 const COPY: &str = ".lkg";
@@ -26,6 +27,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn of(root: &Path, key: Key) -> Self {
         let (dir, name) = match key {
+            Key::Audit => (root.to_owned(), AUDIT.to_owned()),
             Key::State => (root.to_owned(), STATE.to_owned()),
             Key::Credential(id) => (root.join(CREDENTIALS), format!("{id}{EXTENSION}")),
             Key::Runtime(id) => (root.join(RUNTIME), format!("{id}{EXTENSION}")),

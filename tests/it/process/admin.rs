@@ -272,7 +272,12 @@ fn a_change_touches_its_own_account_only() {
     };
     change("PUT", "/api/accounts/home/enabled", json!({"enabled": false, "reason": "x"}));
     change("PUT", "/api/accounts/home/enabled", json!({"enabled": true}));
-    assert_eq!(files(&place), before, "a switch writes no credential");
+    change(
+        "PATCH",
+        "/api/accounts/home",
+        json!({"weight": 0.5, "tags": ["x"], "notes": "n", "quotaGroup": "g"}),
+    );
+    assert_eq!(files(&place), before, "neither a switch nor an edit writes a credential");
     assert_eq!(others(&place), shown);
     change("POST", "/api/accounts", json!({"alias": "third", "provider": "gemini", "secret": "sk-c"}));
     change("DELETE", "/api/accounts/third", json!({"force": true}));

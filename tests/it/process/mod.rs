@@ -13,6 +13,7 @@ mod force;
 mod granted;
 mod hardening;
 mod import;
+mod lifecycle;
 mod login;
 mod place;
 mod renewal;
