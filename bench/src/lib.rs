@@ -3,7 +3,10 @@
 //!
 //! Nothing here may lean on rota's own proxy code, or a mistake would be measured against itself; only `engine_loop`
 //! uses the library, because the engine's functions are what it counts.
+pub mod baseline;
+pub mod callgrind;
 pub mod clock;
+pub mod counts;
 pub mod engine_loop;
 pub mod floor;
 pub mod load;

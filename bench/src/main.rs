@@ -1,6 +1,10 @@
 //! Parses the arguments and does one thing: serves as upstream or floor, loads, or measures.
 use clap::{Args, Parser, Subcommand};
 use http::HeaderValue;
+use rota_bench::baseline::{Baseline, BaselineError, Cost};
+use rota_bench::callgrind;
+use rota_bench::counts::{COUNTS, CountError};
+use rota_bench::engine_loop::{Asked, Pool, PoolError};
 use rota_bench::load::{self, Length, LoadError, Plan, Session};
 use rota_bench::proxies::Binaries;
 use rota_bench::run::{Effort, RunError, run};
@@ -26,6 +30,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Count instructions and allocations with valgrind
+    Counts(CountsArguments),
+    /// Ask a function of the engine, to be counted
+    Engine {
+        /// Which
+        asked: String,
+        /// Accounts in the pool
+        #[arg(long, default_value_t = 2)]
+        accounts: u32,
+        /// How often
+        #[arg(long, default_value_t = 1000)]
+        times: u64,
+    },
     /// Serve as the bare forwarder, until killed; the first line printed is the address
     Floor(FloorArguments),
     /// Load a proxy and print what was measured, as JSON
@@ -109,8 +126,37 @@ struct RunArguments {
     rota: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct CountsArguments {
+    /// Only this (repeatable)
+    #[arg(long)]
+    only: Vec<String>,
+    /// Fail where one costs more than this baseline and its margin allow
+    #[arg(long, value_name = "BASELINE")]
+    gate: Option<PathBuf>,
+    /// Write what was counted as the new baseline
+    #[arg(long, value_name = "BASELINE", conflicts_with = "gate")]
+    write: Option<PathBuf>,
+    /// Tell where the instructions go
+    #[arg(long)]
+    profile: bool,
+    /// The rota to count [default: beside this program]
+    #[arg(long)]
+    rota: Option<PathBuf>,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Failed {
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
+    #[error(transparent)]
+    Count(#[from] CountError),
+    #[error("{0}")]
+    Costlier(String),
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    #[error("`{0}` is no function of the engine's; there are: {1}")]
+    Unknown(String, String),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -121,6 +167,8 @@ enum Failed {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Task::Counts(arguments) => count(&arguments),
+        Task::Engine { asked, accounts, times } => loop_engine(&asked, accounts, times),
         Task::Floor(arguments) => forward(&arguments),
         Task::Load(arguments) => measure(&arguments),
         Task::Run(arguments) => compare(arguments),
@@ -136,10 +184,55 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: RunArguments) -> Result<(), Failed> {
-    let bench = std::env::current_exe()?;
-    let rota = arguments.rota.unwrap_or_else(|| bench.with_file_name("rota"));
     let effort = Effort { rounds: arguments.rounds, seconds: arguments.seconds, only: arguments.only };
-    Ok(run(&Binaries { bench, rota }, &effort, &mut io::stdout())?)
+    Ok(run(&binaries(arguments.rota)?, &effort, &mut io::stdout())?)
+}
+
+fn binaries(rota: Option<PathBuf>) -> io::Result<Binaries> {
+    let bench = std::env::current_exe()?;
+    let rota = rota.unwrap_or_else(|| bench.with_file_name("rota"));
+    Ok(Binaries { bench, rota })
+}
+
+/// Counts, tells, and compares or writes.
+fn count(arguments: &CountsArguments) -> Result<(), Failed> {
+    let binaries = binaries(arguments.rota.clone())?;
+    let known = arguments.gate.as_deref().map(Baseline::read).transpose()?;
+    let wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    let (mut counted, mut costlier) = (Baseline::default(), Vec::new());
+    for count in COUNTS.iter().filter(|count| wanted(count.name)) {
+        let profile = count.measure(&binaries)?;
+        let cost = Cost::of(&profile);
+        let before = known.as_ref().and_then(|known| known.cost(count.name));
+        let verdict = cost.against(before);
+        tell(&format!("{:<20} {cost}  {verdict}", count.name))?;
+        if arguments.profile {
+            tell(&callgrind::told(&profile))?;
+        }
+        if verdict.is_costlier() {
+            costlier.push(count.name);
+        }
+        counted.note(count.name, cost);
+    }
+    if let Some(file) = &arguments.write {
+        counted.write(file)?;
+    }
+    if known.is_some() && !costlier.is_empty() {
+        return Err(Failed::Costlier(format!(
+            "{} costs more than bench/baseline.toml allows; make it cheaper, or move the baseline with a reason: make perf-baseline",
+            costlier.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+fn loop_engine(asked: &str, accounts: u32, times: u64) -> Result<(), Failed> {
+    let Some(asked) = Asked::ALL.into_iter().find(|known| known.name() == asked) else {
+        let names: Vec<&str> = Asked::ALL.iter().map(|known| known.name()).collect();
+        return Err(Failed::Unknown(asked.to_owned(), names.join(", ")));
+    };
+    let found = Pool::new(accounts)?.ask(asked, times);
+    Ok(tell(&format!("{found} of {times} found somebody"))?)
 }
 
 fn answer(listen: SocketAddr) -> Result<(), Failed> {

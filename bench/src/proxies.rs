@@ -83,6 +83,40 @@ pub struct Place {
     pub threads: usize,
 }
 
+/// What a proxy runs under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// callgrind, which writes to this file when the proxy ends.
+    Callgrind(PathBuf),
+    /// Nothing.
+    None,
+}
+
+impl Tool {
+    /// The arguments of `valgrind`.
+    pub fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::Callgrind(file) => vec![
+                "--tool=callgrind".to_owned(),
+                "--quiet".to_owned(),
+                format!("--callgrind-out-file={}", file.display()),
+            ],
+            Self::None => Vec::new(),
+        }
+    }
+
+    fn wrap(&self, program: &Path, place: Place) -> Command {
+        match self {
+            Self::Callgrind(_) => {
+                let mut command = pinned(Path::new("valgrind"), place);
+                command.args(self.arguments()).arg(program);
+                command
+            }
+            Self::None => pinned(program, place),
+        }
+    }
+}
+
 /// Why a program does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -127,7 +161,7 @@ impl Drop for Running {
         if let Some(process) = process {
             let _ = kill_process(process, Signal::TERM);
         }
-        let end = Moment::now().after(Duration::from_secs(5));
+        let end = Moment::now().after(PATIENCE);
         while matches!(self.child.try_wait(), Ok(None)) && Moment::now() < end {
             sleep_until(Moment::now().after(LOOK));
         }
@@ -154,6 +188,17 @@ pub fn start(
     upstream: SocketAddr,
     binaries: &Binaries,
 ) -> Result<Running, StartError> {
+    start_under(&Tool::None, kind, place, upstream, binaries)
+}
+
+/// The same, under a tool.
+pub fn start_under(
+    tool: &Tool,
+    kind: Kind,
+    place: Place,
+    upstream: SocketAddr,
+    binaries: &Binaries,
+) -> Result<Running, StartError> {
     let name = kind.name();
     let program = kind.program(binaries).ok_or(StartError::Missing(name))?;
     let failed = |error| StartError::Io(name, error);
@@ -161,7 +206,7 @@ pub fn start(
     let begin = Moment::now();
     let (child, address, begin) = match kind {
         Kind::Floor => {
-            let mut command = pinned(&program, place);
+            let mut command = tool.wrap(&program, place);
             command.args(["floor", "--listen", "127.0.0.1:0", "--to", &upstream.to_string()]);
             command.args(["--bearer", FRESH, "--threads", &place.threads.to_string()]).stdout(Stdio::piped());
             let mut child = command.spawn().map_err(failed)?;
@@ -172,7 +217,7 @@ pub fn start(
             let address = free_port().map_err(failed)?;
             let file = home.path().join("haproxy.cfg");
             fs::write(&file, haproxy(address, upstream, place)).map_err(failed)?;
-            let mut command = pinned(&program, place);
+            let mut command = tool.wrap(&program, place);
             command.arg("-db").arg("-f").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
             (command.spawn().map_err(failed)?, address, Moment::now())
         }
@@ -180,7 +225,7 @@ pub fn start(
             let address = free_port().map_err(failed)?;
             let file = home.path().join("nginx.conf");
             fs::write(&file, nginx(address, upstream, place, home.path())).map_err(failed)?;
-            let mut command = pinned(&program, place);
+            let mut command = tool.wrap(&program, place);
             command.arg("-p").arg(home.path()).arg("-c").arg(&file).stderr(Stdio::null());
             (command.spawn().map_err(failed)?, address, Moment::now())
         }
@@ -188,7 +233,7 @@ pub fn start(
             let rota = Rota { program: &program, home: home.path(), name };
             rota.prepare(kind, upstream)?;
             let begin = Moment::now();
-            let child = rota.serve(place).map_err(failed)?;
+            let child = rota.serve(tool, place).map_err(failed)?;
             (child, rota.address()?, begin)
         }
     };
@@ -265,9 +310,9 @@ impl Rota<'_> {
     }
 
     /// Its log, with a line for each request, goes to a file.
-    fn serve(&self, place: Place) -> io::Result<Child> {
+    fn serve(&self, tool: &Tool, place: Place) -> io::Result<Child> {
         let log = fs::File::create(self.home.join("rota.log"))?;
-        let mut command = self.command(pinned(self.program, place));
+        let mut command = self.command(tool.wrap(self.program, place));
         command.arg("serve").arg("--server-info").arg(self.home.join("server.json"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()
     }
