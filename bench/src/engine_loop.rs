@@ -133,7 +133,9 @@ impl Pool {
         Ok(Self { world, provider, request, affinity, sessions, headers, turn: 0 })
     }
 
-    /// Asks `times` times. How often somebody was found; the number only keeps the work from being left out.
+    /// Asks `times` times. How often somebody was found; the number only keeps the work from being left out. Callgrind
+    /// counts what happens in here.
+    #[inline(never)]
     pub fn ask(&mut self, asked: Asked, times: u64) -> u64 {
         match asked {
             Asked::Apply => (0..times).filter(|time| self.apply(*time)).count() as u64,
