@@ -16,7 +16,8 @@ export LLVM_PROFDATA ?= llvm-profdata-19
 endif
 
 .PHONY: help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test crash \
-  refresh-race power-cuts renewals coverage mutants check-deny bench bench-quick nightly
+  refresh-race power-cuts renewals coverage mutants check-deny bench bench-quick perf-gate \
+  perf-baseline perf-profile perf-build nightly
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -101,6 +102,20 @@ bench: ## What rota costs beside nginx, haproxy and a bare forwarder (Debian: ng
 bench-quick: ## The same in a few minutes, with fewer and shorter visits
 	cargo build --profile perf --locked --package rota-proxy --package rota-bench --bin rota --bin rota-bench
 	target/perf/rota-bench run --rounds 3 --seconds 0.7 $(ARGS)
+
+perf-gate: perf-build ## Instructions and allocations per request against bench/baseline.toml, 3 % margin (needs valgrind)
+	target/perf/rota-bench counts --gate bench/baseline.toml $(ARGS)
+
+perf-baseline: perf-build ## Move that baseline to what is counted now; say why in the commit
+	target/perf/rota-bench counts --write bench/baseline.toml $(ARGS)
+
+perf-profile: ## Where the instructions of a request go, by crate and by function
+	CARGO_PROFILE_PERF_DEBUG=line-tables-only $(MAKE) perf-build
+	target/perf/rota-bench counts --profile --only request $(ARGS)
+
+perf-build:
+	@command -v valgrind >/dev/null || { echo "error: valgrind is missing; as root: apt-get install valgrind" >&2; exit 1; }
+	cargo build --profile perf --locked --package rota-proxy --package rota-bench --bin rota --bin rota-bench
 
 check-deny: ## Banned crates, licences, sources
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2
