@@ -109,6 +109,8 @@ pub struct Origin {
     tls: bool,
     host: Arc<str>,
     port: u16,
+    /// Made of the others, once.
+    header: HeaderValue,
 }
 
 impl Origin {
@@ -139,7 +141,10 @@ impl Origin {
             return Err(format!("http:// to {host:?} would send credentials in the clear; use https://"));
         }
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        Ok(Self { tls, host: host.to_ascii_lowercase().into(), port })
+        let host = host.to_ascii_lowercase();
+        let header = HeaderValue::from_maybe_shared(bytes::Bytes::from(authority_of(tls, &host, port)))
+            .map_err(|_| format!("{text:?} has a host that no header can name"))?;
+        Ok(Self { tls, host: host.into(), port, header })
     }
 
     /// True for `https`.
@@ -159,10 +164,19 @@ impl Origin {
 
     /// `host`, or `host:port` where the port is not the scheme's own: what goes into `Host`.
     pub fn authority(&self) -> String {
-        match (self.tls, self.port) {
-            (true, 443) | (false, 80) => self.host.as_ref().to_owned(),
-            (_, port) => format!("{}:{port}", self.host),
-        }
+        authority_of(self.tls, &self.host, self.port)
+    }
+
+    /// [`authority`](Self::authority) as the `Host` header's value.
+    pub fn host_header(&self) -> &HeaderValue {
+        &self.header
+    }
+}
+
+fn authority_of(tls: bool, host: &str, port: u16) -> String {
+    match (tls, port) {
+        (true, 443) | (false, 80) => host.to_owned(),
+        (_, port) => format!("{host}:{port}"),
     }
 }
 

@@ -1,10 +1,11 @@
 use super::proxies::{Proxies, Via};
 use super::resolve::{Believe, ResolveError, Resolver};
 use super::tls;
-use super::{BuildError, Trust};
+use super::{BuildError, Trust, target};
 use crate::engine::Phase;
+use crate::model::Origin;
 use http::Uri;
-use http::uri::Scheme;
+use http::uri::{PathAndQuery, Scheme};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
@@ -59,7 +60,13 @@ impl Connector {
         Self { tls: tls::http1(&self.tls), ..self }
     }
 
-    async fn open(mut self, to: Uri) -> Result<Stream, ConnectError> {
+    /// Opens a connection to `origin`.
+    pub(super) async fn open(self, origin: &Origin) -> Result<Stream, ConnectError> {
+        let to = target(origin, PathAndQuery::from_static("/"));
+        self.open_to(to.map_err(|detail| ConnectError { phase: Phase::Connect, detail })?).await
+    }
+
+    async fn open_to(mut self, to: Uri) -> Result<Stream, ConnectError> {
         if to.scheme() != Some(&Scheme::HTTPS) {
             let tcp = self.direct.call(to).await;
             return Ok(Stream::Plain(tcp.map_err(|e| not_connected(&e))?));
@@ -185,7 +192,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        Box::pin(self.clone().open(to))
+        Box::pin(self.clone().open_to(to))
     }
 }
 
@@ -195,18 +202,19 @@ pub(crate) enum Stream {
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }
 
+impl Stream {
+    /// True where both sides agreed on HTTP/2 (RFC 7301).
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        match self {
-            Self::Plain(_) => Connected::new(),
-            Self::Tls(stream) => {
-                let (_, tls) = stream.inner().get_ref();
-                match tls.alpn_protocol() {
-                    Some(b"h2") => Connected::new().negotiated_h2(),
-                    Some(_) | None => Connected::new(),
-                }
-            }
-        }
+        if self.speaks_http2() { Connected::new().negotiated_h2() } else { Connected::new() }
     }
 }
 

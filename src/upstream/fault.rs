@@ -3,7 +3,7 @@ use crate::engine::Phase;
 use std::error::Error;
 use std::io;
 
-/// What a client error proves.
+/// What an error proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// Nothing: it may have been processed.
@@ -26,6 +26,11 @@ pub(crate) fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
     let Some(cause) = find::<hyper::Error>(error) else {
         return Failure::NotSent(Phase::Request, "the request was not accepted for sending".to_owned());
     };
+    of_exchange(cause)
+}
+
+/// The same of what a connection itself says.
+pub(super) fn of_exchange(cause: &hyper::Error) -> Failure {
     // hyper calls it canceled only where it gives the request back whole.
     if cause.is_canceled() {
         let why = "the connection closed before anything was written";
@@ -37,6 +42,12 @@ pub(crate) fn failure(error: &hyper_util::client::legacy::Error) -> Failure {
         return Failure::Unprocessed(why.to_owned());
     }
     Failure::Lost(lost(cause))
+}
+
+impl From<ConnectError> for Failure {
+    fn from(refused: ConnectError) -> Self {
+        Self::NotSent(refused.phase, refused.detail)
+    }
 }
 
 /// A GOAWAY ends only those streams with its error that are above its last stream id (RFC 9113 §6.8).

@@ -5,7 +5,9 @@ mod connect;
 mod decode;
 mod fault;
 mod inject;
+mod line;
 mod outbound;
+mod pool;
 mod proxies;
 mod reply;
 mod resolve;
@@ -31,24 +33,24 @@ pub(crate) use stall::Stall;
 
 use crate::engine::Phase;
 use crate::model::{Credential, Origin, Provider};
+use connect::Stream;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, Request, header};
-use hyper_util::client::legacy::Client;
+use http::{HeaderMap, Request, Response, header};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use line::{Line, Loan, Source};
 use outbound::{Stage, Upload};
-use std::future::poll_fn;
+use pool::{Pool, Way};
+use std::future::{Future, poll_fn};
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 /// A reply's head at most, over HTTP/1.1 and HTTP/2; also the most that is read from a connection at a time.
 const HEAD_BYTES: u32 = 64 * 1024;
-/// An idle connection is closed after this, before the servers we know of close it: a request that meets a closing
-/// connection is lost for good.
-const IDLE: Duration = Duration::from_secs(20);
-/// Idle connections kept to one origin.
-const IDLE_CONNECTIONS: usize = 256;
 /// A busy HTTP/2 connection is asked this often whether it is alive.
 const PING: Duration = Duration::from_secs(30);
 /// How long it may take to say so.
@@ -110,11 +112,12 @@ pub enum Sent {
 }
 
 /// The way to all providers, with the connections kept open to them. Clones share the connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Upstream {
-    client: Client<Connector, OutboundBody>,
+    connector: Connector,
     /// Speaks HTTP/1.1 only: HTTP/2 has no `Upgrade`.
-    upgrading: Client<Connector, OutboundBody>,
+    upgrading: Connector,
+    pool: Pool,
     first_byte: Duration,
     stream_idle: Duration,
 }
@@ -124,67 +127,137 @@ impl Upstream {
     pub fn new(config: &UpstreamConfig) -> Result<Self, BuildError> {
         let proxies = Proxies::new(&config.proxies)?;
         let connector = Connector::new(&config.trust, proxies, config.connect)?;
-        let client = Client::builder(TokioExecutor::new())
-            // By default the client sends again by itself, and the count of attempts would be wrong.
-            .retry_canceled_requests(false)
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .http1_max_buf_size(HEAD_BYTES as usize)
-            .timer(TokioTimer::new())
-            .http2_max_header_list_size(HEAD_BYTES)
-            .http2_keep_alive_interval(PING)
-            .http2_keep_alive_timeout(PONG)
-            .build(connector.clone());
-        let upgrading = upgrade::client(connector.http1());
+        let upgrading = connector.clone().http1();
         let (first_byte, stream_idle) = (config.first_byte, config.stream_idle);
-        Ok(Self { client, upgrading, first_byte, stream_idle })
+        Ok(Self { connector, upgrading, pool: Pool::default(), first_byte, stream_idle })
+    }
+
+    /// The same way with connections of its own: for a runtime of its own, which drives them.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { pool: Pool::default(), ..self.clone() }
     }
 
     /// Puts the credential in, sends the request to the provider's origin, and waits for the reply's head. Never sends
     /// twice, never follows a redirect. Dropping the future cancels the request at once.
     pub async fn send(&self, provider: &Provider, credential: &Credential, request: OutboundRequest) -> Sent {
-        self.transmit(&self.client, self.first_byte, provider, credential, request).await
-    }
-
-    async fn transmit(
-        &self,
-        client: &Client<Connector, OutboundBody>,
-        patience: Duration,
-        provider: &Provider,
-        credential: &Credential,
-        request: OutboundRequest,
-    ) -> Sent {
         let upload = request.body.upload();
         let request = match dress(provider, credential, request) {
             Ok(request) => request,
             Err(why) => return Sent::NotSent(Phase::Connect, why),
         };
+        let exchange = self.exchange(&provider.origin, request);
+        self.answered(exchange, self.first_byte, upload).await
+    }
+
+    /// One request over a connection that is open, or a new one.
+    async fn exchange(
+        &self,
+        origin: &Origin,
+        request: Request<OutboundBody>,
+    ) -> Result<(Response<Incoming>, Option<Loan>), Failure> {
+        let way = match self.pool.take(origin) {
+            Some(way) => way,
+            None => self.connect(origin).await?,
+        };
+        match way {
+            Way::Line(mut line) => {
+                let request = origin_form(request, origin);
+                let response = line.exchange(request).await.map_err(|error| fault::of_exchange(&error))?;
+                let loan = Loan { line, pool: self.pool.clone(), origin: origin.clone() };
+                Ok((response, Some(loan)))
+            }
+            Way::Shared(mut sender) => {
+                let response = sender.send_request(request).await;
+                Ok((response.map_err(|error| fault::of_exchange(&error))?, None))
+            }
+        }
+    }
+
+    async fn connect(&self, origin: &Origin) -> Result<Way, Failure> {
+        let stream = self.connector.clone().open(origin).await?;
+        if !stream.speaks_http2() {
+            return Ok(Way::Line(shake_hands(stream).await?));
+        }
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_header_list_size(HEAD_BYTES)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PONG);
+        let (sender, connection) = builder.handshake(stream).await.map_err(|_| no_connection())?;
+        // What goes wrong on it shows in the requests it carries.
+        tokio::spawn(connection);
+        self.pool.share(origin.clone(), sender.clone());
+        Ok(Way::Shared(sender))
+    }
+
+    /// Waits for what comes of `exchange`: at most `patience` without a byte of the request moving.
+    async fn answered(
+        &self,
+        exchange: impl Future<Output = Result<(Response<Incoming>, Option<Loan>), Failure>>,
+        patience: Duration,
+        upload: Arc<Upload>,
+    ) -> Sent {
         let mut stall = Stall::new(patience);
-        let mut pending = pin!(client.request(request));
+        let mut pending = pin!(exchange);
         let answered = poll_fn(|cx| {
             if let Poll::Ready(answered) = pending.as_mut().poll(cx) {
                 return Poll::Ready(Some(answered));
             }
             stall.poll(cx, || upload.take_moved()).map(|()| None)
         });
-        let response = match answered.await {
+        let (response, loan) = match answered.await {
             None => {
                 return Sent::Lost(phase(&upload), "no reply within the first-byte time-out".into());
             }
-            Some(Err(error)) => return explain(&error, &upload),
-            Some(Ok(response)) => response,
+            Some(Err(failure)) => return explain(failure, &upload),
+            Some(Ok(answered)) => answered,
         };
         let (head, body) = response.into_parts();
         if let Some(why) = unclean(&head.headers) {
             return Sent::Lost(Phase::Head, why.to_owned());
         }
-        if head.status.is_client_error() || head.status.is_server_error() {
+        let refused = head.status.is_client_error() || head.status.is_server_error();
+        if refused {
             upload.pause();
         }
         stall.restart(self.stream_idle);
-        Sent::Replied(Reply::new(head, ReplyBody::new(body, stall, upload)))
+        let source = match loan {
+            Some(loan) if !refused && upload.stage() == Stage::Sending => {
+                loan.line.detach();
+                Source::new(body, None)
+            }
+            loan => Source::new(body, loan),
+        };
+        Sent::Replied(Reply::new(head, ReplyBody::new(source, stall, upload)))
     }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Upstream")
+    }
+}
+
+fn no_connection() -> Failure {
+    Failure::NotSent(Phase::Connect, "no connection".to_owned())
+}
+
+/// HTTP/1.1 over a connection that is open.
+async fn shake_hands(stream: Stream) -> Result<Line, Failure> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES as usize).writev(false);
+    let (sender, connection) = builder.handshake(stream).await.map_err(|_| no_connection())?;
+    Ok(Line::new(sender, connection))
+}
+
+/// As a request is written to the server itself (RFC 9112 §3.2.1).
+fn origin_form(mut request: Request<OutboundBody>, origin: &Origin) -> Request<OutboundBody> {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    request.headers_mut().insert(header::HOST, origin.host_header().clone());
+    request
 }
 
 fn dress(
@@ -237,11 +310,11 @@ fn phase(upload: &Upload) -> Phase {
     }
 }
 
-fn explain(error: &hyper_util::client::legacy::Error, upload: &Upload) -> Sent {
+fn explain(failure: Failure, upload: &Upload) -> Sent {
     if upload.stage() == Stage::Broken {
         return Sent::BodyBroke;
     }
-    match failure(error) {
+    match failure {
         Failure::Lost(why) => Sent::Lost(phase(upload), why),
         Failure::NotSent(phase, why) => Sent::NotSent(phase, why),
         Failure::Unprocessed(why) => Sent::Unprocessed(why),

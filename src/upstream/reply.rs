@@ -1,11 +1,12 @@
 use super::decode;
 use super::fault;
+use super::line::Source;
 use super::outbound::Upload;
 use super::stall::Stall;
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header, response};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::mem;
 use std::pin::Pin;
@@ -60,7 +61,7 @@ pub struct ReplyBody {
 enum Inner {
     Ended,
     Failed(ReplyError),
-    Open(Incoming),
+    Open(Source),
 }
 
 /// Why a reply's body ends before its end.
@@ -78,7 +79,7 @@ pub enum ReplyError {
 }
 
 impl ReplyBody {
-    pub(super) fn new(body: Incoming, stall: Stall, upload: Arc<Upload>) -> Self {
+    pub(super) fn new(body: Source, stall: Stall, upload: Arc<Upload>) -> Self {
         let mut reply = Self { kept: VecDeque::new(), inner: Inner::Open(body), stall, moved: false, upload };
         if reply.is_end_stream() {
             reply.end(Inner::Ended);
@@ -123,7 +124,7 @@ impl ReplyBody {
             Inner::Failed(error) => return Poll::Ready(Some(Err(*error))),
             Inner::Open(body) => body,
         };
-        let error = match Pin::new(body).poll_frame(cx) {
+        let error = match body.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.moved = true;
                 return Poll::Ready(Some(Ok(frame)));

@@ -1,13 +1,16 @@
 //! A request that asks the upstream to leave HTTP (RFC 9110 §7.8), on a connection of its own.
 use super::connect::Connector;
+use super::fault::of_exchange;
+use super::line::Loan;
 use super::outbound::OutboundBody;
-use super::{HEAD_BYTES, OutboundRequest, Sent, Upstream};
+use super::{Failure, HEAD_BYTES, OutboundRequest, Sent, Upstream, dress, no_connection, origin_form};
 use crate::engine::Phase;
-use crate::model::{Credential, Provider};
-use http::{StatusCode, response};
+use crate::model::{Credential, Origin, Provider};
+use http::{Request, Response, StatusCode, response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::time::Duration;
 
 /// The longest a server takes to say whether it will: no model thinks before that.
@@ -29,8 +32,13 @@ impl Upstream {
         credential: &Credential,
         request: OutboundRequest,
     ) -> Upgrade {
-        let patience = self.first_byte.min(PATIENCE);
-        let sent = self.transmit(&self.upgrading, patience, provider, credential, request).await;
+        let upload = request.body.upload();
+        let request = match dress(provider, credential, request) {
+            Ok(request) => origin_form(request, &provider.origin),
+            Err(why) => return Upgrade::Not(Sent::NotSent(Phase::Connect, why)),
+        };
+        let exchange = exchange(self.upgrading.clone(), &provider.origin, request);
+        let sent = self.answered(exchange, self.first_byte.min(PATIENCE), upload).await;
         let Sent::Replied(mut reply) = sent else {
             return Upgrade::Not(sent);
         };
@@ -51,13 +59,17 @@ fn lost() -> Upgrade {
     Upgrade::Not(Sent::Lost(Phase::Head, "the connection was lost as it changed its protocol".into()))
 }
 
-/// Keeps no connection: each belongs to one conversation.
-pub(super) fn client(connector: Connector) -> Client<Connector, OutboundBody> {
-    Client::builder(TokioExecutor::new())
-        .retry_canceled_requests(false)
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(0)
-        .http1_max_buf_size(HEAD_BYTES as usize)
-        .timer(TokioTimer::new())
-        .build(connector)
+/// Over a connection of its own, which belongs to one conversation and has a task of its own.
+async fn exchange(
+    connector: Connector,
+    origin: &Origin,
+    request: Request<OutboundBody>,
+) -> Result<(Response<Incoming>, Option<Loan>), Failure> {
+    let stream = connector.open(origin).await?;
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES as usize).writev(false);
+    let (mut sender, connection) = builder.handshake(stream).await.map_err(|_| no_connection())?;
+    tokio::spawn(connection.with_upgrades());
+    let response = sender.send_request(request).await.map_err(|error| of_exchange(&error))?;
+    Ok((response, None))
 }

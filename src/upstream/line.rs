@@ -1,0 +1,135 @@
+//! One connection to an upstream, driven by whoever has it: an HTTP/1.1 connection has no task of its own. So a chunk of
+//! a reply costs no hand-over between tasks, all that has come is read in one go, and to drop a request is to close its
+//! connection.
+use super::connect::Stream;
+use super::outbound::OutboundBody;
+use super::pool::Pool;
+use crate::model::Origin;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{Connection, SendRequest};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+/// An HTTP/1.1 connection.
+pub(super) struct Line {
+    sender: SendRequest<OutboundBody>,
+    /// None once it has ended.
+    connection: Option<Connection<Stream, OutboundBody>>,
+}
+
+impl Line {
+    pub(super) fn new(
+        sender: SendRequest<OutboundBody>,
+        connection: Connection<Stream, OutboundBody>,
+    ) -> Self {
+        Self { sender, connection: Some(connection) }
+    }
+
+    /// Reads and writes what can be. An end, in order or not, is told by what waits for it: the reply or its body.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection
+            && Pin::new(connection).poll(cx).is_ready()
+        {
+            self.connection = None;
+        }
+    }
+
+    /// True where it takes a request now: both messages of the last exchange are whole.
+    pub(super) fn is_free(&self) -> bool {
+        self.connection.is_some() && self.sender.is_ready()
+    }
+
+    /// As [`is_free`](Self::is_free), with a look at what the upstream did meanwhile. `cx` is woken by what it does next.
+    pub(super) fn is_still_free(&mut self, cx: &mut Context<'_>) -> bool {
+        self.drive(cx);
+        self.is_free()
+    }
+
+    /// Sends `request` and returns the reply's head. Dropping the future leaves half an exchange: the line must go, too.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<OutboundBody>,
+    ) -> hyper::Result<Response<Incoming>> {
+        let mut answer = pin!(self.sender.send_request(request));
+        let connection = &mut self.connection;
+        poll_fn(|cx| {
+            if let Some(open) = connection
+                && Pin::new(open).poll(cx).is_ready()
+            {
+                *connection = None;
+            }
+            answer.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Lets it go on by itself: the request is still being sent though its reply has come, and must not wait for whoever
+    /// reads the reply.
+    pub(super) fn detach(self) {
+        if let Some(connection) = self.connection {
+            tokio::spawn(async move {
+                // What goes wrong shows in the reply's body.
+                let _ = connection.await;
+                drop(self.sender);
+            });
+        }
+    }
+}
+
+/// A line that goes back to its pool when it is free.
+pub(super) struct Loan {
+    pub(super) line: Line,
+    pub(super) pool: Pool,
+    pub(super) origin: Origin,
+}
+
+/// A reply's body, and the line it comes over, unless that has a task of its own.
+pub(super) struct Source {
+    body: Incoming,
+    loan: Option<Loan>,
+}
+
+impl Source {
+    pub(super) fn new(body: Incoming, loan: Option<Loan>) -> Self {
+        let mut source = Self { body, loan };
+        source.settle();
+        source
+    }
+
+    /// Gives the line back once the exchange is over; a line that has ended, or whose reply nobody reads any more, goes.
+    fn settle(&mut self) {
+        let over = |loan: &Loan| loan.line.connection.is_none() || loan.line.is_free();
+        let Some(Loan { line, pool, origin }) = self.loan.take_if(|loan| over(loan)) else {
+            return;
+        };
+        if line.is_free() {
+            pool.give(origin, line);
+        }
+    }
+
+    /// The next frame. Nothing is read that is not asked for.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let Some(loan) = &mut self.loan else {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        };
+        // The connection wakes us; the body is asked after each look at it, and needs no waker of its own.
+        let mut unheard = Context::from_waker(Waker::noop());
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(&mut unheard) {
+            return Poll::Ready(frame);
+        }
+        loan.line.drive(cx);
+        self.settle();
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
