@@ -48,8 +48,8 @@ impl Reply for ReadyView {
     }
 }
 
-/// `GET /metrics`: none where the page could not be built.
-pub(super) struct Page(Option<String>);
+/// `GET /metrics`.
+pub(super) struct Page(String);
 
 impl Page {
     /// The text format of Prometheus.
@@ -58,17 +58,13 @@ impl Page {
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        match self.0 {
-            Some(page) => ([(CONTENT_TYPE, Self::MEDIA)], page).into_response(),
-            None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        }
+        ([(CONTENT_TYPE, Self::MEDIA)], self.0).into_response()
     }
 }
 
 impl Reply for Page {
     fn describe(signature: &mut Signature<'_>) {
         signature.answers_text("200", "text/plain");
-        signature.answers_nothing("500");
     }
 }
 
@@ -100,13 +96,7 @@ fn would_send(app: &App, world: &Snapshot, provider: &ProviderId) -> bool {
 /// `GET /metrics`
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Page {
     let world = app.state.snapshot();
-    match app.telemetry.page(&world, &app.scrape(&world), app.clock.now()) {
-        Ok(page) => Page(Some(page)),
-        Err(error) => {
-            tracing::error!(%error, "the metrics page could not be built");
-            Page(None)
-        }
-    }
+    Page(app.telemetry.page(&world, &app.scrape(&world), app.clock.now()))
 }
 
 /// `GET /api/status`

@@ -67,9 +67,6 @@ pub enum StartError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The metrics page cannot be set up.
-    #[error("the metrics page cannot be set up: {0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
     /// TLS or the proxies towards upstreams cannot be set up.
     #[error(transparent)]
     Upstream(#[from] crate::upstream::BuildError),

@@ -90,7 +90,6 @@ impl From<StartError> for CliError {
             | StartError::Socket(_)
             | StartError::Io { .. }
             | StartError::Peers(_)
-            | StartError::Metrics(_)
             | StartError::Upstream(_) => Self::failed(error.to_string()),
         }
     }

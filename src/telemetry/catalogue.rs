@@ -140,14 +140,3 @@ const fn gauge(name: &'static str, help: &'static str) -> Metric {
 const fn histogram(name: &'static str, help: &'static str, buckets: &'static [f64]) -> Metric {
     Metric { name, kind: MetricKind::Histogram, help, buckets }
 }
-
-/// Gives the recorder in force the help texts of one kind.
-pub(super) fn describe(kind: MetricKind) {
-    for metric in CATALOGUE.iter().filter(|metric| metric.kind == kind) {
-        match kind {
-            MetricKind::Counter => metrics::describe_counter!(metric.name, metric.help),
-            MetricKind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
-            MetricKind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
-        }
-    }
-}

@@ -1,8 +1,8 @@
 use super::LogSink;
 use super::catalogue as names;
+use super::page::Page;
 use crate::engine::{Confidence, Eligibility, breaker, confidence, eligibility};
 use crate::model::{Account, AccountId, Breaker, BreakerState, ProviderId, Snapshot, Time};
-use metrics::{counter, gauge};
 use std::collections::BTreeMap;
 
 /// What the page needs that is not in the snapshot.
@@ -65,109 +65,110 @@ pub struct StoreFigures {
     pub unsaved_since: Option<Time>,
 }
 
-/// Sets every gauge in the recorder in force.
-pub(super) fn set(world: &Snapshot, scrape: &Scrape, now: Time) {
-    gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    gauge!(names::WEBSOCKETS).set(scrape.websockets as f64);
-    gauge!(names::WEBSOCKET_TURNS).set(scrape.websocket_turns as f64);
-    gauge!(names::STORE_SAVES).set(scrape.store.saves as f64);
-    gauge!(names::STORE_FAILURES).set(scrape.store.failures as f64);
-    gauge!(names::STORE_RESTORES).set(scrape.store.restores as f64);
+/// Sets every gauge, and the counters that grow elsewhere.
+pub(super) fn set(page: &mut Page, world: &Snapshot, scrape: &Scrape, now: Time) {
+    page.set(names::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    page.set(names::WEBSOCKETS, &[], scrape.websockets as f64);
+    page.set(names::WEBSOCKET_TURNS, &[], scrape.websocket_turns as f64);
+    page.set(names::STORE_SAVES, &[], scrape.store.saves as f64);
+    page.set(names::STORE_FAILURES, &[], scrape.store.failures as f64);
+    page.set(names::STORE_RESTORES, &[], scrape.store.restores as f64);
     let unsaved = scrape.store.unsaved_since.map_or(0.0, |since| since.until(now).as_secs_f64());
-    gauge!(names::STORE_UNSAVED).set(unsaved);
+    page.set(names::STORE_UNSAVED, &[], unsaved);
     for account in &world.accounts {
-        of_account(account, world, now);
+        of_account(page, account, world, now);
         if let Some(renewals) = scrape.renewals.get(&account.id) {
-            of_renewals(account, renewals);
+            of_renewals(page, account, renewals);
         }
         if let Some(probes) = scrape.probes.get(&account.id) {
-            of_probes(account, probes);
+            of_probes(page, account, probes);
         }
     }
     for provider in world.providers.iter() {
-        let id = provider.id.to_string();
+        let id = [("provider", provider.id.as_str())];
         let mut under_way = 0;
         for account in world.accounts_of(&provider.id) {
             under_way += scrape.in_flight.get(&account.id).copied().unwrap_or(0);
         }
-        gauge!(names::IN_FLIGHT, "provider" => id.clone()).set(f64::from(under_way));
+        page.set(names::IN_FLIGHT, &id, f64::from(under_way));
         let pins = scrape.pins.get(&provider.id).copied().unwrap_or(0);
-        gauge!(names::PINS, "provider" => id.clone()).set(pins as f64);
+        page.set(names::PINS, &id, pins as f64);
         let open = is_open(world.breaker(&provider.id), now);
-        gauge!(names::BREAKER_OPEN, "provider" => id.clone()).set(f64::from(u8::from(open)));
+        page.set(names::BREAKER_OPEN, &id, f64::from(u8::from(open)));
         if provider.subscription {
             let deaths = world.deaths.get(&provider.id);
             let cut_off = deaths.is_some_and(|deaths| breaker::cut_off(deaths, now).is_some());
-            gauge!(names::AUTH_BREAKER_OPEN, "provider" => id).set(f64::from(u8::from(cut_off)));
+            page.set(names::AUTH_BREAKER_OPEN, &id, f64::from(u8::from(cut_off)));
         }
     }
-    of_logins(scrape);
+    of_logins(page, scrape);
     if let Some(force) = &world.force
         && let Some(account) = world.account(force.account)
     {
-        gauge!(names::FORCE_UNTIL, "account" => account.alias.to_string()).set(secs(force.until));
+        page.set(names::FORCE_UNTIL, &[("account", account.alias.as_str())], secs(force.until));
     }
 }
 
 /// What became of renewals' endpoints, logins and notifications.
-fn of_logins(scrape: &Scrape) {
+fn of_logins(page: &mut Page, scrape: &Scrape) {
     for (origin, open) in &scrape.token_endpoints {
-        gauge!(names::TOKEN_ENDPOINT_OPEN, "origin" => origin.clone()).set(f64::from(u8::from(*open)));
+        page.set(names::TOKEN_ENDPOINT_OPEN, &[("origin", origin)], f64::from(u8::from(*open)));
     }
     for ((sink, outcome), count) in &scrape.notifications {
-        counter!(names::NOTIFICATIONS, "sink" => *sink, "outcome" => *outcome).absolute(*count);
+        page.set(names::NOTIFICATIONS, &[("sink", sink), ("outcome", outcome)], *count as f64);
     }
     for ((by, outcome), count) in &scrape.logins {
-        counter!(names::LOGINS, "by" => *by, "outcome" => *outcome).absolute(*count);
+        page.set(names::LOGINS, &[("by", by), ("outcome", outcome)], *count as f64);
     }
 }
 
 /// What the log has lost, and what went wrong so badly that it is told by the log alone.
-pub(super) fn of_log(log: &LogSink) {
-    gauge!(names::LOG_DROPPED).set(log.dropped() as f64);
-    gauge!(names::PANICS).set(log.panics() as f64);
+pub(super) fn of_log(page: &mut Page, log: &LogSink) {
+    page.set(names::LOG_DROPPED, &[], log.dropped() as f64);
+    page.set(names::PANICS, &[], log.panics() as f64);
 }
 
-/// Counters that grow elsewhere.
-fn of_renewals(account: &Account, renewals: &Renewals) {
+fn of_renewals(page: &mut Page, account: &Account, renewals: &Renewals) {
     let outcomes =
         [("permanent", renewals.permanent), ("renewed", renewals.renewed), ("transient", renewals.transient)];
     for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
-        counter!(names::RENEWALS, "account" => account.alias.to_string(), "outcome" => outcome)
-            .absolute(count);
+        let labels = [("account", account.alias.as_str()), ("outcome", outcome)];
+        page.set(names::RENEWALS, &labels, count as f64);
     }
 }
 
-fn of_probes(account: &Account, probes: &Probes) {
+fn of_probes(page: &mut Page, account: &Account, probes: &Probes) {
     let outcomes = [("failed", probes.failed), ("stopped", probes.stopped), ("succeeded", probes.succeeded)];
     for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
-        counter!(names::PROBES, "account" => account.alias.to_string(), "outcome" => outcome).absolute(count);
+        let labels = [("account", account.alias.as_str()), ("outcome", outcome)];
+        page.set(names::PROBES, &labels, count as f64);
     }
 }
 
-fn of_account(account: &Account, world: &Snapshot, now: Time) {
-    let alias = account.alias.to_string();
+fn of_account(page: &mut Page, account: &Account, world: &Snapshot, now: Time) {
+    let alias = ("account", account.alias.as_str());
     let state = eligibility(account, None, &world.settings, now);
     let may = matches!(state, Eligibility::Eligible | Eligibility::Draining | Eligibility::Probation);
-    gauge!(names::ACCOUNT_ELIGIBLE, "account" => alias.clone()).set(f64::from(u8::from(may)));
-    gauge!(names::ACCOUNT_STATE, "account" => alias.clone(), "state" => state.as_str()).set(1.0);
+    page.set(names::ACCOUNT_ELIGIBLE, &[alias], f64::from(u8::from(may)));
+    page.set(names::ACCOUNT_STATE, &[alias, ("state", state.as_str())], 1.0);
     if let Some(until) = account.health.cools_until(now) {
-        gauge!(names::COOLDOWN_UNTIL, "account" => alias.clone()).set(secs(until));
+        page.set(names::COOLDOWN_UNTIL, &[alias], secs(until));
     }
     if let Some(expires) = account.credential.usable().and_then(|credential| credential.expires) {
-        gauge!(names::CREDENTIAL_EXPIRY, "account" => alias.clone()).set(secs(expires));
+        page.set(names::CREDENTIAL_EXPIRY, &[alias], secs(expires));
     }
     let trust = confidence(&account.limits, now);
-    gauge!(names::LIMIT_CONFIDENCE, "account" => alias.clone(), "confidence" => trust.as_str()).set(1.0);
+    page.set(names::LIMIT_CONFIDENCE, &[alias, ("confidence", trust.as_str())], 1.0);
     let Some(sample) = account.limits.latest.as_ref().filter(|_| trust != Confidence::Unknown) else {
         return;
     };
-    gauge!(names::LIMIT_SEEN, "account" => alias.clone()).set(secs(sample.at));
+    page.set(names::LIMIT_SEEN, &[alias], secs(sample.at));
     for window in &sample.windows {
-        let labels = [("account", alias.clone()), ("window", window.name.to_string())];
-        gauge!(names::LIMIT_REMAINING, &labels).set(window.remaining / 100.0);
+        let name = window.name.to_string();
+        let labels = [alias, ("window", name.as_str())];
+        page.set(names::LIMIT_REMAINING, &labels, window.remaining / 100.0);
         if let Some(resets) = window.resets {
-            gauge!(names::LIMIT_RESET, &labels).set(secs(resets));
+            page.set(names::LIMIT_RESET, &labels, secs(resets));
         }
     }
 }

@@ -1,8 +1,8 @@
 use super::{DecisionRecord, Outcome};
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -18,26 +18,38 @@ pub enum LogFormat {
     Text,
 }
 
-/// Where log lines go: a queue in front of one writing thread. Clones write to the same place.
+/// Where log lines go: a text that grows, in front of one thread that writes it out. Clones write to the same place.
 #[derive(Clone)]
 pub struct LogSink {
     format: LogFormat,
-    lines: SyncSender<Line>,
+    waiting: Arc<Mutex<Lines>>,
+    bell: SyncSender<Bell>,
     dropped: Arc<AtomicU64>,
     panics: Arc<AtomicU64>,
 }
 
-enum Line {
+/// Whole lines, one after the other.
+#[derive(Debug, Default)]
+struct Lines {
+    text: Vec<u8>,
+    count: usize,
+}
+
+enum Bell {
+    /// All that came before is to be written first.
     Flush(SyncSender<()>),
-    Text(Vec<u8>),
+    /// There is something to write.
+    Ring,
 }
 
 impl LogSink {
     /// Starts the writing thread; it ends when the last clone is gone.
     pub fn start(format: LogFormat, out: impl Write + Send + 'static) -> io::Result<Self> {
-        let (lines, queue) = sync_channel(QUEUE);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&queue, out))?;
-        Ok(Self { format, lines, dropped: Arc::default(), panics: Arc::default() })
+        let (bell, rings) = sync_channel(1);
+        let waiting = Arc::default();
+        let taken = Arc::clone(&waiting);
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&rings, &taken, out))?;
+        Ok(Self { format, waiting, bell, dropped: Arc::default(), panics: Arc::default() })
     }
 
     /// How lines are written.
@@ -58,32 +70,65 @@ impl LogSink {
     /// Returns once every line sent before has been written: the last act before the process ends.
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.lines.send(Line::Flush(done)).is_ok() {
+        if self.bell.send(Bell::Flush(done)).is_ok() {
             let _ = wait.recv();
         }
     }
 
-    pub(super) fn decision(&self, record: &DecisionRecord) {
-        let mut line = match self.format {
-            LogFormat::Json => json(record),
-            LogFormat::Text => text(record).into_bytes(),
-        };
-        line.push(b'\n');
-        self.send(line);
+    /// Decision records to be told together.
+    pub(super) fn batch(&self) -> Batch<'_> {
+        Batch { sink: self, lines: Lines::default() }
     }
 
-    fn send(&self, line: Vec<u8>) {
-        match self.lines.try_send(Line::Text(line)) {
-            Ok(()) => {}
-            Err(TrySendError::Disconnected(_) | TrySendError::Full(_)) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+    /// Queues whole lines; those that find no room are dropped, the last first.
+    fn send(&self, lines: Lines) {
+        let Lines { text, count } = lines;
+        let mut waiting = lock(&self.waiting);
+        let room = QUEUE - waiting.count;
+        waiting.count += count.min(room);
+        if count <= room {
+            waiting.text.extend_from_slice(&text);
+        } else {
+            let fits = text.split_inclusive(|byte| *byte == b'\n').take(room);
+            fits.for_each(|line| waiting.text.extend_from_slice(line));
+            self.dropped.fetch_add((count - room) as u64, Ordering::Relaxed);
+        }
+        drop(waiting);
+        // A bell that is ringing already, or that nobody hears any more, needs no other.
+        let _ = self.bell.try_send(Bell::Ring);
+    }
+}
+
+fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// See [`LogSink::batch`].
+pub(super) struct Batch<'a> {
+    sink: &'a LogSink,
+    lines: Lines,
+}
+
+impl Batch<'_> {
+    pub(super) fn add(&mut self, record: &DecisionRecord) {
+        let Lines { text: lines, count } = &mut self.lines;
+        match self.sink.format {
+            LogFormat::Json => json(record, lines),
+            LogFormat::Text => lines.extend_from_slice(text(record).as_bytes()),
+        }
+        lines.push(b'\n');
+        *count += 1;
+    }
+
+    pub(super) fn send(self) {
+        if self.lines.count > 0 {
+            self.sink.send(self.lines);
         }
     }
 }
 
 /// The record with the two fields that every JSON log line begins with.
-fn json(record: &DecisionRecord) -> Vec<u8> {
+fn json(record: &DecisionRecord, to: &mut Vec<u8>) {
     #[derive(serde::Serialize)]
     struct Line<'a> {
         level: &'static str,
@@ -91,7 +136,8 @@ fn json(record: &DecisionRecord) -> Vec<u8> {
         #[serde(flatten)]
         record: &'a DecisionRecord,
     }
-    serde_json::to_vec(&Line { level: "INFO", target: "rota::decision", record }).unwrap_or_default()
+    // A Vec takes whatever is written to it, and a record has nothing that JSON has not.
+    let _ = serde_json::to_writer(to, &Line { level: "INFO", target: "rota::decision", record });
 }
 
 fn text(record: &DecisionRecord) -> String {
@@ -126,19 +172,20 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-fn write_all(queue: &Receiver<Line>, mut out: impl Write) {
-    while let Ok(line) = queue.recv() {
-        match line {
-            Line::Text(text) => {
-                let _ = out.write_all(&text);
-            }
-            Line::Flush(done) => {
-                let _ = out.flush();
-                let _ = done.send(());
-            }
+fn write_all(bell: &Receiver<Bell>, waiting: &Mutex<Lines>, mut out: impl Write) {
+    let mut write = || {
+        let lines = std::mem::take(&mut *lock(waiting));
+        // Whom it could be told to is who does not take it.
+        let _ = out.write_all(&lines.text);
+        let _ = out.flush();
+    };
+    while let Ok(rung) = bell.recv() {
+        write();
+        if let Bell::Flush(done) = rung {
+            let _ = done.send(());
         }
     }
-    let _ = out.flush();
+    write();
 }
 
 /// One event of the subscriber: gathered, then queued as one line.
@@ -160,7 +207,7 @@ impl Write for LogLine {
 impl Drop for LogLine {
     fn drop(&mut self) {
         if !self.line.is_empty() {
-            self.sink.send(std::mem::take(&mut self.line));
+            self.sink.send(Lines { text: std::mem::take(&mut self.line), count: 1 });
         }
     }
 }
@@ -201,7 +248,6 @@ pub fn log_panics(sink: &LogSink) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Mutex, PoisonError};
     use tracing_subscriber::prelude::*;
 
     /// OBS-3, PL4

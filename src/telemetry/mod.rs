@@ -2,8 +2,10 @@
 //! `rota why`. The data comes from the failover's trail and the snapshot; nothing here decides anything, and nothing
 //! here can hold a secret.
 mod catalogue;
+mod desk;
 mod gauges;
 mod log;
+mod page;
 mod process;
 mod record;
 mod ring;
@@ -19,115 +21,71 @@ pub use series::SessionEvent;
 pub use stats::{BUCKET_SECONDS, MOST_BUCKETS, Quantiles, Report, Stats, Sums};
 
 use crate::model::{ProviderId, Snapshot, Time};
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
-use series::Series;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use desk::Desk;
+use page::Page;
+use std::io;
+use std::sync::Arc;
 use tokio::sync::broadcast;
-
-/// Records that a listener may be late for.
-const NEWS: usize = 256;
 
 /// The three sinks of decision records, and the metrics page.
 pub struct Telemetry {
+    desk: Desk,
     log: LogSink,
-    ring: Ring,
-    series: Series,
-    news: broadcast::Sender<Arc<DecisionRecord>>,
-    stats: Mutex<Stats>,
-    page: PrometheusHandle,
 }
 
 impl Telemetry {
-    /// `decisions` records are kept for `rota why`; lines go to `log`.
-    pub fn new(decisions: usize, log: LogSink) -> Result<Self, BuildError> {
-        let recorder = recorder()?;
-        let page = recorder.handle();
-        Ok(Self {
-            log,
-            ring: Ring::new(decisions),
-            series: Series::new(recorder),
-            news: broadcast::Sender::new(NEWS),
-            stats: Mutex::default(),
-            page,
-        })
+    /// `decisions` records are kept for `rota why`; lines go to `log`. The error is why no thread could be started.
+    pub fn new(decisions: usize, log: LogSink) -> io::Result<Self> {
+        Ok(Self { desk: Desk::open(decisions, log.clone())?, log })
     }
 
-    /// Takes a finished request's record: once per request, at its end.
+    /// Takes a finished request's record: once per request, at its end. It is told shortly after, or as soon as somebody
+    /// asks.
     pub fn record(&self, record: DecisionRecord) {
-        self.series.count(&record);
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner).observe(&record);
-        let record = Arc::new(record);
-        self.log.decision(&record);
-        self.ring.push(Arc::clone(&record));
-        // Nobody may be listening.
-        let _ = self.news.send(record);
+        self.desk.take(record);
     }
 
     /// What the last `hours` were like.
     pub fn stats(&self, hours: usize, now: Time) -> Report {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner).report(hours, now)
+        self.desk.report(hours, now)
     }
 
     /// Counts what happened to a session.
     pub fn session(&self, event: SessionEvent, provider: &ProviderId) {
-        self.series.session(event, provider);
+        self.desk.count_session(event, provider);
     }
 
     /// Counts a force that ended before its time; `reason` is one of the words of FLO-7, or `removed`.
     pub fn force_ended(&self, reason: &str) {
-        self.series.force_ended(reason);
+        self.desk.count_force(reason);
     }
 
-    /// Every record from now on. Who is late by more than [`NEWS`] is told how many it has missed; nobody waits for it.
+    /// Every record from now on. Who is late by more than a few hundred is told how many it has missed; nobody waits for it.
     pub fn follow(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
-        self.news.subscribe()
+        self.desk.follow()
     }
 
     /// The latest decisions.
     pub fn decisions(&self) -> &Ring {
-        &self.ring
+        self.desk.tell();
+        self.desk.ring()
+    }
+
+    /// Returns once every record taken before has been told to the log.
+    pub fn flush(&self) {
+        self.desk.tell();
     }
 
     /// The page that Prometheus reads: counters and histograms as they grew, gauges as the snapshot is now. What is
     /// unknown is absent, never 0 (OBS-2).
-    pub fn page(&self, world: &Snapshot, scrape: &Scrape, now: Time) -> Result<String, BuildError> {
-        let moment = recorder()?;
-        let gauges = moment.handle();
-        metrics::with_local_recorder(&moment, || {
-            catalogue::describe(MetricKind::Counter);
-            catalogue::describe(MetricKind::Gauge);
-            gauges::set(world, scrape, now);
-            gauges::of_log(&self.log);
-            process::set();
-        });
-        Ok(of_today(&self.page.render(), world) + &gauges.render())
+    pub fn page(&self, world: &Snapshot, scrape: &Scrape, now: Time) -> String {
+        let mut page = Page::default();
+        self.desk.show(&mut page, world);
+        gauges::set(&mut page, world, scrape, now);
+        gauges::of_log(&mut page, &self.log);
+        process::set(&mut page);
+        page.render()
     }
-}
-
-/// The counters without those of aliases that nobody has any more: a renamed or removed account's series end.
-fn of_today(page: &str, world: &Snapshot) -> String {
-    let aliases: BTreeSet<&str> = world.accounts.iter().map(|account| account.alias.as_str()).collect();
-    let is_there = |line: &&str| {
-        let alias = line.split_once("account=\"").and_then(|(_, rest)| rest.split_once('"'));
-        line.starts_with('#') || alias.is_none_or(|(alias, _)| aliases.contains(alias))
-    };
-    let mut kept = String::with_capacity(page.len());
-    for line in page.lines().filter(is_there) {
-        kept.push_str(line);
-        kept.push('\n');
-    }
-    kept
-}
-
-fn recorder() -> Result<PrometheusRecorder, BuildError> {
-    let mut builder = PrometheusBuilder::new();
-    for metric in CATALOGUE.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
-        builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)?;
-    }
-    Ok(builder.build_recorder())
 }
 
 #[cfg(test)]
@@ -142,7 +100,7 @@ mod tests {
     fn every_series_on_the_page_is_in_the_catalogue_with_a_help_text() {
         let (telemetry, _) = telemetry(LogFormat::Json);
         telemetry.record(failed_over());
-        let page = telemetry.page(&world(), &Scrape::default(), Time::from_secs(9)).expect("a page");
+        let page = telemetry.page(&world(), &Scrape::default(), Time::from_secs(9));
         let known: BTreeSet<&str> = CATALOGUE.iter().map(|metric| metric.name).collect();
         for line in page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
             let series = line.split(['{', ' ']).next().unwrap_or_default();
@@ -161,7 +119,7 @@ mod tests {
     fn a_failover_counts_both_attempts_and_the_move() {
         let (telemetry, _) = telemetry(LogFormat::Json);
         telemetry.record(failed_over());
-        let page = telemetry.page(&world(), &Scrape::default(), Time::from_secs(9)).expect("a page");
+        let page = telemetry.page(&world(), &Scrape::default(), Time::from_secs(9));
         for series in [
             r#"rota_requests_total{provider="p",outcome="served"} 1"#,
             r#"rota_attempts_total{provider="p",account="a",reason="quota-exhausted"} 1"#,
@@ -190,6 +148,7 @@ mod tests {
     fn the_log_line_is_the_record_itself() {
         let (telemetry, lines) = telemetry(LogFormat::Json);
         telemetry.record(failed_over());
+        telemetry.flush();
         telemetry.log.flush();
         let line = lines.text();
         let mut value: serde_json::Value = serde_json::from_str(&line).expect("one JSON object");
@@ -205,6 +164,7 @@ mod tests {
     fn a_hostile_path_cannot_forge_a_second_line() {
         let (telemetry, lines) = telemetry(LogFormat::Text);
         telemetry.record(DecisionRecord { path: "/a\nINFO forged\u{1b}[2J".to_owned(), ..failed_over() });
+        telemetry.flush();
         telemetry.log.flush();
         let text = lines.text();
         assert_eq!(text.lines().count(), 1);
@@ -229,10 +189,12 @@ mod tests {
         let held = stuck.0.lock().expect("the lock");
         let sink = LogSink::start(LogFormat::Text, stuck.clone()).expect("a thread");
         let ring = Telemetry::new(1, sink).expect("telemetry");
-        for _ in 0..6000 {
+        for _ in 0..20_000 {
             ring.record(failed_over());
         }
-        assert!(ring.log.dropped() >= 6000 - 4096 - 1, "{} dropped", ring.log.dropped());
+        ring.flush();
+        // What waits, and what the writer has in its hands.
+        assert!(ring.log.dropped() >= 20_000 - 2 * 4096, "{} dropped", ring.log.dropped());
         drop(held);
     }
 

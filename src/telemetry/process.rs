@@ -1,18 +1,18 @@
 use super::catalogue as names;
-use metrics::gauge;
+use super::page::Page;
 use std::fs;
 
 /// Sets what the kernel says of this process. Where it says nothing (no /proc), the gauges are absent.
-pub(super) fn set() {
+pub(super) fn set(page: &mut Page) {
     if let Ok(entries) = fs::read_dir("/proc/self/fd") {
-        gauge!(names::PROCESS_FDS).set(entries.count() as f64);
+        page.set(names::PROCESS_FDS, &[], entries.count() as f64);
     }
-    let page = rustix::param::page_size() as f64;
+    let size = rustix::param::page_size() as f64;
     if let Some(pages) = fs::read_to_string("/proc/self/statm").ok().and_then(|text| field(&text, 1)) {
-        gauge!(names::PROCESS_RSS).set(pages * page);
+        page.set(names::PROCESS_RSS, &[], pages * size);
     }
     if let Some(seconds) = fs::read_to_string("/proc/self/stat").ok().and_then(|text| cpu_seconds(&text)) {
-        gauge!(names::PROCESS_CPU).set(seconds);
+        page.set(names::PROCESS_CPU, &[], seconds);
     }
 }
 

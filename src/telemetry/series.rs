@@ -1,10 +1,11 @@
 use super::DecisionRecord;
-use super::catalogue::{self as names, MetricKind};
-use crate::model::ProviderId;
-use metrics_exporter_prometheus::PrometheusRecorder;
+use super::catalogue as names;
+use super::page::{Histogram, Page};
+use crate::model::{Alias, ProviderId, Reason, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What happened to a session for want of use, or for its age (PRX-5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SessionEvent {
     /// It has lost its account.
     Ended,
@@ -12,81 +13,129 @@ pub enum SessionEvent {
     Warned,
 }
 
-/// Counters and histograms, in a recorder of this process's own rather than the global one, so that two instances in
-/// one process never mix. Labels are aliases, provider ids and closed enums: bounded.
+/// Counters and histograms as they grew. Labels are aliases, provider ids and closed enums: bounded, as is the memory
+/// of each.
+#[derive(Debug, Default)]
 pub(super) struct Series {
-    recorder: PrometheusRecorder,
+    sessions: BTreeMap<(SessionEvent, ProviderId), u64>,
+    /// Forces that ended before their time, by why.
+    forces: BTreeMap<String, u64>,
+    /// None is for what means no provider.
+    providers: BTreeMap<Option<ProviderId>, OfProvider>,
+}
+
+#[derive(Debug)]
+struct OfProvider {
+    requests: BTreeMap<&'static str, u64>,
+    refusals: BTreeMap<&'static str, u64>,
+    failovers: BTreeMap<&'static str, u64>,
+    decisions: BTreeMap<(Alias, &'static str), u64>,
+    attempts: BTreeMap<(Alias, &'static str), u64>,
+    attempt: Histogram,
+    first_byte: Histogram,
+    overhead: Histogram,
+    whole: Histogram,
+}
+
+impl Default for OfProvider {
+    fn default() -> Self {
+        Self {
+            requests: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            failovers: BTreeMap::new(),
+            decisions: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            attempt: Histogram::of(names::ATTEMPT_SECONDS),
+            first_byte: Histogram::of(names::FIRST_BYTE_SECONDS),
+            overhead: Histogram::of(names::OVERHEAD_SECONDS),
+            whole: Histogram::of(names::REQUEST_SECONDS),
+        }
+    }
 }
 
 impl Series {
-    pub(super) fn new(recorder: PrometheusRecorder) -> Self {
-        metrics::with_local_recorder(&recorder, || {
-            names::describe(MetricKind::Counter);
-            names::describe(MetricKind::Histogram);
-        });
-        Self { recorder }
+    pub(super) fn session(&mut self, event: SessionEvent, provider: &ProviderId) {
+        *self.sessions.entry((event, provider.clone())).or_default() += 1;
     }
 
-    pub(super) fn session(&self, event: SessionEvent, provider: &ProviderId) {
-        let name = match event {
-            SessionEvent::Ended => names::SESSIONS_ENDED,
-            SessionEvent::Warned => names::SESSIONS_WARNED,
-        };
-        metrics::with_local_recorder(&self.recorder, || {
-            metrics::counter!(name, "provider" => provider.to_string()).increment(1);
-        });
+    pub(super) fn count(&mut self, record: &DecisionRecord) {
+        let of = self.providers.entry(record.provider.clone()).or_default();
+        *of.requests.entry(record.outcome.as_str()).or_default() += 1;
+        if let Some(code) = record.refusal {
+            *of.refusals.entry(code).or_default() += 1;
+        }
+        for pair in record.attempts.windows(2) {
+            if let [before, after] = pair
+                && before.alias != after.alias
+                && let Some(reason) = before.reason
+            {
+                *of.failovers.entry(reason.as_str()).or_default() += 1;
+            }
+        }
+        for attempt in &record.attempts {
+            let reason = attempt.reason.map_or("none", Reason::as_str);
+            *of.decisions.entry((attempt.alias.clone(), attempt.why.as_str())).or_default() += 1;
+            *of.attempts.entry((attempt.alias.clone(), reason)).or_default() += 1;
+            of.attempt.record(attempt.ms as f64 / 1e3);
+        }
+        if let Some(span) = record.first_byte_ms {
+            of.first_byte.record(span / 1e3);
+        }
+        of.overhead.record(record.overhead_ms / 1e3);
+        of.whole.record(record.duration_ms / 1e3);
     }
 
-    pub(super) fn force_ended(&self, reason: &str) {
-        metrics::with_local_recorder(&self.recorder, || {
-            metrics::counter!(names::FORCES_ENDED, "reason" => reason.to_owned()).increment(1);
-        });
+    pub(super) fn force_ended(&mut self, reason: &str) {
+        *self.forces.entry(reason.to_owned()).or_default() += 1;
     }
 
-    pub(super) fn count(&self, record: &DecisionRecord) {
-        metrics::with_local_recorder(&self.recorder, || count(record));
+    /// Puts all of it on the page, but for accounts that `world` has not: a renamed or removed account's series end.
+    pub(super) fn show(&self, page: &mut Page, world: &Snapshot) {
+        let there: BTreeSet<&Alias> = world.accounts.iter().map(|account| &account.alias).collect();
+        for ((event, provider), count) in &self.sessions {
+            let name = match event {
+                SessionEvent::Ended => names::SESSIONS_ENDED,
+                SessionEvent::Warned => names::SESSIONS_WARNED,
+            };
+            page.set(name, &[("provider", provider.as_str())], *count as f64);
+        }
+        for (reason, count) in &self.forces {
+            page.set(names::FORCES_ENDED, &[("reason", reason)], *count as f64);
+        }
+        for (provider, of) in &self.providers {
+            of.show(provider.as_ref().map_or("none", ProviderId::as_str), &there, page);
+        }
     }
 }
 
-fn count(record: &DecisionRecord) {
-    let provider = record.provider.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-    let labelled = |name: &'static str, key: &'static str, value: &'static str| {
-        metrics::counter!(name, "provider" => provider.clone(), key => value).increment(1);
-    };
-    labelled(names::REQUESTS, "outcome", record.outcome.as_str());
-    if let Some(code) = record.refusal {
-        labelled(names::REFUSALS, "code", code);
-    }
-    for pair in record.attempts.windows(2) {
-        if let [before, after] = pair
-            && before.alias != after.alias
-            && let Some(reason) = before.reason
-        {
-            labelled(names::FAILOVERS, "reason", reason.as_str());
+impl OfProvider {
+    fn show(&self, provider: &str, there: &BTreeSet<&Alias>, page: &mut Page) {
+        let provider = ("provider", provider);
+        for (name, label, counts) in [
+            (names::REQUESTS, "outcome", &self.requests),
+            (names::REFUSALS, "code", &self.refusals),
+            (names::FAILOVERS, "reason", &self.failovers),
+        ] {
+            for (value, count) in counts {
+                page.set(name, &[provider, (label, value)], *count as f64);
+            }
         }
-    }
-    for attempt in &record.attempts {
-        let account = attempt.alias.to_string();
-        let reason = attempt.reason.map_or("none", crate::model::Reason::as_str);
-        metrics::counter!(
-            names::DECISIONS, "provider" => provider.clone(), "account" => account.clone(), "why" => attempt.why.as_str()
-        )
-        .increment(1);
-        metrics::counter!(
-            names::ATTEMPTS, "provider" => provider.clone(), "account" => account, "reason" => reason
-        )
-        .increment(1);
-        metrics::histogram!(names::ATTEMPT_SECONDS, "provider" => provider.clone())
-            .record(attempt.ms as f64 / 1e3);
-    }
-    let spans = [
-        (names::FIRST_BYTE_SECONDS, record.first_byte_ms),
-        (names::OVERHEAD_SECONDS, Some(record.overhead_ms)),
-        (names::REQUEST_SECONDS, Some(record.duration_ms)),
-    ];
-    for (name, span) in spans {
-        if let Some(span) = span {
-            metrics::histogram!(name, "provider" => provider.clone()).record(span / 1e3);
+        for (name, label, counts) in
+            [(names::DECISIONS, "why", &self.decisions), (names::ATTEMPTS, "reason", &self.attempts)]
+        {
+            for ((account, value), count) in counts.iter().filter(|((account, _), _)| there.contains(account))
+            {
+                let account = ("account", account.as_str());
+                page.set(name, &[provider, account, (label, value)], *count as f64);
+            }
+        }
+        for (name, spread) in [
+            (names::ATTEMPT_SECONDS, &self.attempt),
+            (names::FIRST_BYTE_SECONDS, &self.first_byte),
+            (names::OVERHEAD_SECONDS, &self.overhead),
+            (names::REQUEST_SECONDS, &self.whole),
+        ] {
+            page.spread(name, &[provider], spread);
         }
     }
 }
