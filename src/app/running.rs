@@ -2,7 +2,7 @@ use super::memory::{self, Memory};
 use super::{Addresses, App, ServerInfo, StartError, Writer, token_file};
 use crate::admin::{self, AdminSocket, AdminToken};
 use crate::config::{Config, Listen, Sources};
-use crate::proxy::{Entrance, Guests, PeerError, Users};
+use crate::proxy::{Entrance, Guests, Lane, Lanes, PeerError, Users};
 use crate::telemetry::LogSink;
 use crate::{notify, proxy, scheduler};
 use std::future::Future;
@@ -40,6 +40,16 @@ impl Running {
     /// Opens the store, binds every address or none, and serves: requests on the runtime this is called on, the rest on
     /// `control`.
     pub async fn start(sources: &Sources, log: LogSink, control: &Handle) -> Result<Self, StartError> {
+        Self::start_over(sources, log, control, &[]).await
+    }
+
+    /// The same; `more` runtimes serve requests, too.
+    pub async fn start_over(
+        sources: &Sources,
+        log: LogSink,
+        control: &Handle,
+        more: &[Handle],
+    ) -> Result<Self, StartError> {
         let (app, writer) = App::open(sources, log, control).await?;
         let config = app.config.load_full();
         // One that was killed has left its own behind.
@@ -67,8 +77,10 @@ impl Running {
             tracing::info!(path = %socket.path().display(), "the admin API has a Unix socket");
             control.spawn(admin::serve(socket, router(back_door), stopped.clone()))
         });
+        let lane = |runtime: &Handle| Lane::new(runtime.clone(), &app.upstream);
+        let lanes = Lanes::new(lane(&Handle::current()), more.iter().map(lane).collect());
         Ok(Self {
-            proxy: tokio::spawn(serve_clients(Arc::clone(&app), entrances, stopped.clone(), fail)),
+            proxy: tokio::spawn(serve_clients(Arc::clone(&app), entrances, lanes, stopped.clone(), fail)),
             admin: control.spawn(admin::serve(admin::listener(admin, guests), router(door), stopped.clone())),
             notify: control.spawn(notify::run(Arc::clone(&app), stopped.clone())),
             memory: Memory::start(&app, control),
@@ -135,6 +147,7 @@ impl Running {
         let _ = self.notify.await;
         self.memory.stop().await;
         ServerInfo::remove(&config.state_dir);
+        self.app.telemetry.flush();
         self.writer.stop().await
     }
 }
@@ -142,10 +155,11 @@ impl Running {
 async fn serve_clients(
     app: Arc<App>,
     entrances: Vec<Entrance>,
+    lanes: Lanes,
     stop: watch::Receiver<bool>,
     failed: oneshot::Sender<PeerError>,
 ) {
-    if let Err(error) = proxy::serve(app, entrances, stop).await {
+    if let Err(error) = proxy::serve(app, entrances, lanes, stop).await {
         let _ = failed.send(error);
     }
 }

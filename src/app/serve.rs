@@ -1,9 +1,11 @@
-//! `rota serve`: two runtimes, signals, and the order of the end.
+//! `rota serve`: its threads, signals, and the order of the end.
 use super::{Addresses, Running, StartError, reload};
-use crate::config::{Config, Sources};
+use crate::config::{Config, MOST_WORKERS, Sources};
 use crate::telemetry;
+use std::io;
+use std::num::NonZero;
 use std::path::PathBuf;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -18,8 +20,8 @@ pub struct ServeOptions {
 /// store keeps the last snapshot. A second signal cuts what is under way. SIGHUP reads the configuration again; a bad one
 /// changes nothing (PRX-6).
 ///
-/// Requests run on a runtime of their own; the admin API, the scheduler, renewals and the store's writer run on a
-/// thread of theirs, so that neither can starve the other.
+/// Requests run on `workers` threads, each with a runtime of its own; the admin API, the scheduler, renewals and the
+/// store's writer run on a thread of theirs, so that neither can starve the other.
 pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError> {
     let config = Config::load(sources)?.config;
     let log = super::log_sink(&config)?;
@@ -28,19 +30,32 @@ pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError
     for weakness in super::harden() {
         tracing::warn!("{weakness}");
     }
-    let control = Control::start()?;
-    let data = Builder::new_multi_thread().enable_all().thread_name("data").build()?;
+    let control = Worker::start("control")?;
+    // This thread is the first of the workers.
+    let more: io::Result<Vec<Worker>> = (1..workers(&config)).map(|_| Worker::start("data")).collect();
+    let more = more?;
+    let lanes: Vec<Handle> = more.iter().map(|worker| worker.handle.clone()).collect();
+    let data = Builder::new_current_thread().enable_all().build()?;
     let served = data.block_on(async {
         let signals = Signals::listen()?;
-        let running = Running::start(sources, log.clone(), &control.handle).await?;
+        let running = Running::start_over(sources, log.clone(), &control.handle, &lanes).await?;
         running.announce(options.server_info.as_deref())?;
         tell(&running);
         until_told_to_stop(sources, running, signals).await
     });
     data.shutdown_background();
+    more.into_iter().for_each(Worker::stop);
     control.stop();
     log.flush();
     served
+}
+
+/// How many threads serve requests: what is configured, else one for each core that this process may use.
+fn workers(config: &Config) -> usize {
+    match config.limits.workers {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_WORKERS),
+        configured => configured,
+    }
 }
 
 /// Where it listens, as the one line that a person or a script waits for.
@@ -86,7 +101,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -103,19 +118,19 @@ async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// The control plane's thread and its runtime.
-struct Control {
-    handle: tokio::runtime::Handle,
+/// A thread with a runtime.
+struct Worker {
+    handle: Handle,
     stop: oneshot::Sender<()>,
     thread: std::thread::JoinHandle<()>,
 }
 
-impl Control {
-    fn start() -> std::io::Result<Self> {
+impl Worker {
+    fn start(name: &str) -> io::Result<Self> {
         let runtime: Runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
         })?;

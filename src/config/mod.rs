@@ -28,6 +28,7 @@ pub use private::read_private;
 pub use problem::{Code, ConfigError, Excerpt, Place, Problem, Severity};
 pub use reference::{reference, table_of_settings, template};
 pub use sources::{Paths, Sources};
+pub use table::MOST_WORKERS;
 pub use types::{Bounds, Encryption, KeySource, LogConfig, LogFormat, ProxyEnv, Timeouts, TlsRoots};
 pub use variables::Variables;
 
@@ -266,6 +267,7 @@ fn limits(layers: &Layers) -> Result<Bounds, ConfigError> {
         replay_bytes: layers.get(&table::REPLAY_BYTES)?,
         replay_total: layers.get(&table::REPLAY_TOTAL)?,
         connections: layers.get(&table::CONNECTIONS)?,
+        workers: layers.get(&table::WORKERS)?,
         sessions: layers.get(&table::SESSIONS)?,
         decisions: layers.get(&table::DECISIONS)?,
     })

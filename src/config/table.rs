@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Value;
 
+/// Threads that serve requests, at most.
+pub const MOST_WORKERS: usize = 64;
 /// The longest name that a file can have.
 const LONGEST_NAME: usize = 255;
 const KIB: u64 = 1024;
@@ -82,6 +84,7 @@ pub(super) static ALL: [&dyn Described; 49] = [
     &REPLAY_BYTES,
     &REPLAY_TOTAL,
     &CONNECTIONS,
+    &WORKERS,
     &SESSIONS,
     &DECISIONS,
     &PROBE_EVERY,
@@ -195,6 +198,8 @@ settings! {
         "All bodies kept at once. Not below `replay_bytes`.";
     CONNECTIONS: usize = "limits.connections", Number, "2048", |value| count(value, 1, 65_536),
         "Connections of clients at once.";
+    WORKERS: usize = "limits.workers", Number, "0", |value| count(value, 0, MOST_WORKERS),
+        "Threads that serve requests. 0: one for each core that rota may use. Read at the start only.";
     SESSIONS: usize = "limits.sessions", Number, "10000", |value| count(value, 1, 1_000_000),
         "Sessions whose account is remembered; the one silent longest goes first.";
     DECISIONS: usize = "limits.decisions", Number, "1000", |value| count(value, 1, 100_000),

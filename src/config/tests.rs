@@ -45,6 +45,7 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
                 replay_bytes: 32 * 1024 * 1024,
                 replay_total: 256 * 1024 * 1024,
                 connections: 2048,
+                workers: 0,
                 sessions: 10_000,
                 decisions: 1000,
             },

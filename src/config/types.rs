@@ -46,6 +46,8 @@ pub struct Bounds {
     pub replay_total: usize,
     /// Connections of clients at once.
     pub connections: usize,
+    /// Threads that serve requests; 0 is one for each core.
+    pub workers: usize,
     /// Sessions whose account is remembered.
     pub sessions: usize,
     /// Decisions kept for `rota why`.

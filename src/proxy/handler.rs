@@ -20,7 +20,7 @@ use crate::engine::{
 use crate::lease::Lease;
 use crate::model::{AccountId, Alias, Credential, Snapshot};
 use crate::telemetry::SkipRecord;
-use crate::upstream::{Reply, Sent};
+use crate::upstream::{Reply, Sent, Upstream};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
@@ -39,6 +39,7 @@ enum Answer {
 /// Serves one request.
 pub(super) async fn handle(
     app: Arc<App>,
+    upstream: &Upstream,
     gate: &Gate,
     framing: Framing,
     takeover: &Takeover,
@@ -48,7 +49,7 @@ pub(super) async fn handle(
     let (head, body) = request.into_parts();
     let admitted = admit(&flight.app, gate, framing, &head);
     let answer = match admitted {
-        Ok((routed, None)) => serve(&mut flight, routed, head, body).await,
+        Ok((routed, None)) => serve(&mut flight, upstream, routed, head, body).await,
         Ok((routed, Some(offer))) => {
             return websocket::open(flight, routed, head, offer, takeover).await;
         }
@@ -87,7 +88,13 @@ fn admit(app: &App, gate: &Gate, framing: Framing, head: &Parts) -> Result<(Rout
 }
 
 /// Ask, do, report, until a ruling passes or a step refuses.
-async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming) -> Result<Answer, Turned> {
+async fn serve(
+    flight: &mut Flight,
+    upstream: &Upstream,
+    routed: Routed,
+    head: Parts,
+    body: Incoming,
+) -> Result<Answer, Turned> {
     let app = flight.app.clone();
     flight.provider = Some(routed.provider.id.clone());
     let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
@@ -129,7 +136,7 @@ async fn serve(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming)
         let watch = Stopwatch::start();
         let Outbound { request, left_out } = intake.outbound(decision.account, way, &app);
         *sanitized = left_out;
-        let mut sent = app.upstream.send(&intake.provider, &credential, request).await;
+        let mut sent = upstream.send(&intake.provider, &credential, request).await;
         let looked = look(&intake, &mut sent).await;
         *waited += watch.elapsed();
         let outcome = outcome(&sent, &looked, &intake)?;

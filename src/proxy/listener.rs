@@ -3,9 +3,11 @@
 use super::framing::Watched;
 use super::gate::Gate;
 use super::handler::{Framing, handle};
+use super::lane::Lanes;
 use super::peer::{Guests, PeerError, Users};
 use super::websocket::Takeover;
 use crate::app::App;
+use crate::upstream::Upstream;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -48,6 +50,7 @@ pub struct Entrance {
 pub async fn serve(
     app: Arc<App>,
     entrances: Vec<Entrance>,
+    lanes: Lanes,
     stop: watch::Receiver<bool>,
 ) -> Result<(), PeerError> {
     let (limits, grace) = {
@@ -56,8 +59,9 @@ pub async fn serve(
     };
     let most = u32::try_from(limits.connections).unwrap_or(MOST_CONNECTIONS).min(MOST_CONNECTIONS);
     let places = Arc::new(Semaphore::new(most as usize));
-    let doors: Result<Vec<Door>, PeerError> =
-        entrances.into_iter().map(|entrance| Door::open(app.clone(), entrance, places.clone())).collect();
+    let doors: Result<Vec<Door>, PeerError> = (entrances.into_iter())
+        .map(|entrance| Door::open(app.clone(), entrance, lanes.clone(), places.clone()))
+        .collect();
     let mut accepting = JoinSet::new();
     for door in doors? {
         accepting.spawn(door.accept(stop.clone()));
@@ -74,17 +78,23 @@ struct Door {
     server: SocketAddr,
     gate: Arc<Gate>,
     guests: Guests,
+    lanes: Lanes,
     places: Arc<Semaphore>,
 }
 
 impl Door {
-    fn open(app: Arc<App>, entrance: Entrance, places: Arc<Semaphore>) -> Result<Self, PeerError> {
+    fn open(
+        app: Arc<App>,
+        entrance: Entrance,
+        lanes: Lanes,
+        places: Arc<Semaphore>,
+    ) -> Result<Self, PeerError> {
         let Entrance { listener, users } = entrance;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = listener.local_addr().unwrap_or(nowhere);
         let guests = Guests::open(users)?;
         let gate = Arc::new(Gate::new(server.port()));
-        Ok(Self { app, listener, server, gate, guests, places })
+        Ok(Self { app, listener, server, gate, guests, lanes, places })
     }
 
     /// Whoever comes when all places are taken waits: the first of them here, the others in the kernel's queue.
@@ -118,8 +128,8 @@ impl Door {
 
     fn welcome(&self, stream: TcpStream, place: OwnedSemaphorePermit, stop: watch::Receiver<bool>) {
         let (app, gate) = (self.app.clone(), self.gate.clone());
-        tokio::spawn(async move {
-            converse(app, gate, stream, stop).await;
+        self.lanes.serve(stream, move |stream, berth| async move {
+            converse(app, gate, &berth.upstream, stream, stop).await;
             drop(place);
         });
     }
@@ -136,7 +146,13 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 }
 
 /// One connection, from its first byte to its last.
-async fn converse(app: Arc<App>, gate: Arc<Gate>, stream: TcpStream, stop: watch::Receiver<bool>) {
+async fn converse(
+    app: Arc<App>,
+    gate: Arc<Gate>,
+    upstream: &Upstream,
+    stream: TcpStream,
+    stop: watch::Receiver<bool>,
+) {
     // Small writes go at once; a socket that cannot be told so is gone already.
     let _ = stream.set_nodelay(true);
     let server = builder(&app);
@@ -148,7 +164,7 @@ async fn converse(app: Arc<App>, gate: Arc<Gate>, stream: TcpStream, stop: watch
             false => Framing::Clear,
         };
         let (app, gate, takeover) = (app.clone(), gate.clone(), takeover.clone());
-        async move { Ok::<_, Infallible>(handle(app, &gate, framing, &takeover, request).await) }
+        async move { Ok::<_, Infallible>(handle(app, upstream, &gate, framing, &takeover, request).await) }
     });
     let mut talk = server.serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
