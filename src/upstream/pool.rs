@@ -11,11 +11,11 @@ use std::time::Duration;
 
 /// An idle connection is closed after this, before the servers we know of close it: a request that meets a closing
 /// connection is lost for good.
-const IDLE: Duration = Duration::from_secs(20);
+pub(super) const IDLE: Duration = Duration::from_secs(20);
 /// How often it is looked at meanwhile. It ends at most one part early.
-const PARTS: u32 = 8;
+pub(super) const PARTS: u32 = 8;
 /// Idle connections kept to one origin.
-const IDLE_CONNECTIONS: usize = 256;
+pub(super) const IDLE_CONNECTIONS: usize = 256;
 
 /// Clones share the connections.
 #[derive(Clone, Default)]

@@ -104,6 +104,27 @@ async fn leaving_resets_the_stream_only() {
     assert_eq!(peer.peer.seen.connections(), 1);
 }
 
+/// I5, R5: a connection that is going away gets no new request once that is known, and proves what it did not take.
+#[tokio::test]
+async fn a_connection_that_goes_away_is_replaced() {
+    let peer = speaking(|socket, id| {
+        Box::pin(async move {
+            let on = answer(socket, id).await;
+            write(socket, GOAWAY, 0, 0, &[id.to_be_bytes(), [0; 4]].concat()).await;
+            on
+        })
+    })
+    .await;
+    let (upstream, provider) = (peer.upstream(), peer.peer.https());
+    while peer.peer.seen.connections() < 3 {
+        match upstream.send(&provider, &credential(), get()).await {
+            Sent::Replied(reply) => assert_eq!(whole(reply).await.unwrap(), "ok"),
+            Sent::NotSent(..) | Sent::Unprocessed(_) => tokio::task::yield_now().await,
+            sent @ (Sent::BodyBroke | Sent::Lost(..)) => panic!("{sent:?}"),
+        }
+    }
+}
+
 /// A server of raw frames, and the streams its clients reset.
 struct Speaker {
     authority: Authority,

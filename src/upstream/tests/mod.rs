@@ -1,6 +1,7 @@
 //! The wire against real sockets: servers that lie, stall, cut and refuse.
 mod http1;
 mod http2;
+mod pool;
 mod tls;
 
 use super::{

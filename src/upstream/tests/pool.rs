@@ -1,0 +1,164 @@
+//! Connections that are used again, and those that are not.
+use super::super::pool::{IDLE, IDLE_CONNECTIONS, PARTS};
+use super::*;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Barrier, mpsc};
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// PRX-1
+#[tokio::test]
+async fn a_connection_is_used_again_and_the_one_used_last_goes_first() {
+    let (peer, _hears) = telling().await;
+    let (upstream, provider) = (upstream(), peer.http());
+    for _ in 0..5 {
+        assert_eq!(whole(replied(&upstream, &provider, post("x")).await).await.unwrap(), "ok");
+    }
+    assert_eq!(peer.seen.connections(), 1);
+    let apart = upstream.apart();
+    assert_eq!(whole(replied(&apart, &provider, get()).await).await.unwrap(), "ok");
+    assert_eq!(peer.seen.connections(), 2, "a thread's connections are its own");
+}
+
+/// PRX-1, R3
+#[tokio::test]
+async fn an_idle_connection_is_kept_for_a_while_and_then_closed() {
+    let (peer, mut hears) = telling().await;
+    let upstream = upstream();
+    whole(replied(&upstream, &peer.http(), get()).await).await.unwrap();
+    tokio::time::pause();
+    let young = IDLE - 2 * IDLE / PARTS;
+    assert!(tokio::time::timeout(young, hears.recv()).await.is_err(), "it is still there");
+    hears.recv().await.expect("it was closed");
+}
+
+/// R3
+#[tokio::test]
+async fn a_connection_that_the_upstream_closed_is_not_handed_out() {
+    let (told, mut hears) = mpsc::unbounded_channel();
+    let peer = Peer::start(move |mut socket, _| {
+        let told = told.clone();
+        async move {
+            request(&mut socket).await.unwrap();
+            socket.write_all(OK).await.unwrap();
+            drop(socket);
+            told.send(()).unwrap();
+        }
+    })
+    .await;
+    let (upstream, provider) = (upstream(), peer.http());
+    for _ in 0..20 {
+        assert_eq!(whole(replied(&upstream, &provider, get()).await).await.unwrap(), "ok");
+        hears.recv().await.unwrap();
+        news().await;
+    }
+    assert_eq!(peer.seen.connections(), 20);
+}
+
+/// PRX-4
+#[tokio::test]
+async fn more_idle_connections_than_there_is_room_for_are_closed() {
+    const MORE: usize = 3;
+    let all = Arc::new(Barrier::new(IDLE_CONNECTIONS + MORE));
+    let (told, mut hears) = mpsc::unbounded_channel();
+    let peer = Peer::start(move |mut socket, _| {
+        let (all, told) = (all.clone(), told.clone());
+        async move {
+            request(&mut socket).await.unwrap();
+            all.wait().await;
+            socket.write_all(OK).await.unwrap();
+            closed(&mut socket).await;
+            told.send(()).unwrap();
+        }
+    })
+    .await;
+    let (upstream, provider) = (upstream(), peer.http());
+    let mut under_way = tokio::task::JoinSet::new();
+    for _ in 0..IDLE_CONNECTIONS + MORE {
+        let (upstream, provider) = (upstream.clone(), provider.clone());
+        under_way.spawn(async move { whole(replied(&upstream, &provider, get()).await).await.unwrap() });
+    }
+    while under_way.join_next().await.is_some() {}
+    for _ in 0..MORE {
+        hears.recv().await.unwrap();
+    }
+    news().await;
+    assert!(hears.try_recv().is_err(), "the others are kept");
+    drop(upstream);
+    for _ in 0..IDLE_CONNECTIONS {
+        hears.recv().await.unwrap();
+    }
+}
+
+/// C14, U7
+#[tokio::test]
+async fn a_reply_that_nobody_read_to_its_end_takes_its_connection_with_it() {
+    let (peer, mut hears) = telling().await;
+    let (upstream, provider) = (upstream(), peer.http());
+    let long = "x".repeat(1 << 20);
+    let reply = replied(&upstream, &provider, post(format!("echo {long}"))).await;
+    drop(reply);
+    hears.recv().await.expect("it was closed");
+    assert_eq!(whole(replied(&upstream, &provider, get()).await).await.unwrap(), "ok");
+    assert_eq!(peer.seen.connections(), 2);
+}
+
+/// U8
+#[tokio::test]
+async fn a_connection_is_not_used_again_while_its_request_is_still_being_sent() {
+    let upstream = upstream();
+    let early = Peer::start(|mut socket, _| async move {
+        read_head(&mut socket).await.unwrap();
+        socket.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno").await.unwrap();
+        closed(&mut socket).await;
+    })
+    .await;
+    for _ in 0..2 {
+        let reply = replied(&upstream, &early.http(), outbound(Method::POST, unfinished())).await;
+        assert_eq!(whole(reply).await.unwrap(), "no");
+    }
+    assert_eq!(early.seen.connections(), 2);
+}
+
+/// A body whose end does not come.
+fn unfinished() -> OutboundBody {
+    let first = futures_util::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"half")) });
+    let never = futures_util::stream::pending();
+    let frames = futures_util::StreamExt::chain(first, never);
+    OutboundBody::new(http_body_util::StreamBody::new(futures_util::StreamExt::map(frames, |piece| {
+        piece.map(hyper::body::Frame::data)
+    })))
+}
+
+/// Answers with `ok`, or with what it is asked to echo, as often as it is asked, and tells when it was closed.
+async fn telling() -> (Peer, mpsc::UnboundedReceiver<()>) {
+    let (told, hears) = mpsc::unbounded_channel();
+    let peer = Peer::start(move |mut socket, _| {
+        let told = told.clone();
+        async move {
+            while let Some(asked) = request(&mut socket).await {
+                let reply = match asked.split_once("\r\n\r\necho ") {
+                    Some((_, text)) => {
+                        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len())
+                    }
+                    None => String::from_utf8_lossy(OK).into_owned(),
+                };
+                if socket.write_all(reply.as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+            told.send(()).unwrap();
+        }
+    })
+    .await;
+    (peer, hears)
+}
+
+/// Returns once the runtime has seen all that had happened to its sockets by now: what comes over a new one comes later.
+async fn news() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut one = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut other, _) = listener.accept().await.unwrap();
+    one.write_all(b"x").await.unwrap();
+    other.read_u8().await.unwrap();
+}
