@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 
 /// The longest sleep: a laptop that was suspended is noticed within this.
 const NAP: Duration = Duration::from_secs(30);
+/// Who may be taken is found out anew no more often than this as time passes; until then every account is looked at.
+const GLANCE: Duration = Duration::from_secs(1);
 /// The shortest span between two scheduled renewals of one account, whatever the engine says: a renewal that could not
 /// even be tried (a lock that cannot be had, a disk that is full) must not become a loop.
 const BREATH: Duration = Duration::from_secs(30);
@@ -59,7 +61,9 @@ async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         spread_anew(&app, &world, &mut force);
         tell(&app, &world, &mut heard);
         let sessions = tend_sessions(&app, &world, now);
-        let wake = [due.wake, sessions].into_iter().flatten().fold(now.after(NAP), Time::min);
+        app.state.look_again();
+        let looks = app.state.snapshot().index.until.max(now.after(GLANCE));
+        let wake = [due.wake, sessions, Some(looks)].into_iter().flatten().fold(now.after(NAP), Time::min);
         tokio::select! {
             () = app.clock.sleep_until(wake) => {}
             () = app.affinity.sooner() => {}

@@ -1,6 +1,6 @@
 //! The one writer. Readers load a snapshot; writers queue for microseconds; the disk is waited for elsewhere.
 use crate::clock::Clock;
-use crate::engine::{Applied, Command, Durability, Live, Rejection, Turn, apply_by};
+use crate::engine::{Applied, Command, Durability, Live, Rejection, Turn, apply_by, index};
 use crate::lease::Leases;
 use crate::model::{AccountId, Actor, ProviderId, Snapshot, Time};
 use arc_swap::ArcSwap;
@@ -65,6 +65,7 @@ impl SharedState {
         let marks =
             Marks { newest: first.generation, required: first.generation, debounced: first.generation };
         let turns = cursors(&first, &BTreeMap::new());
+        let first = indexed(first, clock.now());
         Self {
             now: ArcSwap::from_pointee(first),
             writing: Mutex::new(marks),
@@ -99,7 +100,9 @@ impl SharedState {
     pub fn apply_by(&self, command: Command, by: Actor) -> Result<Arc<Snapshot>, Rejection> {
         let mut marks = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let world = self.now.load_full();
-        let Applied { snapshot, durability } = apply_by(&world, command, by, self.clock.now())?;
+        let now = self.clock.now();
+        let Applied { mut snapshot, durability } = apply_by(&world, command, by, now)?;
+        snapshot.index = Arc::new(index(&snapshot, &world, now));
         let next = Arc::new(snapshot);
         if !Arc::ptr_eq(&world.providers, &next.providers) {
             self.turns.store(Arc::new(cursors(&next, &self.turns.load())));
@@ -116,6 +119,16 @@ impl SharedState {
         }
         self.marks.send_replace(*marks);
         Ok(next)
+    }
+
+    /// Finds out anew who may be taken, where time has passed over what was found out before. The same generation: nothing
+    /// has changed.
+    pub fn look_again(&self) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (world, now) = (self.now.load_full(), self.clock.now());
+        if !world.index.covers(now) {
+            self.now.store(Arc::new(indexed(Snapshot::clone(&world), now)));
+        }
     }
 
     /// Applies, publishes, and returns when the change would survive a power cut (STO-7).
@@ -174,6 +187,11 @@ impl SharedState {
     fn turn(&self, provider: &ProviderId, step: u64) -> Turn {
         Turn(self.turns.load().get(provider).map_or(0, |turn| turn.fetch_add(step, Ordering::Relaxed)))
     }
+}
+
+fn indexed(world: Snapshot, now: Time) -> Snapshot {
+    let index = Arc::new(index(&world, &world, now));
+    Snapshot { index, ..world }
 }
 
 fn cursors(world: &Snapshot, known: &BTreeMap<ProviderId, AtomicU64>) -> BTreeMap<ProviderId, AtomicU64> {
@@ -268,6 +286,37 @@ mod tests {
         }
         (0..8).for_each(|_| wait.recv().expect("a writer that ends"));
         assert_eq!(state.snapshot().generation, 8 * 50);
+    }
+
+    /// SEL-2
+    #[test]
+    fn who_may_be_taken_is_known_beforehand_and_found_out_again_as_time_passes() {
+        let (durable, confirmed) = watch::channel(0);
+        let manual = ManualClock::new(crate::engine::world::START);
+        let mut world = crate::engine::world::world(2);
+        crate::engine::world::edit(&mut world, 1, |account| {
+            let until = crate::engine::world::START.after(Duration::from_secs(5));
+            account.health.cooling = Some(crate::model::Cooling {
+                until,
+                class: crate::model::FaultClass::RateShort,
+                source: crate::model::CoolingSource::RetryAfter,
+                since: crate::engine::world::START,
+            });
+        });
+        let generation = world.generation;
+        let state = SharedState::new(world, Clock::Manual(manual.clone()), confirmed);
+        let known = |state: &SharedState| {
+            let world = state.snapshot();
+            let roster = world.index.roster(&crate::engine::world::provider_id(), state.now()).cloned();
+            roster.map(|roster| (roster.always, roster.ask))
+        };
+        assert_eq!(known(&state), Some((vec![1], vec![])));
+        manual.advance(Duration::from_secs(6));
+        assert_eq!(known(&state), None, "time has passed over it");
+        state.look_again();
+        assert_eq!(known(&state), Some((vec![1], vec![0])), "back, on probation");
+        assert_eq!(state.snapshot().generation, generation, "nothing has changed");
+        drop(durable);
     }
 
     /// SEL-12

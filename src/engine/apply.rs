@@ -279,6 +279,8 @@ pub fn apply_by(world: &Snapshot, command: Command, by: Actor, now: Time) -> Res
     }
     let durability = if next.force == world.force { changed } else { Durability::Required };
     next.generation += 1;
+    // It told of the world before.
+    next.index = Arc::default();
     Ok(Applied { snapshot: next, durability })
 }
 

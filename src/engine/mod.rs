@@ -8,6 +8,7 @@ mod confidence;
 mod due;
 mod eligibility;
 mod failover;
+mod index;
 mod observe;
 mod outlook;
 mod probe;
@@ -27,6 +28,7 @@ pub use eligibility::{Eligibility, eligibility, signs_in};
 pub use failover::{
     After, Attempt, Failover, Held, Late, Refusal, RefusalCode, Ruling, SignIn, SignInEnd, Step, WhyNot, late,
 };
+pub use index::index;
 pub use observe::{Glimpse, observe, worth_keeping};
 pub use outlook::{Outlook, outlook};
 pub use probe::{ProbeAsk, ProbePlan, ProbeRefusal, probe_body, probe_refusal};

@@ -24,10 +24,7 @@ pub(super) fn pick<'a>(
         Strategy::FillFirst => candidates.clone().next(),
         Strategy::LeastUsed => least(candidates, turn, |account| spent(account, now)),
         Strategy::Random => at(candidates, hash(turn.0, 0)),
-        Strategy::ResetFirst => least(candidates, turn, |account| {
-            let resets = account.limits.next_reset(now);
-            resets.map_or(u64::MAX, Time::as_millis)
-        }),
+        Strategy::ResetFirst => least(candidates, turn, |account| reset(account, now)),
         Strategy::RoundRobin => at(candidates, turn.0),
         Strategy::WeightedRoundRobin => weighted(candidates, turn),
     }
@@ -35,9 +32,31 @@ pub(super) fn pick<'a>(
 
 /// How much of its quota is spent, in millionths of a percent. Unknown counts as unspent: it is so after every reset,
 /// and the first reply tells better.
-fn spent(account: &Account, now: Time) -> u64 {
+pub(super) fn spent(account: &Account, now: Time) -> u64 {
     let left = account.limits.remaining(now).unwrap_or(100.0);
     ((100.0 - left).clamp(0.0, 100.0) * 1e6) as u64
+}
+
+/// When its quota fills up next, in milliseconds; what never does comes last.
+pub(super) fn reset(account: &Account, now: Time) -> u64 {
+    account.limits.next_reset(now).map_or(u64::MAX, Time::as_millis)
+}
+
+/// The place among `count` candidates that the turn means, for strategies that take their candidates round and round.
+pub(super) fn position(strategy: Strategy, turn: Turn, count: u64) -> Option<u64> {
+    let turn = match strategy {
+        Strategy::FillFirst => 0,
+        Strategy::Random => hash(turn.0, 0),
+        Strategy::LeastUsed | Strategy::ResetFirst | Strategy::RoundRobin | Strategy::WeightedRoundRobin => {
+            turn.0
+        }
+    };
+    turn.checked_rem(count)
+}
+
+/// The point in the candidates' weights, laid end to end, that the turn means.
+pub(super) fn point(turn: Turn, total: u64) -> u128 {
+    (u128::from(turn.0.wrapping_mul(GOLDEN)) * u128::from(total)) >> 64
 }
 
 /// The candidate at `position`, counted round and round. Should the field have shrunk between the two walks (leases
@@ -80,7 +99,7 @@ fn weighted<'a>(
     if lightest >= heaviest {
         return at(candidates, turn.0);
     }
-    let point = (u128::from(turn.0.wrapping_mul(GOLDEN)) * u128::from(total)) >> 64;
+    let point = point(turn, total);
     let mut passed = 0u128;
     let found = candidates.clone().find(|account| {
         passed += u128::from(account.weight.millionths());

@@ -8,6 +8,7 @@ mod credential;
 mod fault;
 mod health;
 mod ident;
+mod index;
 mod job;
 mod limits;
 mod login;
@@ -32,6 +33,7 @@ pub use credential::{Credential, CredentialKind, CredentialState, Identity, Rene
 pub use fault::{FaultClass, Reason, Scope};
 pub use health::{Cooling, CoolingSource, Health};
 pub use ident::{AccountId, Alias, BadIdent, ModelName, ProviderId};
+pub use index::{Index, May, Roster, Standing};
 pub use job::JobState;
 pub use limits::{LimitSample, LimitSource, LimitStatus, LimitWindow, Limits};
 pub use login::{BrowserFlow, DeviceFlow, Endpoint, LoginFlows, Loopback};

@@ -1,4 +1,6 @@
-use super::{Account, AccountId, Alias, AuditTrail, Breaker, Force, Provider, ProviderId, Settings, Time};
+use super::{
+    Account, AccountId, Alias, AuditTrail, Breaker, Force, Index, Provider, ProviderId, Settings, Time,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,10 +28,12 @@ pub struct Snapshot {
     pub deaths: BTreeMap<ProviderId, Vec<Time>>,
     /// What was changed lately, and by whom; no decision depends on it.
     pub audit: Arc<AuditTrail>,
+    /// Who may be taken, found out beforehand; empty until somebody finds it out.
+    pub index: Arc<Index>,
 }
 
 impl Snapshot {
-    /// Accounts at most. Selection is linear in one provider's accounts; this bounds it.
+    /// Accounts at most. Where the index does not tell, selection is linear in them; this bounds it.
     pub const ACCOUNTS: usize = 10_000;
 
     /// A world without accounts.
@@ -44,6 +48,7 @@ impl Snapshot {
             breakers: BTreeMap::new(),
             deaths: BTreeMap::new(),
             audit: Arc::default(),
+            index: Arc::default(),
         }
     }
 

@@ -8,6 +8,8 @@ use crate::engine::strategy;
 use crate::model::{Account, AccountId, Affinity, Cooling, Snapshot, Time};
 use std::sync::Arc;
 
+mod indexed;
+
 /// Whom rotation asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tier {
@@ -153,6 +155,12 @@ impl<'a> Field<'a> {
 
     /// One of a tier, by the strategy. The turn is drawn only if there is somebody to choose (I4).
     pub(super) fn rotate(&self, tier: Tier, live: &mut impl Live) -> Option<Decision> {
+        if tier == Tier::Serving
+            && let Some(account) = self.indexed(live)
+        {
+            let admission = self.place(account, self.eligibility(account), live)?;
+            return Some(self.decision(account, Why::Rotated, admission));
+        }
         self.candidates(tier, &*live).next()?;
         let strategy = self.world.settings.strategy;
         let turn = if strategy::draws(strategy) { live.turn(&self.request.provider) } else { Turn(0) };

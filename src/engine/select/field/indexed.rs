@@ -1,0 +1,121 @@
+use super::{Field, Live};
+use crate::engine::eligibility::Eligibility;
+use crate::engine::select::Turn;
+use crate::engine::strategy;
+use crate::model::{Account, Roster, Strategy};
+use std::sync::Arc;
+
+/// Accounts tried before this attempt, at most, that the index can leave out.
+const TRIED: usize = 16;
+
+/// Those of a roster that one request may choose among.
+struct Choice<'a> {
+    base: &'a [u32],
+    /// Ranks in `base` of those that were tried, ascending; the rest of the array is not used.
+    holes: [usize; TRIED],
+    tried: usize,
+}
+
+impl<'a> Field<'a> {
+    /// The account that rotation takes of the first tier, by the index: the very one that a look at every account finds.
+    /// None where the index does not tell, or knows of nobody. Draws a turn only if there is somebody.
+    pub(super) fn indexed(&self, live: &mut impl Live) -> Option<&'a Arc<Account>> {
+        let settings = &self.world.settings;
+        // Under a cap everybody's places are counted.
+        if settings.in_flight_cap.is_some() {
+            return None;
+        }
+        let roster = self.world.index.roster(&self.request.provider, self.now)?;
+        let choice = self.choice(&roster.best)?;
+        let asked = self.asked(roster, &*live).count();
+        let odd = asked > 0 || choice.tried > 0 || self.any_tried(&roster.always);
+        let plain = match settings.strategy {
+            Strategy::LeastUsed | Strategy::ResetFirst => !odd,
+            Strategy::WeightedRoundRobin => {
+                !odd || roster.sums.is_empty() && self.asked_weigh_the_same(roster)
+            }
+            Strategy::FillFirst | Strategy::Random | Strategy::RoundRobin => true,
+        };
+        let count = choice.len() + asked;
+        if !plain || count == 0 {
+            return None;
+        }
+        let turn =
+            if strategy::draws(settings.strategy) { live.turn(&self.request.provider) } else { Turn(0) };
+        let at = if let Some(total) = roster.sums.last() {
+            let point = strategy::point(turn, *total);
+            roster.always.get(roster.sums.partition_point(|sum| u128::from(*sum) <= point)).copied()
+        } else {
+            let place = strategy::position(settings.strategy, turn, count as u64)?;
+            choice.nth(usize::try_from(place).ok()?, self.asked(roster, &*live))
+        };
+        self.world.accounts.get(at? as usize)
+    }
+
+    /// None where too many were tried.
+    fn choice<'b>(&self, base: &'b [u32]) -> Option<Choice<'b>> {
+        let mut choice = Choice { base, holes: [0; TRIED], tried: 0 };
+        for id in self.tried {
+            let place = self.world.accounts.binary_search_by_key(id, |account| account.id).ok();
+            let rank = place.and_then(|place| base.binary_search(&u32::try_from(place).ok()?).ok());
+            if let Some(rank) = rank {
+                *choice.holes.get_mut(choice.tried)? = rank;
+                choice.tried += 1;
+            }
+        }
+        choice.holes.get_mut(..choice.tried)?.sort_unstable();
+        Some(choice)
+    }
+
+    fn any_tried(&self, places: &[u32]) -> bool {
+        self.choice(places).is_none_or(|choice| choice.tried > 0)
+    }
+
+    /// Of those that must be asked, the ones that this request may take now.
+    fn asked<'b>(&'b self, roster: &'b Roster, live: &'b impl Live) -> impl Iterator<Item = u32> + 'b {
+        roster.ask.iter().copied().filter(move |at| {
+            self.world.accounts.get(*at as usize).is_some_and(|account| {
+                let state = self.eligibility(account);
+                matches!(state, Eligibility::Eligible | Eligibility::Probation)
+                    && self.untried(account.id)
+                    && self.place(account, state, live).is_some()
+            })
+        })
+    }
+
+    /// True where it makes no difference to the weights who is asked.
+    fn asked_weigh_the_same(&self, roster: &Roster) -> bool {
+        let mut all = roster.always.iter().chain(&roster.ask);
+        let weight = |at: &u32| self.world.accounts.get(*at as usize).map(|account| account.weight);
+        let first = roster.always.first().and_then(weight);
+        roster.ask.is_empty() || all.all(|at| weight(at) == first)
+    }
+}
+
+impl Choice<'_> {
+    fn len(&self) -> usize {
+        self.base.len() - self.tried
+    }
+
+    /// The `nth` of the base without its holes and `more`, merged in ascending order.
+    fn nth(&self, nth: usize, more: impl Iterator<Item = u32>) -> Option<u32> {
+        let holes = self.holes.get(..self.tried).unwrap_or_default();
+        let mut passed = 0;
+        for at in more {
+            let below = self.base.partition_point(|place| *place < at);
+            let rank = below - holes.partition_point(|hole| *hole < below) + passed;
+            if rank == nth {
+                return Some(at);
+            }
+            if rank > nth {
+                break;
+            }
+            passed += 1;
+        }
+        let mut rank = nth - passed;
+        for hole in holes {
+            rank += usize::from(*hole <= rank);
+        }
+        self.base.get(rank).copied()
+    }
+}
