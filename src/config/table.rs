@@ -50,7 +50,7 @@ pub(super) static SECTIONS: [(&str, &str); 11] = [
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 49] = [
+pub(super) static ALL: [&dyn Described; 50] = [
     &LISTEN,
     &ADMIN_LISTEN,
     &ADMIN_SOCKET,
