@@ -127,7 +127,9 @@ impl Flight {
             return;
         }
         let trail = self.trail();
-        insert(headers, X_ROTA_REQUEST_ID, &self.id.to_string());
+        if let Ok(id) = HeaderValue::from_bytes(&self.id.digits()) {
+            headers.insert(X_ROTA_REQUEST_ID, id);
+        }
         if self.sanitized > 0 {
             headers.insert(X_ROTA_SANITIZED, HeaderValue::from_static("reasoning"));
         }

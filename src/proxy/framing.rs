@@ -1,7 +1,8 @@
 //! Sees what hyper hides: a message with both `Content-Length` and `Transfer-Encoding`. hyper keeps the coding and drops
 //! the length before anybody can refuse the message (RFC 9112 §6.1 allows both, a proxy must not pass it on). So the
 //! bytes are watched on their way in; nothing is copied, and nothing here decides what hyper reads.
-use std::io::{self, BufRead};
+use memchr::memchr;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -100,32 +101,42 @@ impl Scan {
                     let left = skip(&mut bytes, left);
                     self.state = if left == 0 { State::ChunkSize } else { State::Chunk(left) };
                 }
-                State::ChunkSize | State::Head(_) | State::Trailers => {
-                    if self.take_line(&mut bytes) {
-                        self.on_line();
-                        self.kept = 0;
+                State::ChunkSize | State::Head(_) | State::Trailers => match memchr(b'\n', bytes) {
+                    Some(end) => {
+                        let (line, rest) = bytes.split_at(end);
+                        bytes = rest.get(1..).unwrap_or_default();
+                        self.end_line(line);
                     }
-                }
+                    None => {
+                        self.keep(bytes);
+                        return;
+                    }
+                },
             }
         }
     }
 
-    /// Takes bytes up to a line's end; true when the line is whole.
-    fn take_line(&mut self, bytes: &mut &[u8]) -> bool {
-        let whole = *bytes;
-        // A slice never fails to be read.
-        let taken = bytes.skip_until(b'\n').unwrap_or(whole.len());
-        let part = whole.get(..taken).unwrap_or_default();
-        let room = LINE - self.kept;
+    /// Keeps the beginning of a line that goes on in the next bytes.
+    fn keep(&mut self, part: &[u8]) {
         for (place, byte) in (self.line.iter_mut().skip(self.kept)).zip(part) {
             *place = *byte;
         }
-        self.kept += room.min(part.len());
-        part.ends_with(b"\n")
+        self.kept = LINE.min(self.kept + part.len());
     }
 
-    fn on_line(&mut self) {
-        let line = self.line.get(..self.kept).unwrap_or_default();
+    /// A line that is whole in the bytes that came is read where it stands.
+    fn end_line(&mut self, line: &[u8]) {
+        if self.kept == 0 {
+            self.on_line(line.get(..LINE).unwrap_or(line));
+            return;
+        }
+        self.keep(line);
+        let (kept, whole) = (self.kept, self.line);
+        self.kept = 0;
+        self.on_line(whole.get(..kept).unwrap_or_default());
+    }
+
+    fn on_line(&mut self, line: &[u8]) {
         let line = line.trim_ascii_end();
         self.state = match self.state {
             State::Head(head) if line.is_empty() && head.begun => self.end_of_head(head),
@@ -166,20 +177,22 @@ impl Scan {
 impl Head {
     /// None where a length cannot be read.
     fn learn(mut self, line: &[u8]) -> Option<Self> {
-        if self.begun
-            && let Some(colon) = line.iter().position(|b| *b == b':')
-        {
-            let (name, value) = line.split_at(colon);
-            let value = value.get(1..).unwrap_or_default().trim_ascii();
-            if name.eq_ignore_ascii_case(b"content-length") {
-                self.length = Some(number(value, 10)?);
-            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        if self.begun {
+            if let Some(value) = field(line, b"content-length:") {
+                self.length = Some(number(value.trim_ascii(), 10)?);
+            } else if field(line, b"transfer-encoding:").is_some() {
                 self.coding = true;
             }
         }
         self.begun = true;
         Some(self)
     }
+}
+
+/// The value of a header line whose name, with the colon behind it, is `name`.
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (own, value) = line.split_at_checked(name.len())?;
+    own.eq_ignore_ascii_case(name).then_some(value)
 }
 
 fn chunk_size(line: &[u8]) -> Option<u64> {

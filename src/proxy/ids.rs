@@ -12,6 +12,19 @@ impl fmt::Display for RequestId {
     }
 }
 
+impl RequestId {
+    /// Its digits, without a formatter: every reply tells it.
+    pub(super) fn digits(self) -> [u8; 16] {
+        let mut left = self.0;
+        let mut digits = [b'0'; 16];
+        for place in digits.iter_mut().rev() {
+            *place = b"0123456789abcdef"[(left & 15) as usize];
+            left >>= 4;
+        }
+        digits
+    }
+}
+
 /// Hands out request ids.
 #[derive(Debug)]
 pub struct RequestIds {
@@ -41,6 +54,8 @@ mod tests {
         let shown: Vec<String> = (0..2).map(|_| first.next().to_string()).collect();
         assert_eq!(shown, ["2345678900000000", "2345678900000001"]);
         let second = RequestIds::new(Time::from_millis(0x1_2345_678a));
-        assert_eq!(second.next().to_string(), "2345678a00000000");
+        let last = second.next();
+        assert_eq!(last.to_string(), "2345678a00000000");
+        assert_eq!(&last.digits(), last.to_string().as_bytes());
     }
 }

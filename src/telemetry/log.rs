@@ -129,15 +129,14 @@ impl Batch<'_> {
 
 /// The record with the two fields that every JSON log line begins with.
 fn json(record: &DecisionRecord, to: &mut Vec<u8>) {
-    #[derive(serde::Serialize)]
-    struct Line<'a> {
-        level: &'static str,
-        target: &'static str,
-        #[serde(flatten)]
-        record: &'a DecisionRecord,
-    }
+    to.extend_from_slice(br#"{"level":"INFO","target":"rota::decision""#);
+    let begins = to.len();
     // A Vec takes whatever is written to it, and a record has nothing that JSON has not.
-    let _ = serde_json::to_writer(to, &Line { level: "INFO", target: "rota::decision", record });
+    let _ = serde_json::to_writer(&mut *to, record);
+    // The object goes on where it would begin: a flattened struct would be gathered in a map first.
+    if let Some(brace) = to.get_mut(begins) {
+        *brace = b',';
+    }
 }
 
 fn text(record: &DecisionRecord) -> String {

@@ -13,8 +13,10 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-/// An HTTP/1.1 connection.
-pub(super) struct Line {
+/// An HTTP/1.1 connection. It is large, and changes hands with every request.
+pub(super) struct Line(Box<Ends>);
+
+struct Ends {
     sender: SendRequest<OutboundBody>,
     /// None once it has ended.
     connection: Option<Connection<Stream, OutboundBody>>,
@@ -25,21 +27,25 @@ impl Line {
         sender: SendRequest<OutboundBody>,
         connection: Connection<Stream, OutboundBody>,
     ) -> Self {
-        Self { sender, connection: Some(connection) }
+        Self(Box::new(Ends { sender, connection: Some(connection) }))
     }
 
     /// Reads and writes what can be. An end, in order or not, is told by what waits for it: the reply or its body.
     fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
+        if let Some(connection) = &mut self.0.connection
             && Pin::new(connection).poll(cx).is_ready()
         {
-            self.connection = None;
+            self.0.connection = None;
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.connection.is_none()
     }
 
     /// True where it takes a request now: both messages of the last exchange are whole.
     pub(super) fn is_free(&self) -> bool {
-        self.connection.is_some() && self.sender.is_ready()
+        !self.has_ended() && self.0.sender.is_ready()
     }
 
     /// As [`is_free`](Self::is_free), with a look at what the upstream did meanwhile. `cx` is woken by what it does next.
@@ -53,8 +59,8 @@ impl Line {
         &mut self,
         request: Request<OutboundBody>,
     ) -> hyper::Result<Response<Incoming>> {
-        let mut answer = pin!(self.sender.send_request(request));
-        let connection = &mut self.connection;
+        let Ends { sender, connection } = &mut *self.0;
+        let mut answer = pin!(sender.send_request(request));
         poll_fn(|cx| {
             if let Some(open) = connection
                 && Pin::new(open).poll(cx).is_ready()
@@ -69,11 +75,12 @@ impl Line {
     /// Lets it go on by itself: the request is still being sent though its reply has come, and must not wait for whoever
     /// reads the reply.
     pub(super) fn detach(self) {
-        if let Some(connection) = self.connection {
+        let Ends { sender, connection } = *self.0;
+        if let Some(connection) = connection {
             tokio::spawn(async move {
                 // What goes wrong shows in the reply's body.
                 let _ = connection.await;
-                drop(self.sender);
+                drop(sender);
             });
         }
     }
@@ -101,7 +108,7 @@ impl Source {
 
     /// Gives the line back once the exchange is over; a line that has ended, or whose reply nobody reads any more, goes.
     fn settle(&mut self) {
-        let over = |loan: &Loan| loan.line.connection.is_none() || loan.line.is_free();
+        let over = |loan: &Loan| loan.line.has_ended() || loan.line.is_free();
         let Some(Loan { line, pool, origin }) = self.loan.take_if(|loan| over(loan)) else {
             return;
         };

@@ -168,6 +168,8 @@ impl Upstream {
                 Ok((response, Some(loan)))
             }
             Way::Shared(mut sender) => {
+                let request =
+                    absolute_form(request, origin).map_err(|why| Failure::NotSent(Phase::Connect, why))?;
                 let response = sender.send_request(request).await;
                 Ok((response.map_err(|error| fault::of_exchange(&error))?, None))
             }
@@ -252,14 +254,23 @@ async fn shake_hands(stream: Stream) -> Result<Line, Failure> {
     Ok(Line::new(sender, connection))
 }
 
-/// As a request is written to the server itself (RFC 9112 §3.2.1).
+/// As a request is written to the server itself over HTTP/1.1 (RFC 9112 §3.2.1).
 fn origin_form(mut request: Request<OutboundBody>, origin: &Origin) -> Request<OutboundBody> {
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
     request.headers_mut().insert(header::HOST, origin.host_header().clone());
     request
 }
 
+/// As HTTP/2 makes its pseudo-headers of it (RFC 9113 §8.3.1).
+fn absolute_form(
+    mut request: Request<OutboundBody>,
+    origin: &Origin,
+) -> Result<Request<OutboundBody>, String> {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = target(origin, path.unwrap_or_else(|| PathAndQuery::from_static("/")))?;
+    Ok(request)
+}
+
+/// The request as it goes out, but for what depends on the connection it goes over.
 fn dress(
     provider: &Provider,
     credential: &Credential,
@@ -267,7 +278,7 @@ fn dress(
 ) -> Result<Request<OutboundBody>, String> {
     let mut dressed = Request::new(request.body);
     *dressed.method_mut() = request.method;
-    *dressed.uri_mut() = target(&provider.origin, request.path_and_query)?;
+    *dressed.uri_mut() = Uri::from(request.path_and_query);
     *dressed.headers_mut() = request.headers;
     let headers = dressed.headers_mut();
     // Written anew, from the origin and from the body's size.
