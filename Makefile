@@ -61,9 +61,12 @@ image-test: ## The container image without an engine (needs root)
 	cargo build --release --locked --bin rota
 	tests/image/run.sh target/release/rota
 
-.PHONY: web
+.PHONY: web web-full
 web: build tests/web/node_modules ## The dashboard in real headless Chromium (needs node, npm, chromium)
 	tests/web/run.sh
+
+web-full: build tests/web/node_modules ## The same five times in a row, a minute of load, and the pictures of docs/ anew
+	tests/web/run.sh --full
 
 tests/web/node_modules: tests/web/package-lock.json
 	npm ci --prefix tests/web --no-audit --no-fund

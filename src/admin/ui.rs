@@ -89,8 +89,7 @@ async fn serve(name: &str, uri: Uri, asked: &HeaderMap) -> Result<Response, ApiE
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
         (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
-        // The next version of rota may have other files under the same names.
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (CACHE_CONTROL, HeaderValue::from_static(kept(file))),
         (VARY, HeaderValue::from_static("accept-encoding")),
     ];
     if takes_gzip(asked)
@@ -99,6 +98,15 @@ async fn serve(name: &str, uri: Uri, asked: &HeaderMap) -> Result<Response, ApiE
         return Ok((headers, [(CONTENT_ENCODING, "gzip")], packed).into_response());
     }
     Ok((headers, file.bytes).into_response())
+}
+
+/// How long a browser keeps a file. The next version of rota may have other files under the same names; the icon alone is
+/// kept, because browsers ask for it at every step.
+fn kept(file: &File) -> &'static str {
+    match file.kind {
+        SVG => "max-age=86400",
+        _ => "no-store",
+    }
 }
 
 /// Every browser does, without a weight; whoever says more than its name is served plainly.

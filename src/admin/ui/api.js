@@ -24,7 +24,7 @@ export class Refused extends Error {
 
 /** The reply itself, where it is a success. */
 export async function ask(method, path, body, signal) {
-  const headers = {};
+  const headers = { 'x-rota-actor': 'dashboard' };
   if (token.get()) headers.authorization = `Bearer ${token.get()}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
   let reply;

@@ -12,7 +12,7 @@ export function h(tag, props, ...kids) {
   el.append(...nodes(kids));
   el.given = {};
   for (const [name, value] of Object.entries(props ?? {})) {
-    if (name === 'key') el.key = String(value);
+    if (name === 'key') el.key = value == null ? undefined : String(value);
     else if (name.startsWith('on')) el[name] = value;
     else if (name === 'value' || name === 'checked') el[name] = el.given[name] = value;
     else if (value === true) el.setAttribute(name, '');
@@ -54,6 +54,7 @@ function dropped(node) {
 }
 
 function adopt(el, fresh) {
+  if (el === fresh) return;
   if (el.nodeType === Node.TEXT_NODE) {
     if (el.data !== fresh.data) el.data = fresh.data;
     return;
@@ -91,7 +92,11 @@ export function table(label, heads, rows) {
 }
 
 /** A labelled control. */
-export const field = (label, control, note) => h('label', { class: 'field' }, h('span', {}, label), control, note && h('small', {}, note));
+export function field(label, control, note) {
+  control.id ||= `f-${label.toLowerCase().replace(/\W+/g, '-')}`;
+  if (note) control.setAttribute('aria-describedby', `${control.id}-note`);
+  return h('div', { class: 'field' }, h('label', { for: control.id }, label), control, note && h('small', { id: `${control.id}-note` }, note));
+}
 
 /** A choice of `[value, words]`. */
 export const choice = (props, options) =>

@@ -6,6 +6,8 @@ import { reload } from './live.js';
 import { accounts, changed, now, region, when, world } from './world.js';
 
 let chosen;
+// When the last end of a force was that a person has seen.
+let read;
 
 /** The force that is on, as far as this page knows: one that has run out is off, whatever was heard last. */
 function force() {
@@ -19,14 +21,25 @@ async function flip(on) {
   await reload();
 }
 
-/** Over every view, while a force is on. */
+/** Over every view, while a force is on, and after one has ended because its account could not serve. */
 export function banner() {
   const on = force();
-  if (!on) return [];
+  if (!on) return ended();
   return [h('div', { class: 'alarm row', id: 'force-banner', role: 'status' }, h('span', { class: 'warn', 'aria-hidden': 'true' }, '◆'),
     h('span', {}, h('b', {}, `Forced to ${on.alias}`), ' for ', when(on.until, 'left'), ` more, then back to ${world.status.strategy}.`),
     h('span', { class: 'grow' }),
     h('button', { type: 'button', onclick: () => act('force', () => flip(false)) }, 'Clear force'), trouble('force'))];
+}
+
+function ended() {
+  const { forceEnded: last, strategy } = world.status ?? {};
+  if (!last || last.at === read) return [];
+  const seen = () => {
+    read = last.at;
+    changed('status');
+  };
+  return [h('div', { class: 'alarm row', id: 'force-ended', role: 'status' }, h('span', {}, h('b', {}, `The force on ${last.alias} ended `), when(last.at), `: ${last.reason}. ${strategy} decides again.`),
+    h('span', { class: 'grow' }), h('button', { type: 'button', onclick: seen }, 'Seen'))];
 }
 
 /** The control. */

@@ -97,6 +97,7 @@ const EVENTS = {
   accounts: () => status().catch(lost),
   force: () => status().catch(lost),
   limits: () => status().catch(lost),
+  login: () => status().catch(lost),
   settings: () => Promise.all([status(), learnFlags()]).catch(lost),
   lagged: () => reload().catch(lost),
 };

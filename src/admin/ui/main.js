@@ -34,11 +34,14 @@ const VIEWS = {
 const allowed = view => !view.flag || world.flags?.[view.flag] === true;
 const place = () => location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
 
+// Made once: an image is fetched for each node of its own.
+const brand = h('strong', { class: 'brand' }, h('img', { src: '/ui/icon.svg', alt: '', width: 22, height: 22 }), 'rota');
+
 function top() {
   const [here] = place();
   const links = Object.entries(VIEWS).filter(([, view]) => !view.hidden && allowed(view));
   return [
-    h('strong', { class: 'brand' }, h('img', { src: '/ui/icon.svg', alt: '', width: 22, height: 22 }), 'rota'),
+    brand,
     token.get() && h('nav', { 'aria-label': 'Main' }, links.map(([path, { title }]) =>
       h('a', { key: path, href: `#/${path}`, 'aria-current': path === here ? 'page' : null }, title))),
     h('span', { class: 'grow' }),

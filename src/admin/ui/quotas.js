@@ -16,6 +16,7 @@ export function quotasView(main) {
     return card('quotas', 'Outside the pool', h('p', { class: 'sub' }, 'Read only. Nothing here has a say in who serves.'),
       page.accounts.length ? table('Accounts outside the pool', ['Account', 'Left'], page.accounts.map(one => [one.name ?? one.email ?? one.alias, one.limits ? meters(one.limits) : 'unknown'])) : h('p', { class: 'mute' }, 'None was found.'));
   });
+  main.append(place);
   keep(place, '/api/antigravity', 'limits', EVERY, answer => {
     page = answer;
     changed('quotas');

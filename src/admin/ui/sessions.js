@@ -3,7 +3,7 @@ import { button } from './act.js';
 import { api } from './api.js';
 import { card, h, table } from './dom.js';
 import { keep } from './live.js';
-import { changed, region, when } from './world.js';
+import { changed, region, when, world } from './world.js';
 
 const EVERY = 5000;
 
@@ -17,6 +17,7 @@ export function sessionsView(main) {
     return card('pins', 'Soft: moves when its account cannot serve', page.sessions.length ? table('Sessions', ['Session', 'Named by', 'Provider', 'Account', 'Used', 'Ends', 'Actions'], page.sessions.map(row))
       : h('p', { class: 'mute' }, 'No session has an account.'), h('p', { class: 'sub' }, `${page.sessions.length} of ${page.total} shown.`));
   });
+  main.append(place, region(h('div'), ['decisions'], hard));
   const again = keep(place, '/api/sessions', 'sessions', EVERY, answer => {
     page = answer;
     changed('sessions');
@@ -32,4 +33,14 @@ export function sessionsView(main) {
     cells.key = session.key;
     return cells;
   }
+}
+
+/** Ties by what a conversation holds. No list of them is kept by session, so the latest decisions tell. */
+function hard() {
+  const tied = world.decisions.filter(({ why }) => why === 'owner');
+  const accounts = [...new Set(tied.map(({ selectedAlias }) => selectedAlias))];
+  return card('ties', 'Hard: only one account can read what the conversation holds', accounts.length ? table('Hard ties', ['Account', 'Of the latest requests', 'Last'], accounts.map(alias => {
+    const own = tied.filter(({ selectedAlias }) => selectedAlias === alias);
+    return [alias, String(own.length), when(own[0].at)];
+  })) : h('p', { class: 'mute' }, 'None of the latest requests.'));
 }

@@ -129,7 +129,7 @@ function weights() {
     drafts.delete(alias);
     await reload();
   };
-  return card('weights', 'Weights', table('Weights', ['Account', 'Weight, above 0 and at most 1', 'Actions'], accounts().map(({ alias, weight }) => {
+  return card('weights', 'Weights', table('Weights of the accounts', ['Account', 'Weight, above 0 and at most 1', 'Actions'], accounts().map(({ alias, weight }) => {
     const text = drafts.get(alias) ?? String(weight);
     const cells = [alias, h('input', { type: 'text', inputmode: 'decimal', size: 6, 'aria-label': `Weight of ${alias}`, value: text, oninput: event => {
       drafts.set(alias, event.target.value);

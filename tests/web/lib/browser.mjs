@@ -15,23 +15,25 @@ export const NARROW = { width: 360, height: 780 };
 /** For whatever a busy machine takes its time for. */
 export const PATIENCE = Number(process.env.ROTA_WEB_PATIENCE ?? 60_000);
 
-export async function launch() {
+export const launch = () => launchWith([]);
+
+/** The same with switches of its own. */
+export async function launchWith(more) {
   const executablePath = PROGRAMS.find(program => program && existsSync(program));
   if (!executablePath) throw new Error('there is no Chromium; on Debian: apt-get install chromium, or name it in CHROMIUM');
-  return chromium.launch({ executablePath, args: SWITCHES });
+  return chromium.launch({ executablePath, args: [...SWITCHES, ...more] });
 }
 
 /** The page, opened at `path` with the token in the tab. What went wrong in it is in `page.faults`. */
-export async function open(browser, world, { path = '', token = world.token, viewport = WIDE, colorScheme = 'light', before } = {}) {
-  const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce', locale: 'en-GB', permissions: [] });
+export async function open(browser, world, { path = '', token = world.token, viewport = WIDE, colorScheme = 'light', permissions = [], before } = {}) {
+  const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce', locale: 'en-GB', permissions });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   page.faults = [];
-  page.bytes = 0;
   page.on('pageerror', error => page.faults.push(`error: ${error.message}`));
   page.on('console', message => /Content Security Policy|Trusted/i.test(message.text()) && page.faults.push(`policy: ${message.text()}`));
   await page.addInitScript(() => addEventListener('securitypolicyviolation', event => console.error(`Content Security Policy: ${event.violatedDirective} ${event.blockedURI}`)));
-  // Not `--enable-automation`'s business: only a tab that has been handed the token has it.
+  // As the handover leaves it; in this tab only.
   if (token) await page.addInitScript(text => sessionStorage.getItem('rota.token') ?? sessionStorage.setItem('rota.token', text), token);
   if (process.env.ROTA_UI === 'disk') await fromDisk(page);
   await before?.(page);

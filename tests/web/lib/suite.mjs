@@ -8,10 +8,12 @@ import { TOP, World } from './world.mjs';
 /** Where pictures of pages lie whose test failed. */
 const LEFT = join(TOP, 'target', 'web');
 
-export function suite(options) {
+/** `prepare` is done once, before the first test, when the world is there. */
+export function suite(options, prepare = async () => {}) {
   const made = { pages: [] };
   before(async () => {
     [made.world, made.browser] = await Promise.all([World.start(options), launch()]);
+    await prepare(made.world);
   });
   after(async () => {
     await made.browser?.close();
@@ -30,6 +32,7 @@ export function suite(options) {
       error.message += `\nthe page: ${shot}\n${page.faults.join('\n')}`;
       throw error;
     } finally {
+      await page.unrouteAll({ behavior: 'ignoreErrors' });
       await page.context().close();
     }
   };

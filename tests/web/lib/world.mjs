@@ -95,6 +95,13 @@ export class World {
     if (status !== 201) throw new Error(`${alias} was not added: ${JSON.stringify(answer)}`);
   }
 
+  /** An account that somebody signs in to by a code, as `who` of the fake. */
+  async signIn(alias, provider, who) {
+    const { body: job } = await this.api('POST', '/api/login', { alias, provider, flow: 'device' });
+    await this.tell('device', { user_code: job.userCode, account: who });
+    await until(`${alias} is signed in`, async () => (await this.api('GET', `/api/login/${job.id}`)).body.shown === 'success');
+  }
+
   /** One request of a client's. The status it sees. */
   async ask({ session, provider = 'openai', model = 'gpt-5' } = {}) {
     const headers = { 'content-type': 'application/json' };
@@ -114,7 +121,7 @@ export class World {
   async #fake(accounts, script) {
     const known = Object.entries(accounts).map(([alias, provider]) => ({ id: alias, ...(provider === 'codex' ? { access_tokens: [{ token: key(alias) }] } : { api_keys: [key(alias)] }) }));
     const file = join(this.home, 'fake.json');
-    await writeFile(file, JSON.stringify({ text: 'hello from here', deltas: 2, ...script, accounts: [...known, ...(script.accounts ?? [])] }), { mode: 0o600 });
+    await writeFile(file, JSON.stringify({ text: 'hello from here', deltas: 2, device: { interval: 1 }, ...script, accounts: [...known, ...(script.accounts ?? [])] }), { mode: 0o600 });
     const fake = this.#spawn('rota-fake-upstream', ['--listen', '127.0.0.1:0', '--script', file]);
     this.upstream = (await this.#told(fake)).origin;
   }
@@ -123,7 +130,7 @@ export class World {
     this.settings = settings;
     const folder = join(this.home, 'config', 'rota');
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const origins = ['anthropic', 'codex', 'openai'].map(id => `[providers.${id}]\norigin = "${this.upstream}"\n`);
+    const origins = ['anthropic', 'codex', 'openai'].map(id => `[providers.${id}]\norigin = "${this.upstream}"\n${id === 'openai' ? '' : `auth_origin = "${this.upstream}"\n`}`);
     await writeFile(join(folder, 'rota.toml'), `listen = "${listen}"\nadmin_listen = "${admin}"\n${settings}\n${origins.join('\n')}`, { mode: 0o600 });
   }
 
