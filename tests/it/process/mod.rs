@@ -14,6 +14,7 @@ mod granted;
 mod hardening;
 mod import;
 mod lifecycle;
+mod limits;
 mod login;
 mod place;
 mod renewal;
