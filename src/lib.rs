@@ -5,6 +5,7 @@
 //! and `cli` show and change, `app` wires them.
 pub mod admin;
 pub mod affinity;
+pub mod antigravity;
 pub mod app;
 pub mod auth;
 pub mod cli;

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["engine", "model"]),
     ("auth", &["clock", "config", "engine", "model", "state", "store", "upstream"]),
     ("scheduler", &["affinity", "app", "engine", "limits", "model", "telemetry"]),
+    ("antigravity", &["model"]),
     ("limits", &["auth", "clock", "engine", "model", "proxy", "state", "upstream"]),
     ("notify", &["app", "auth", "config", "engine", "model", "upstream"]),
     (
@@ -35,6 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "admin",
         &[
             "affinity",
+            "antigravity",
             "app",
             "auth",
             "clients",

@@ -1,9 +1,10 @@
 //! Every endpoint there is, in one table. The router is made of it and so is the OpenAPI document: what is not here does
 //! not exist, and what is here is described.
 use super::described::{Described, Signature};
+use super::feature::Feature;
 use super::{
-    accounts, clients, decisions, doctor, events, force, handover, health, import, limits, login, openapi,
-    sessions,
+    accounts, antigravity, clients, decisions, doctor, events, force, handover, health, import, limits,
+    login, openapi, sessions,
 };
 use super::{audit, edit};
 use super::{providers, stats};
@@ -32,6 +33,8 @@ pub(super) struct Endpoint {
 /// Who may ask, besides what the gate says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
+    /// Whoever shows the admin token, while this is on; else there is no such endpoint.
+    Feature(Feature),
     /// Whoever shows the admin token.
     Token,
     /// Whoever passes the gate.
@@ -55,6 +58,12 @@ pub(super) fn all() -> Vec<Endpoint> {
         post("/api/accounts/{alias}/reauth", login::again, "Begins to sign the account in again."),
         post("/api/accounts/{alias}/refresh", login::refresh, "Renews the account's token now."),
         get("/api/clients", clients::list, "How programs are pointed at this rota."),
+        get(
+            "/api/antigravity",
+            antigravity::panel,
+            "What the Antigravity plugin knows of its accounts' quota.",
+        )
+        .only_with(Feature::Antigravity),
         get("/api/audit", audit::latest, "Who changed what, newest first."),
         get("/api/decisions", decisions::latest, "The latest decisions, newest first."),
         get("/api/decisions/next", decisions::next, "Who would be taken now, and why; moves no cursor."),
@@ -87,6 +96,11 @@ pub(super) fn all() -> Vec<Endpoint> {
 }
 
 impl Endpoint {
+    /// The same, only while `feature` is on.
+    fn only_with(self, feature: Feature) -> Self {
+        Self { access: Access::Feature(feature), ..self }
+    }
+
     /// The same without the token: it tells nothing that is anybody's.
     fn open(self) -> Self {
         Self { access: Access::Gate, ..self }

@@ -2,6 +2,7 @@
 //! one view, and answers; what may happen is the engine's to say. The command line renders these
 //! bodies and has no other way in.
 mod accounts;
+mod antigravity;
 mod audit;
 mod auth;
 mod clients;
@@ -15,6 +16,7 @@ mod endpoint;
 mod error;
 mod events;
 mod extract;
+mod feature;
 mod force;
 mod handover;
 mod health;
@@ -112,6 +114,7 @@ pub fn router(app: Arc<App>, door: Door) -> Router {
     let mut open = Router::new();
     for Endpoint { path, access, route, .. } in endpoint::all() {
         match access {
+            Access::Feature(feature) => open = open.route(path, feature.hide(route, &app, &door)),
             Access::Gate => open = open.route(path, route),
             Access::Token => guarded = guarded.route(path, route),
         }

@@ -2,13 +2,16 @@
 //! schemas are JSON Schema 2020-12, which is what OpenAPI 3.1 speaks.
 use super::described::{Content, Signature, TakenBody};
 use super::endpoint::{Access, Endpoint, all};
+use crate::app::App;
 use axum::Json;
+use axum::extract::State;
 use http::Method;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 const VERSION: &str = "3.1.0";
 const SCHEMAS: &str = "/components/schemas";
@@ -39,16 +42,24 @@ impl JsonSchema for Document {
 }
 
 /// `GET /openapi.json`
-pub(super) async fn answer() -> Json<Document> {
-    Json(Document(document()))
+pub(super) async fn answer(State(app): State<Arc<App>>) -> Json<Document> {
+    let is_there = |endpoint: &Endpoint| match endpoint.access {
+        Access::Feature(feature) => feature.is_on(&app),
+        Access::Gate | Access::Token => true,
+    };
+    Json(Document(of(all().into_iter().filter(is_there))))
 }
 
-/// The document, as JSON.
+/// The document of all that there can be, as JSON.
 pub fn document() -> Value {
+    of(all().into_iter())
+}
+
+fn of(endpoints: impl Iterator<Item = Endpoint>) -> Value {
     let mut given = generator(SchemaSettings::draft2020_12().for_deserialize());
     let mut shown = generator(SchemaSettings::draft2020_12().for_serialize());
     let mut paths: Map<String, Value> = Map::new();
-    for endpoint in all() {
+    for endpoint in endpoints {
         let mut signature = Signature::new(&mut given, &mut shown);
         (endpoint.describe)(&mut signature);
         let operation = operation(&endpoint, signature);
@@ -85,7 +96,7 @@ fn operation(endpoint: &Endpoint, signature: Signature<'_>) -> Value {
         "summary": endpoint.summary,
         "responses": replies(endpoint.access, &signature),
     });
-    if endpoint.access == Access::Token {
+    if endpoint.access != Access::Gate {
         operation["security"] = json!([{"token": []}]);
     }
     let mut parameters: Vec<Value> = names(endpoint.path)
@@ -151,7 +162,7 @@ fn replies(access: Access, signature: &Signature<'_>) -> Value {
     let error =
         |description| json!({"description": description, "content": {"application/json": {"schema": error}}});
     replies.entry("default").or_insert_with(|| error("An error."));
-    if access == Access::Token {
+    if access != Access::Gate {
         replies.insert("401".to_owned(), error("The admin token is missing or wrong."));
     }
     Value::Object(replies)

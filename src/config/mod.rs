@@ -29,7 +29,9 @@ pub use problem::{Code, ConfigError, Excerpt, Place, Problem, Severity};
 pub use reference::{reference, table_of_settings, template};
 pub use sources::{Paths, Sources};
 pub use table::MOST_WORKERS;
-pub use types::{Bounds, Encryption, KeySource, LogConfig, LogFormat, ProxyEnv, Timeouts, TlsRoots};
+pub use types::{
+    Antigravity, Bounds, Encryption, Features, KeySource, LogConfig, LogFormat, ProxyEnv, Timeouts, TlsRoots,
+};
 pub use variables::Variables;
 
 use crate::model::{Probing, Provider, Secret, Settings, Thresholds};
@@ -81,6 +83,8 @@ pub struct Config {
     pub notify: Notify,
     /// Whether replies carry `x-rota-*` headers that tell of the decision.
     pub decision_headers: bool,
+    /// What is off unless somebody wants it.
+    pub features: Features,
 }
 
 /// A configuration that can be used, with what it was made of.
@@ -169,6 +173,12 @@ fn assemble(sources: &Sources, layers: &Layers, providers: Vec<Provider>) -> Res
             layers.get(&table::NOTIFY_WEBHOOKS)?,
         ),
         decision_headers: layers.get(&table::DECISION)?,
+        features: Features {
+            antigravity: match layers.get(&table::ANTIGRAVITY)? {
+                true => Antigravity::On { file: sources.antigravity_file() },
+                false => Antigravity::Off,
+            },
+        },
     })
 }
 

@@ -119,6 +119,12 @@ impl Sources {
             .map_or_else(|| PathBuf::from(SYSTEM_STATE), |base| base.join("rota"))
     }
 
+    /// Where the Antigravity plugin of OpenCode keeps its accounts.
+    pub(super) fn antigravity_file(&self) -> Option<PathBuf> {
+        let config = self.base("XDG_CONFIG_HOME", ".config")?;
+        Some(config.join("opencode/antigravity-accounts.json"))
+    }
+
     /// A base directory of the XDG specification, which says to ignore paths that are not absolute.
     fn base(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
         let absolute = |name: &str| {

@@ -29,7 +29,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The sections, in the order of the file, each with what it is about.
-pub(super) static SECTIONS: [(&str, &str); 11] = [
+pub(super) static SECTIONS: [(&str, &str); 12] = [
     ("", "Where rota listens, who may connect, where it keeps its state."),
     ("rotation", "Which account serves. The engine follows these from the next request on."),
     ("timeouts", "How long rota waits. No limit is set on a stream as a whole."),
@@ -47,6 +47,7 @@ pub(super) static SECTIONS: [(&str, &str); 11] = [
     ),
     ("log", "What rota writes to standard error."),
     ("headers", "What rota adds to replies."),
+    ("features", "What is off unless somebody wants it. While it is off, nothing of it is there."),
 ];
 
 /// Every setting, in the order of the file.
@@ -101,6 +102,7 @@ pub(super) static ALL: [&dyn Described; 50] = [
     &LEVEL,
     &FORMAT,
     &DECISION,
+    &ANTIGRAVITY,
 ];
 
 macro_rules! settings {
@@ -253,6 +255,10 @@ settings! {
         "\"text\", \"json\", or \"auto\": text on a terminal, else JSON.";
     DECISION: bool = "headers.decision", Flag, "true", flag,
         "Whether replies tell which account served and why (x-rota-account, x-rota-why, ...).";
+
+    ANTIGRAVITY: bool = "features.antigravity", Flag, "false", flag,
+        "Show the quota of the accounts in the file of OpenCode's Antigravity plugin, at GET /api/antigravity. They are read \
+         when somebody looks, are no accounts of rota's, and are never used.";
 }
 
 fn affinity_name(affinity: model::Affinity) -> &'static str {

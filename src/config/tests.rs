@@ -59,6 +59,7 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Auto },
             notify: Notify { env: [("HOME", dir.path().display().to_string())].into(), ..Notify::default() },
             decision_headers: true,
+            features: Features::default(),
         }
     );
 }

@@ -117,6 +117,26 @@ impl Mode {
     }
 }
 
+/// What is off unless somebody wants it (ADM-6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// The quota of the Antigravity plugin's accounts.
+    pub antigravity: Antigravity,
+}
+
+/// Whether the Antigravity plugin's file is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Antigravity {
+    /// It is not looked at.
+    #[default]
+    Off,
+    /// It is read when somebody looks.
+    On {
+        /// Where it is; none where rota knows no home.
+        file: Option<PathBuf>,
+    },
+}
+
 /// What rota writes to standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {

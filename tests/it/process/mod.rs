@@ -2,6 +2,7 @@
 //! the process writes, for its end, or for what the upstream recorded.
 mod accounts;
 mod admin;
+mod antigravity;
 mod bad_input;
 mod cli;
 mod connect;
