@@ -188,6 +188,7 @@ mod tests {
     use super::super::{AdminToken, Door, doors, router};
     use super::*;
     use crate::app::bench::Bench;
+    use crate::config::Antigravity;
     use axum::body::Body;
     use http::header::{CONTENT_TYPE, HOST};
     use http::{Request, StatusCode};
@@ -200,6 +201,9 @@ mod tests {
     #[tokio::test]
     async fn every_operation_of_the_document_is_answered_and_guarded_as_it_says() {
         let bench = Bench::new().await;
+        let mut config = (*bench.app.config.load_full()).clone();
+        config.features.antigravity = Antigravity::On { file: None };
+        bench.app.config.store(Arc::new(config));
         let token = AdminToken::load_or_make(&bench.file("admin-token")).expect("a token");
         let (door, _) = doors(token, 1);
         let inside = router(bench.app.clone(), Door::Inside);

@@ -120,16 +120,20 @@ fn accounts(bytes: &[u8]) -> Result<Vec<PanelAccount>, serde_json::Error> {
     let Written { accounts, active_index } = serde_json::from_slice(bytes)?;
     let active = active_index.and_then(|index| usize::try_from(index).ok());
     let accounts = accounts.into_iter().take(MOST_ACCOUNTS).enumerate();
-    Ok(accounts.map(|(at, account)| account.shown(Some(at) == active)).collect())
+    let shown = |(at, account): (usize, WrittenAccount)| PanelAccount {
+        active: Some(at) == active,
+        ..account.shown()
+    };
+    Ok(accounts.map(shown).collect())
 }
 
 impl WrittenAccount {
-    fn shown(self, active: bool) -> PanelAccount {
+    fn shown(self) -> PanelAccount {
         let spent = self.rate_limit_reset_times.unwrap_or_default().into_iter();
         PanelAccount {
             email: self.email,
             enabled: self.enabled.unwrap_or(true),
-            active,
+            active: false,
             needs_verification: self.verification_required.unwrap_or(false),
             last_used: self.last_used.and_then(time),
             cooling_until: self.cooling_down_until.and_then(time),
