@@ -51,7 +51,7 @@ pub(super) static SECTIONS: [(&str, &str); 12] = [
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 50] = [
+pub(super) static ALL: [&dyn Described; 51] = [
     &LISTEN,
     &ADMIN_LISTEN,
     &ADMIN_SOCKET,
