@@ -122,3 +122,15 @@ for (const [name, how] of [['light', {}], ['dark', { colorScheme: 'dark' }], ['n
     assert.equal(await sideways(page), 0);
   }, how));
 }
+
+test('what is left over time is a line, and the same figures as a table', async () => {
+  const sample = (minutes, left) => ({ at: new Date(Date.now() - minutes * MINUTE).toISOString(), source: { kind: 'usage', endpoint: '/usage' }, windows: [{ window: '5h', remainingPercent: left, resetsAt: null }] });
+  await made.visit(at('work'), async page => {
+    await page.locator('#history polyline').waitFor();
+    await page.getByText('Show as table').click();
+    await shows(page.locator('#history table'), /80 %[\s\S]*42 %/);
+    await page.goto(`${made.world.admin}/#/`);
+    await page.getByLabel('Account shown').selectOption('work');
+    await page.locator('#history polyline').waitFor();
+  }, { before: page => changed(page, '**/api/accounts/work', account => ({ ...account, history: [sample(40, 80), sample(20, 61), sample(1, 42)] })) });
+});

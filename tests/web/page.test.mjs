@@ -132,7 +132,7 @@ test('everything is reached by keyboard', () => made.visit('', async page => {
     await page.keyboard.press('Tab');
     seen.add(await page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.trim()));
   }
-  for (const name of ['Skip to content', 'Decisions', 'Settings', 'Hide e-mails', 'Probe all now', 'Add account', 'work in rotation', 'pro in rotation', 'Sign in again: work']) {
+  for (const name of ['Skip to content', 'Decisions', 'Settings', 'Hide e-mails', 'Probe all now', 'Add account', 'work in rotation', 'pro in rotation', 'Details: work', 'Sign in again: pro']) {
     assert.ok([...seen].some(text => text.includes(name)), `${name} is among ${[...seen].join(' | ')}`);
   }
   await page.keyboard.press('Home');
@@ -166,5 +166,5 @@ test('rota goes away: reconnecting, with the time of what is shown; it comes bac
   await page.locator('#link .alarm').waitFor({ state: 'detached' });
   await until('the footer says so', async () => /live|asking/.test(await page.locator('#live').innerText()));
   await page.getByRole('switch', { name: 'work in rotation' }).click();
-  await page.locator('[data-state=off]').first().waitFor();
+  await page.locator('.switch[data-state=off]').first().waitFor();
 }));

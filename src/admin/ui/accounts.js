@@ -50,7 +50,8 @@ export const who = ({ email, plan }) => [email, plan].filter(Boolean).join(' · 
 function row(account) {
   const { alias, credential, limits, reauth } = account;
   const share = world.stats?.byAccount.find(one => one.alias === alias)?.share;
-  const signing = reauth?.shown === 'in-progress';
+  const keyed = credential.kind && credential.kind !== 'oauth';
+  const words = reauth?.shown === 'in-progress' ? 'Signing in…' : keyed ? 'Details' : 'Sign in again';
   const cells = [
     h('a', { href: `#/accounts/${encodeURIComponent(alias)}` }, h('b', {}, alias)),
     h('span', {}, enabledSwitch(account)),
@@ -59,8 +60,7 @@ function row(account) {
     meters(limits),
     share == null ? '–' : percent(share * 100),
     tokenOf(credential),
-    h('a', { class: 'button', href: `#/accounts/${encodeURIComponent(alias)}`, 'aria-label': `${signing ? 'Signing in…' : 'Sign in again'}: ${alias}` },
-      signing ? 'Signing in…' : 'Sign in again'),
+    h('a', { class: 'button', href: `#/accounts/${encodeURIComponent(alias)}`, 'aria-label': `${words}: ${alias}` }, words),
   ];
   cells.key = alias;
   return cells;

@@ -79,7 +79,7 @@ function foot() {
   return [
     h('span', {}, 'strategy ', h('b', {}, status.strategy)),
     h('span', {}, 'limits seen ', probed ? h('b', {}, when(probed)) : h('b', {}, 'never')),
-    h('span', {}, 'store ', h('b', {}, status.store.saved ? 'saved' : 'not saved'), status.store.lastError && ` (${status.store.lastError})`),
+    h('span', {}, 'store ', h('b', {}, status.store.saved ? 'saved' : status.store.lastError ? 'not saved' : 'saving'), status.store.lastError && ` (${status.store.lastError})`),
     h('span', {}, 'proxy ', h('code', {}, status.proxy[0] ?? '–')),
     h('span', {}, `rota ${status.version}`),
     h('span', { id: 'live' }, words[world.link]),

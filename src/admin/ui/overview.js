@@ -1,12 +1,13 @@
 // Who serves, how much is left, why: on one screen.
 import { button } from './act.js';
 import { accountsTable, probe } from './accounts.js';
-import { shares, stacked } from './chart.js';
+import { account as path, getIfThere } from './api.js';
+import { limitLines, shares, stacked } from './chart.js';
 import { decisionLine } from './decisions.js';
-import { card, h } from './dom.js';
+import { card, choice, field, h } from './dom.js';
 import { forceCard } from './force.js';
 import { count, millis, percent } from './words.js';
-import { region, when, world } from './world.js';
+import { accounts, changed, region, when, world } from './world.js';
 
 const LATEST = 8;
 
@@ -36,10 +37,44 @@ export function overview(main) {
         button('probe ', 'Probe all now', () => probe()), h('a', { class: 'button primary', href: '#/add' }, 'Add account')]),
       region(h('div', {}), ['status', 'stats'], accountsTable)),
     h('div', { class: 'two' },
-      card('requests-card', 'Requests by account, last 24 h', region(h('div'), ['stats'], () => (world.stats ? stacked(world.stats.series) : h('p', { class: 'mute' }, 'Not available.')))),
-      card('latest', 'Latest decisions', region(h('ol', { class: 'plain' }), ['decisions'], () =>
-        world.decisions.length ? world.decisions.slice(0, LATEST).map(decisionLine) : h('li', { class: 'mute' }, 'No request has come since rota was started.')))),
-    h('div', { class: 'two' },
-      card('shares', 'Distribution, last 24 h', region(h('div'), ['stats'], () => (world.stats ? shares(world.stats.byAccount) : h('p', { class: 'mute' }, 'Not available.')))),
-      forceCard()));
+      h('div', { class: 'view' },
+        card('requests-card', 'Requests by account, last 24 h', region(h('div'), ['stats'], () => (world.stats ? stacked(world.stats.series) : absent()))),
+        card('shares', 'Distribution, last 24 h', region(h('div'), ['stats'], () => (world.stats ? shares(world.stats.byAccount) : absent()))),
+        history()),
+      h('div', { class: 'view' },
+        forceCard(),
+        card('latest', 'Latest decisions', region(h('ol', { class: 'plain' }), ['decisions'], () =>
+          world.decisions.length ? world.decisions.slice(0, LATEST).map(decisionLine) : h('li', { class: 'mute' }, 'No request has come since rota was started.'))))));
+}
+
+const absent = () => h('p', { class: 'mute' }, 'Not available.');
+
+/** What was left of one account's quota; one at a time, because each has a history of its own. */
+function history() {
+  let chosen;
+  let samples;
+  const place = h('div');
+  const ask = async () => {
+    samples = undefined;
+    const detail = chosen ? await getIfThere(path(chosen)).catch(() => null) : null;
+    samples = detail?.history ?? null;
+    changed('history');
+  };
+  const pick = event => {
+    chosen = event.target.value;
+    ask();
+  };
+  addEventListener('rota:limits', function heard({ detail }) {
+    if (!place.isConnected) removeEventListener('rota:limits', heard);
+    else if (detail.alias === chosen) ask();
+  });
+  return card('history', 'Limits, over time', region(place, ['status', 'history'], () => {
+    const names = accounts().map(({ alias }) => alias);
+    if (!names.includes(chosen)) {
+      [chosen] = names;
+      ask();
+    }
+    if (!names.length) return h('p', { class: 'mute' }, 'No account yet.');
+    return [field('Account shown', choice({ value: chosen, onchange: pick }, names.map(name => [name, name]))), samples ? limitLines(samples) : h('p', { class: 'mute' }, samples === null ? 'Not available.' : 'Loading…')];
+  }));
 }

@@ -37,7 +37,7 @@ function values(state) {
   if (page === null) return card('values', 'Settings', h('p', { class: 'mute' }, 'Not available: this rota’s settings are those of its file.'));
   const open = Object.keys(draft).length > 0;
   return [
-    card('values', 'Rotation', form('save', 'Save', () => save(state), page.settings.map(one => setting(one, state))),
+    card('values', 'Rotation', form('save', 'Save', () => save(state), page.settings.filter(({ key }) => !key.startsWith('features.')).map(one => setting(one, state))),
       h('div', { class: 'row' }, button('discard', 'Discard changes', () => discard(state), { disabled: !open }), button('reset', 'Reset all to what is beneath', () => reset(state), { class: 'danger' }),
         h('span', { class: 'ok', id: 'saved', role: 'status' }, open ? '' : state.saved))),
     page.presets?.length > 0 && card('presets', 'Presets', page.presets.map(preset => h('div', { class: 'row', key: preset.name },
