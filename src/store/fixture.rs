@@ -121,7 +121,12 @@ pub(super) fn full_account(id: u32) -> Account {
         renewal: Renewal { failures: 2, not_before: Some(Time::from_millis(12)) },
         limits: Limits {
             latest: Some(sample(3, LimitSource::Usage { endpoint: Some("/usage".to_owned()) })),
-            history: [sample(1, LimitSource::Headers { model: Some("m".to_owned()), response: None })].into(),
+            history: [
+                sample(0, LimitSource::Usage { endpoint: None }),
+                sample(1, LimitSource::Headers { model: Some("m".to_owned()), response: None }),
+                sample(2, LimitSource::Probe { model: "m".to_owned(), response: Some("req-1".to_owned()) }),
+            ]
+            .into(),
             status: LimitStatus::Error,
             error: Some("503".to_owned()),
             failed: Some(Time::from_millis(4)),
