@@ -9,7 +9,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// STO-2
+/// STO-2 LIM-6
 #[test]
 fn what_was_saved_is_there_again_field_by_field() {
     let dir = Dir::new();
