@@ -33,7 +33,9 @@ test('all views together cost at most 60 KB', async () => {
     }
     const urls = [...files.values()];
     assert.ok(urls.length > 10, `${urls}`);
-    assert.equal(new Set(urls).size, urls.length, 'each file comes once, whatever is looked at');
+    // The icon is asked for at each step, out of the browser's own keeping or not as it likes.
+    const once = urls.filter(url => !url.endsWith('/icon.svg'));
+    assert.equal(new Set(once).size, once.length, 'each file comes once, whatever is looked at');
     assert.ok(bytes > 0 && bytes <= MOST_BYTES, `${bytes} bytes`);
   }, { before: count });
 });

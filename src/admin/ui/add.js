@@ -45,8 +45,10 @@ function signIn() {
   const { alias } = draft;
   const job = jobOf(alias, named(alias)?.reauth);
   const flows = offered?.providers.find(one => one.id === draft.provider)?.flows;
+  // What is in the field when it is sent, not when the form was drawn.
+  const start = () => begin(draft.alias.trim(), asked('', { alias: draft.alias.trim(), provider: draft.provider }));
   return card('sign-in', 'Sign in', job && jobView(alias, job), job?.shown === 'success' && added(alias),
-    job?.shown !== 'in-progress' && form('add by sign-in', 'Sign in', () => begin(alias.trim(), asked('', { alias: alias.trim(), provider: draft.provider })), nameField(), provider(one => one.flows.length), ways('', flows)));
+    job?.shown !== 'in-progress' && form('add by sign-in', 'Sign in', start, nameField(), provider(one => one.flows.length), ways('', flows)));
 }
 
 function key() {
