@@ -122,8 +122,8 @@ const drafts = new Map();
 
 function weights() {
   if (!accounts().length) return [];
-  const set = (alias, text) => async () => {
-    const weight = Number(text);
+  const set = alias => async () => {
+    const weight = Number(drafts.get(alias));
     if (!(weight > 0 && weight <= 1)) throw new Error('above 0, at most 1');
     await api('PATCH', path(alias), { weight });
     drafts.delete(alias);
@@ -134,7 +134,7 @@ function weights() {
     const cells = [alias, h('input', { type: 'text', inputmode: 'decimal', size: 6, 'aria-label': `Weight of ${alias}`, value: text, oninput: event => {
       drafts.set(alias, event.target.value);
       changed('status');
-    } }), h('span', {}, button(`weight ${alias}`, 'Set', set(alias, text), { disabled: text === String(weight), 'aria-label': `Set the weight of ${alias}` }))];
+    } }), h('span', {}, button(`weight ${alias}`, 'Set', set(alias), { disabled: text === String(weight), 'aria-label': `Set the weight of ${alias}` }))];
     cells.key = alias;
     return cells;
   })));
