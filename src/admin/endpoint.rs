@@ -6,7 +6,7 @@ use super::{
     accounts, antigravity, clients, decisions, doctor, events, force, handover, health, import, limits,
     login, openapi, sessions,
 };
-use super::{audit, edit};
+use super::{audit, edit, settings};
 use super::{providers, stats};
 use crate::app::App;
 use axum::handler::Handler;
@@ -87,6 +87,12 @@ pub(super) fn all() -> Vec<Endpoint> {
         get("/api/sessions", sessions::list, "Sessions that have an account, the one used last first."),
         delete("/api/sessions/{key}", sessions::forget, "Takes a session off its account."),
         get("/api/stats", stats::stats, "Requests by the hour, and what is left."),
+        get("/api/settings", settings::show, "What may change while rota runs, each value with its layers."),
+        put("/api/settings", settings::set, "Changes settings: all of those that are named, or none."),
+        post("/api/settings/reset", settings::reset, "Takes settings back to what the layers beneath say."),
+        post("/api/settings/preset", settings::preset, "Takes thresholds by a name."),
+        get("/api/settings/feature-flags", settings::flags, "What is off until somebody asks for it."),
+        put("/api/settings/feature-flags", settings::set_flags, "Switches a feature on or off."),
         get("/api/status", health::status, "Version, addresses, strategy, store, accounts."),
         get("/healthz", health::alive, "Whether the process answers.").open(),
         get("/metrics", health::metrics, "Prometheus text.").open(),

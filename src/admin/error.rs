@@ -2,6 +2,7 @@ use super::BODY;
 use super::reply::{ErrorBody, ErrorView};
 use crate::auth::import::{ImportError, Unread};
 use crate::auth::{LoginError, NotGranted};
+use crate::config::Untunable;
 use crate::engine::Rejection;
 use crate::model::Alias;
 use crate::proxy::Turned;
@@ -47,6 +48,7 @@ enum Code {
     NotRenewable,
     RenewalFailed,
     SessionNotFound,
+    SettingLocked,
     StoreUnavailable,
     TicketUnknown,
     TokenNotGranted,
@@ -84,6 +86,7 @@ impl Code {
             Self::NotRenewable => ("NOT_RENEWABLE", StatusCode::CONFLICT),
             Self::RenewalFailed => ("RENEWAL_FAILED", StatusCode::SERVICE_UNAVAILABLE),
             Self::SessionNotFound => ("SESSION_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::SettingLocked => ("SETTING_LOCKED", StatusCode::CONFLICT),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::TicketUnknown => ("TICKET_UNKNOWN", StatusCode::FORBIDDEN),
             Self::TokenNotGranted => ("TOKEN_NOT_GRANTED", StatusCode::BAD_GATEWAY),
@@ -131,6 +134,17 @@ impl ApiError {
         let message =
             format!("another change of account \"{alias}\" is under way; look at it, then try again");
         Self { details: Some(json!({"alias": alias.as_str()})), ..Self::new(Code::UpdateInProgress, message) }
+    }
+
+    /// Somebody else's change of settings is not durable yet.
+    pub fn settings_in_progress() -> Self {
+        let message = "another change of settings is under way; look at them, then try again";
+        Self::new(Code::UpdateInProgress, message)
+    }
+
+    /// The settings could not be kept, and none has changed.
+    pub(super) fn not_kept(error: &impl std::fmt::Display) -> Self {
+        Self::new(Code::StoreUnavailable, format!("no setting was changed: {error}"))
     }
 
     /// There is no such decision any more.
@@ -268,6 +282,26 @@ impl From<Rejection> for ApiError {
             | Rejection::UnknownProvider(_) => String::new(),
         };
         Self::new(code, format!("{rejection}{advice}"))
+    }
+}
+
+impl From<Untunable> for ApiError {
+    fn from(error: Untunable) -> Self {
+        let message = error.to_string();
+        match error {
+            Untunable::Invalid { key, value, constraint } => Self {
+                details: Some(json!({"field": key, "value": value, "constraint": constraint})),
+                ..Self::new(Code::InvalidRequest, message)
+            },
+            Untunable::Locked { key, by } => Self {
+                details: Some(json!({"field": key, "lockedBy": by})),
+                ..Self::new(Code::SettingLocked, message)
+            },
+            Untunable::Unknown { key, near } => Self {
+                details: Some(json!({"field": key, "constraint": message, "didYouMean": near})),
+                ..Self::new(Code::InvalidRequest, message)
+            },
+        }
     }
 }
 

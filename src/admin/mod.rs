@@ -29,6 +29,7 @@ mod openapi;
 mod providers;
 mod reply;
 mod sessions;
+mod settings;
 mod socket;
 mod stats;
 mod ui;

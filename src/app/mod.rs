@@ -23,7 +23,7 @@ use crate::affinity::{Affinity, Owners};
 use crate::auth::import::Home;
 use crate::auth::{Logins, Refresher, Tally};
 use crate::clock::Clock;
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, Tuning};
 use crate::limits::{ProbeTally, Prober};
 use crate::model::{Snapshot, Time};
 use crate::notify::Notifier;
@@ -34,6 +34,7 @@ use crate::telemetry::{Probes, Renewals, Scrape, StoreFigures, Telemetry};
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, OnceLock};
+use tokio::sync::Semaphore;
 
 /// Everything there is once per process.
 pub struct App {
@@ -41,6 +42,10 @@ pub struct App {
     pub clock: Clock,
     /// The configuration in force; a reload replaces it.
     pub config: ArcSwap<Config>,
+    /// What of it may change while rota runs, and which layers say what.
+    pub tuning: ArcSwap<Tuning>,
+    /// Whose turn it is to change settings: a person's call or a reload, one at a time.
+    pub retuning: Semaphore,
     /// What is odd about it.
     pub warnings: ArcSwap<Vec<Problem>>,
     /// Where the user who started it keeps other programs' logins.

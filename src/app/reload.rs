@@ -5,14 +5,20 @@ use std::sync::Arc;
 
 /// Reads the configuration again. Settings and presets hold from the next request on; what is fixed at the start
 /// (addresses, directories, TLS, bounds) is named if it differs. A bad configuration changes nothing.
-pub(super) fn reload(app: &App, sources: &Sources) {
-    let Loaded { config, warnings, .. } = match Config::load(sources) {
+pub(super) async fn reload(app: &App, sources: &Sources) {
+    // A person's change ends first: it is checked with the layers that it was begun with.
+    let Ok(_alone) = app.retuning.acquire().await else {
+        return;
+    };
+    let loaded = match Config::load(&sources.clone().with_persisted(app.store.settings())) {
         Ok(loaded) => loaded,
         Err(error) => {
             tracing::error!(%error, "the configuration was not reloaded; the old one stays in force");
             return;
         }
     };
+    let tuning = loaded.tuning();
+    let Loaded { config, warnings, .. } = loaded;
     let old = app.config.load();
     for fixed in fixed_changes(&old, &config) {
         tracing::warn!(setting = fixed, "a change of this setting needs a restart");
@@ -22,6 +28,7 @@ pub(super) fn reload(app: &App, sources: &Sources) {
     match app.state.apply(command) {
         Ok(_) => {
             app.config.store(Arc::new(config));
+            app.tuning.store(Arc::new(tuning));
             app.warnings.store(Arc::new(warnings));
             tracing::info!("the configuration was reloaded");
         }

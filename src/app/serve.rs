@@ -80,7 +80,7 @@ async fn until_told_to_stop(
 ) -> Result<(), StartError> {
     let failed = loop {
         tokio::select! {
-            Some(()) = signals.hangup.recv() => reload::reload(&running.app, sources),
+            Some(()) = signals.hangup.recv() => reload::reload(&running.app, sources).await,
             () = stop(&mut signals.terminate, &mut signals.interrupt) => break None,
             failed = running.failed() => break Some(failed),
         }

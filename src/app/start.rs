@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// How long an owner of the store that listens nowhere is waited for: a command takes milliseconds, or as long as a
@@ -136,8 +136,9 @@ impl App {
         let known: BTreeSet<ProviderId> =
             first.providers.iter().map(|provider| provider.id.clone()).collect();
         let opened = Store::open_sealed(backend, &known, &sealer, clock.now())?;
-        let Loaded { config, warnings, .. } =
-            Config::load(&sources.clone().with_persisted(opened.settings.clone()))?;
+        let loaded = Config::load(&sources.clone().with_persisted(opened.settings.clone()))?;
+        let tuning = loaded.tuning();
+        let Loaded { config, warnings, .. } = loaded;
         for finding in &opened.findings {
             tracing::warn!(%finding, "the store");
         }
@@ -179,6 +180,8 @@ impl App {
             started: clock.now(),
             addresses: OnceLock::new(),
             config: ArcSwap::from_pointee(config),
+            tuning: ArcSwap::from_pointee(tuning),
+            retuning: Semaphore::new(1),
             warnings: ArcSwap::from_pointee(warnings),
             home: Home::of(|name| sources.variable(name)),
             upstream,

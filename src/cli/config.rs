@@ -1,5 +1,6 @@
 use super::{CliError, Exit, Setup};
 use crate::config::{Config as Read, Explanation, Row, template};
+use crate::store::{FileBackend, kept_settings};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::Write;
@@ -61,6 +62,10 @@ fn check(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
 
 fn explain(setup: &Setup, key: Option<&str>, out: &mut dyn Write) -> Result<Exit, CliError> {
     let loaded = Read::load(&setup.sources)?;
+    // What is kept is a layer, too. Where there is no store yet, nothing is.
+    let backend = FileBackend::existing(&loaded.config.state_dir);
+    let kept = backend.map(|backend| kept_settings(&backend)).unwrap_or_default();
+    let loaded = Read::load(&setup.sources.clone().with_persisted(kept))?;
     let explanations = match key {
         None => loaded.explain_all(),
         Some(key) => vec![loaded.explain(key).map_err(|unknown| CliError::told(Exit::Failed, &unknown))?],

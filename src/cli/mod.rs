@@ -25,6 +25,7 @@ mod probe;
 mod render;
 mod serve;
 mod sessions;
+mod settings;
 mod status;
 mod store;
 mod switch;
@@ -116,6 +117,8 @@ enum Command {
     Why(why::Why),
     /// Show which conversation is on which account, or take one off it
     Sessions(sessions::Sessions),
+    /// Change strategy, thresholds and what else may change while rota runs
+    Settings(settings::Settings),
     /// Show who changed what, and when
     Audit(audit::Audit),
     /// Show what is wrong, with the command that puts it right: exit code 1 if something is
@@ -171,6 +174,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Rename(command) => command.run(&setup, out),
         Command::Serve(command) => command.run(&setup),
         Command::Sessions(command) => command.run(&setup, out),
+        Command::Settings(command) => command.run(&setup, out),
         Command::Status => status::run(&setup, out),
         Command::Store(command) => command.run(&setup, out),
         Command::Weight(command) => command.run(&setup, out),

@@ -24,7 +24,7 @@ pub(super) struct Leaf {
 }
 
 /// What the file says.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct FileLayer {
     pub(super) path: PathBuf,
     pub(super) text: String,

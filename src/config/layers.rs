@@ -6,15 +6,13 @@ use super::problem::{ConfigError, Place, Problem};
 use super::setting::{Described, Setting};
 use super::sources::Sources;
 use super::table::ALL;
+use super::tuning::AT_RUN_TIME;
 use super::value::Bad;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-/// The section whose settings the store may keep.
-const PERSISTED: &str = "rotation";
-
 /// All layers above the defaults. It may hold client keys, and has no `Debug`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Layers {
     pub(super) saved: BTreeMap<String, Value>,
     pub(super) file: FileLayer,
@@ -43,6 +41,12 @@ impl Layers {
             file: FileLayer::parse(&path, text, problems),
             env: env::read(sources, problems),
         }
+    }
+
+    /// The same with other settings kept.
+    pub(super) fn keeping(&self, kept: &Table) -> Self {
+        // What is wrong with them was told when they were read.
+        Self { saved: saved(Some(kept), &mut Vec::new()), ..self.clone() }
     }
 
     /// The value in force of `key`, unless it is the default.
@@ -98,14 +102,13 @@ impl Layers {
 fn saved(table: Option<&Table>, problems: &mut Vec<Problem>) -> BTreeMap<String, Value> {
     let mut flat = BTreeMap::new();
     for (section, value) in table.into_iter().flatten() {
-        let inner = value.as_table().filter(|_| section == PERSISTED);
-        let Some(inner) = inner else {
+        let Some(inner) = value.as_table() else {
             problems.push(ignored(section));
             continue;
         };
         for (name, value) in inner {
             let key = format!("{section}.{name}");
-            if ALL.iter().any(|setting| setting.about().key == key) {
+            if AT_RUN_TIME.contains(&key.as_str()) {
                 flat.insert(key, value.clone());
             } else {
                 problems.push(ignored(&key));

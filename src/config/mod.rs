@@ -17,6 +17,7 @@ mod secrets;
 mod setting;
 mod sources;
 mod table;
+mod tuning;
 mod types;
 mod value;
 mod variables;
@@ -29,6 +30,7 @@ pub use problem::{Code, ConfigError, Excerpt, Place, Problem, Severity};
 pub use reference::{reference, table_of_settings, template};
 pub use sources::{Paths, Sources};
 pub use table::MOST_WORKERS;
+pub use tuning::{Origin, SettingChange, Tunable, Tuned, Tuning, Untunable};
 pub use types::{
     Antigravity, Bounds, Encryption, Features, KeySource, LogConfig, LogFormat, ProxyEnv, Timeouts, TlsRoots,
 };
@@ -94,6 +96,7 @@ pub struct Loaded {
     /// What is odd but no reason to stop.
     pub warnings: Vec<Problem>,
     layers: Layers,
+    antigravity_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -120,7 +123,10 @@ impl Config {
         let (errors, warnings): (Vec<_>, Vec<_>) =
             problems.into_iter().partition(|problem| problem.severity == Severity::Error);
         match config {
-            Some(config) if errors.is_empty() => Ok(Loaded { config, warnings, layers }),
+            Some(config) if errors.is_empty() => {
+                let antigravity_file = sources.antigravity_file();
+                Ok(Loaded { config, warnings, layers, antigravity_file })
+            }
             Some(_) | None => Err(ConfigError::new(errors)),
         }
     }
@@ -135,6 +141,11 @@ impl Config {
 }
 
 impl Loaded {
+    /// What of it may change while rota runs.
+    pub fn tuning(&self) -> Tuning {
+        Tuning::of(self.layers.clone(), self.antigravity_file.clone())
+    }
+
     /// Where things are.
     pub fn paths(&self, sources: &Sources) -> Paths {
         Paths {
@@ -173,13 +184,17 @@ fn assemble(sources: &Sources, layers: &Layers, providers: Vec<Provider>) -> Res
             layers.get(&table::NOTIFY_WEBHOOKS)?,
         ),
         decision_headers: layers.get(&table::DECISION)?,
-        features: Features {
-            antigravity: match layers.get(&table::ANTIGRAVITY)? {
-                true => Antigravity::On { file: sources.antigravity_file() },
-                false => Antigravity::Off,
-            },
-        },
+        features: features(layers, sources.antigravity_file())?,
     })
+}
+
+/// `file` is where the plugin keeps its accounts.
+fn features(layers: &Layers, file: Option<PathBuf>) -> Result<Features, ConfigError> {
+    let antigravity = match layers.get(&table::ANTIGRAVITY)? {
+        true => Antigravity::On { file },
+        false => Antigravity::Off,
+    };
+    Ok(Features { antigravity })
 }
 
 fn listens(sources: &Sources, layers: &Layers, client_keys: &[Secret]) -> Result<Vec<Listen>, ConfigError> {

@@ -101,7 +101,7 @@ fn a_higher_layer_wins_key_by_key_and_the_explanation_says_so() {
     assert_eq!(settings.thresholds, Thresholds::new(5, 40).unwrap());
     assert_eq!(loaded.config.log.filter, "info");
     let warned: Vec<&str> = loaded.warnings.iter().map(|w| w.key.as_str()).collect();
-    assert_eq!(warned, ["log", "rotation.novelty"]);
+    assert_eq!(warned, ["log.level", "rotation.novelty"]);
 
     let path = loaded.config.config_file.display().to_string();
     let wide = path.len();

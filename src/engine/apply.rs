@@ -7,8 +7,8 @@ mod told;
 
 use super::classify::Fault;
 use crate::model::{
-    Account, AccountId, Actor, Alias, Credential, LimitSample, ModelName, Provider, ProviderId, Settings,
-    Snapshot, Switch, Time, Weight,
+    Account, AccountId, Actor, Alias, Credential, LimitSample, ModelName, Note, Provider, ProviderId,
+    Settings, Snapshot, Switch, Time, Weight,
 };
 use std::sync::Arc;
 
@@ -116,6 +116,24 @@ pub enum Command {
     },
     /// Time passed: a force that ran out goes.
     TimePassed,
+    /// A human changes settings, which are kept already.
+    Tuned {
+        /// What is in force now.
+        settings: Settings,
+        /// What was changed, in words.
+        told: Vec<Note>,
+        /// What becomes of the accounts' shares.
+        weights: Weights,
+    },
+}
+
+/// What a change of settings does to the accounts' shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// All get the whole.
+    Equal,
+    /// They stay.
+    Keep,
 }
 
 /// What a new account is made of. It starts enabled, with credential version 1.
@@ -242,7 +260,8 @@ impl Command {
             | Self::AccountEdited { .. }
             | Self::AccountRemoved { .. }
             | Self::ForceCleared
-            | Self::Reauthenticated { .. } => Actor::Admin,
+            | Self::Reauthenticated { .. }
+            | Self::Tuned { .. } => Actor::Admin,
             Self::Forced { by, .. } => *by,
             Self::Switched { to: Switch::Off { by, .. }, .. } => *by,
             Self::Switched { to: Switch::On, .. } => Actor::Admin,
@@ -270,9 +289,11 @@ pub fn apply(world: &Snapshot, command: Command, now: Time) -> Result<Applied, R
 pub fn apply_by(world: &Snapshot, command: Command, by: Actor, now: Time) -> Result<Applied, Rejection> {
     let mut next = world.clone();
     let subject = told::Subject::of(&command);
+    let spoken = told::spoken(&command);
     let changed = change(&mut next, command, now)?;
     force::heal(&mut next, now);
-    let notes = told::told(world, &next, subject, by, now);
+    let mut notes = told::told(world, &next, subject, by, now);
+    notes.extend(spoken.into_iter().map(|note| (note, by)));
     if !notes.is_empty() {
         let trail = Arc::make_mut(&mut next.audit);
         notes.into_iter().for_each(|(note, by)| trail.push(note, by, now));
@@ -309,6 +330,7 @@ fn change(next: &mut Snapshot, command: Command, now: Time) -> Result<Durability
         Command::Served { account } => faults::served(next, account, now),
         Command::Switched { alias, to, last } => accounts::switched(next, &alias, to, last),
         Command::TimePassed => Ok(Durability::None),
+        Command::Tuned { settings, told: _, weights } => accounts::tuned(next, settings, weights),
     }
 }
 

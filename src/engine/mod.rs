@@ -18,7 +18,8 @@ mod strategy;
 mod usage;
 
 pub use apply::{
-    Applied, Command, Durability, Edit, LastEnabled, NewAccount, Rejection, RenewalFailure, apply, apply_by,
+    Applied, Command, Durability, Edit, LastEnabled, NewAccount, Rejection, RenewalFailure, Weights, apply,
+    apply_by,
 };
 pub use backoff::spread;
 pub use classify::{Fault, Outcome, Phase, Verdict, classify, retry_after};

@@ -44,7 +44,7 @@ pub use provider::{
 pub use rule::{Clamp, CooldownSource, HeaderMatch, HeaderTest, PrefixMatch, Rule, StatusSet};
 pub use secret::{BadToken, Secret};
 pub use session::SessionKey;
-pub use settings::{Affinity, Effort, Force, ModelProbes, Probing, Settings, Strategy, Thresholds};
+pub use settings::{Affinity, Effort, Force, ModelProbes, Preset, Probing, Settings, Strategy, Thresholds};
 pub use snapshot::{NO_BREAKER, Snapshot};
 pub use time::Time;
 pub use token::{AliasText, Grant, Param, TokenCommand, TokenEndpoint, TokenFormat, TokenSource};

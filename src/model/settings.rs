@@ -175,6 +175,45 @@ pub struct Settings {
     pub probing: Probing,
 }
 
+/// Thresholds by name (SEL-7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// Accounts leave early.
+    Aggressive,
+    /// The defaults, and equal weights.
+    Balanced,
+    /// Accounts stay longest.
+    Conservative,
+}
+
+impl Preset {
+    /// Every preset, for tables and tests.
+    pub const ALL: [Self; 3] = [Self::Balanced, Self::Conservative, Self::Aggressive];
+
+    /// The wire string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aggressive => "aggressive",
+            Self::Balanced => "balanced",
+            Self::Conservative => "conservative",
+        }
+    }
+
+    /// When an account steps back.
+    pub fn thresholds(self) -> Thresholds {
+        match self {
+            Self::Aggressive => Thresholds { critical: 20, low: 40 },
+            Self::Balanced => Thresholds { critical: 10, low: 30 },
+            Self::Conservative => Thresholds { critical: 5, low: 20 },
+        }
+    }
+
+    /// Whether every account gets the same share.
+    pub fn equal_weights(self) -> bool {
+        self == Self::Balanced
+    }
+}
+
 impl Settings {
     /// More attempts than this would be a storm.
     pub const MOST_ATTEMPTS: u8 = 16;

@@ -222,6 +222,15 @@ pub(super) fn next_account(state: &State, records: impl Iterator<Item = AccountI
     state.next_account.map_or(above, |next| next.max(above))
 }
 
+/// The settings that the store behind `backend` keeps, read without becoming its owner; none where there is no state to
+/// be read.
+pub fn kept_settings(backend: &dyn Backend) -> toml::Table {
+    let found = backend.read(Key::State).ok();
+    let state =
+        found.as_ref().and_then(Found::record).and_then(|record| state::parse(&record.body, |_| true).ok());
+    state.map(|state| to_toml(&state.carried.settings)).unwrap_or_default()
+}
+
 /// Settings as TOML. JSON's null has no counterpart: a setting that is null is not set.
 pub(super) fn to_toml(settings: &Map<String, Value>) -> toml::Table {
     let entry = |(name, value): (&String, &Value)| {

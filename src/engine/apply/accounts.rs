@@ -1,7 +1,7 @@
-use super::{Durability, Edit, LastEnabled, NewAccount, Rejection};
+use super::{Durability, Edit, LastEnabled, NewAccount, Rejection, Weights};
 use crate::model::{
     Account, AccountId, Alias, CredentialState, Health, Limits, Provider, ProviderId, Renewal, Settings,
-    Snapshot, Switch,
+    Snapshot, Switch, Weight,
 };
 use std::sync::Arc;
 
@@ -109,6 +109,20 @@ pub(super) fn reconfigured(
     let known = |id: &ProviderId| providers.iter().any(|provider| provider.id == *id);
     next.breakers.retain(|id, _| known(id));
     next.deaths.retain(|id, _| known(id));
+    Ok(Durability::Required)
+}
+
+/// Other settings, from the next request on. No account is touched but by its share.
+pub(super) fn tuned(
+    next: &mut Snapshot,
+    settings: Settings,
+    weights: Weights,
+) -> Result<Durability, Rejection> {
+    next.settings = Arc::new(settings);
+    let unequal = next.accounts.iter_mut().filter(|account| account.weight != Weight::FULL);
+    if weights == Weights::Equal {
+        unequal.for_each(|account| Arc::make_mut(account).weight = Weight::FULL);
+    }
     Ok(Durability::Required)
 }
 

@@ -4,7 +4,8 @@ use crate::engine::world::{
     provider, scope_of, subscription, switch_off, world, world_of,
 };
 use crate::model::{
-    Cooling, CoolingSource, CredentialKind, CredentialState, FaultClass, Health, Limits, Renewal, Scope,
+    AuditAction, Cooling, CoolingSource, CredentialKind, CredentialState, FaultClass, Health, Limits,
+    Renewal, Scope,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -69,6 +70,20 @@ fn ids_are_never_given_twice() {
     assert_eq!(ids, [1, 3]);
 }
 
+/// SEL-7, ADM-4: equal weights are the whole for each, told of those that change; the others stay shared.
+#[test]
+fn equal_weights_touch_the_accounts_that_have_others() {
+    let mut world = world(3);
+    edit(&mut world, 2, |account| account.weight = Weight::new(0.5).expect("a weight"));
+    let kept = done(&world, tuned(Weights::Keep), START);
+    assert_eq!(kept.accounts, world.accounts);
+    let equal = done(&world, tuned(Weights::Equal), START);
+    assert!(equal.accounts.iter().all(|account| account.weight == Weight::FULL));
+    assert!([0, 2].into_iter().all(|at: usize| Arc::ptr_eq(&equal.accounts[at], &world.accounts[at])));
+    let told: Vec<&str> = equal.audit.entries().rev().take(2).map(|entry| entry.target.as_str()).collect();
+    assert_eq!(told, ["rotation.low", "a2"]);
+}
+
 /// STO-7
 #[test]
 fn what_a_human_did_is_durable_before_it_is_acknowledged_and_counters_are_not_waited_for() {
@@ -86,6 +101,7 @@ fn what_a_human_did_is_durable_before_it_is_acknowledged_and_counters_are_not_wa
             START,
             Durability::Required,
         ),
+        (&two, tuned(Weights::Keep), START, Durability::Required),
         (&two, renewed(1, 2), START, Durability::Required),
         (&two, signed_in(1, 2), START, Durability::Required),
         (&two, fault(1, FaultClass::AuthDead, None), START, Durability::Required),
@@ -335,7 +351,7 @@ proptest! {
     fn a_command_shares_every_other_account_with_the_snapshot_before(
         id in 1u32..6,
         class in prop::sample::select(FaultClass::ALL.to_vec()),
-        kind in 0u8..7,
+        kind in 0u8..8,
     ) {
         let before = world_of(provider(), 5, |_| oauth(1, START));
         let command = match kind {
@@ -343,13 +359,14 @@ proptest! {
             1 => force(id),
             2 => remove(alias(id)),
             3 => signed_in(id, 2),
+            5 => tuned(Weights::Keep),
             4 => edited(id, Edit { alias: Some(alias(90 + id)), notes: Some("n".to_owned()), ..Edit::default() }),
             _ => fault(id, class, Some(600)),
         };
         let after = done(&before, command, START);
         prop_assert_eq!(after.generation, before.generation + 1);
         let told = after.audit.entries().skip(before.audit.entries().count());
-        prop_assert!(told.into_iter().all(|entry| entry.target == alias(id).as_str() || kind == 4));
+        prop_assert!(told.into_iter().all(|entry| entry.target == alias(id).as_str() || [4, 5].contains(&kind)));
         for was in before.accounts.iter().filter(|account| account.id.0 != id) {
             let is = after.account(was.id).expect("still there");
             prop_assert!(Arc::ptr_eq(was, is));
@@ -402,6 +419,11 @@ fn add(new: NewAccount) -> Command {
 
 fn edited(id: u32, edit: Edit) -> Command {
     Command::AccountEdited { alias: alias(id), edit: Box::new(edit) }
+}
+
+fn tuned(weights: Weights) -> Command {
+    let told = vec![Note::new(AuditAction::SettingChanged, "rotation.low")];
+    Command::Tuned { settings: Settings::default(), told, weights }
 }
 
 fn remove(alias: Alias) -> Command {

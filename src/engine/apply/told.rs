@@ -30,7 +30,8 @@ impl Subject {
             Command::AccountAdded(_)
             | Command::AccountEdited { .. }
             | Command::AccountRemoved { .. }
-            | Command::Switched { .. } => Self::Accounts,
+            | Command::Switched { .. }
+            | Command::Tuned { .. } => Self::Accounts,
             Command::Faulted { account, .. } | Command::RenewalFailed { account, .. } => {
                 Self::Credential(*account)
             }
@@ -45,6 +46,14 @@ impl Subject {
             | Command::TimePassed => Self::Nothing,
         }
     }
+}
+
+/// What the command itself tells.
+pub(super) fn spoken(command: &Command) -> Vec<Note> {
+    let Command::Tuned { told, .. } = command else {
+        return Vec::new();
+    };
+    told.clone()
 }
 
 /// What is to be told of the way from `was` to `is`, each line with who did it.

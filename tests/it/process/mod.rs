@@ -22,5 +22,6 @@ mod renewal;
 mod secrets;
 mod serving;
 mod sessions;
+mod settings;
 mod stopping;
 mod talk;
