@@ -2,9 +2,9 @@
 //! what the longer one did more. The kernel's part is not in it. One client, one thread, so that each run does the same.
 use crate::callgrind::{Profile, Unreadable};
 use crate::engine_loop::{Asked, POOLS};
-use crate::load::{self, Length, LoadError, Plan, Session};
+use crate::load::{self, Length, LoadError, Paced, Plan, Session};
 use crate::proxies::{Binaries, Kind, Place, Running, StartError, Tool, start_under};
-use crate::upstream::{self, LEAST_EVENT, Steps};
+use crate::upstream::{self, LEAST_EVENT, Manner, SETTLING, Steps};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,12 +51,12 @@ const fn engine(name: &'static str, asked: Asked, accounts: u32) -> Count {
 
 /// All that is counted, in the order of docs/PERFORMANCE.md.
 pub const COUNTS: &[Count] = &[
-    passing("request", Kind::Rota, KIB, Unit::Request, [100, 3100]),
-    passing("event", Kind::Rota, KIB, Unit::Event, [100, 8100]),
-    passing("failover", Kind::RotaFailover, KIB, Unit::Request, [50, 1550]),
-    passing("post-200k", Kind::Rota, 200 * KIB, Unit::Request, [10, 160]),
-    passing("floor-request", Kind::Floor, KIB, Unit::Request, [100, 3100]),
-    passing("floor-event", Kind::Floor, KIB, Unit::Event, [100, 8100]),
+    passing("request", Kind::Rota, KIB, Unit::Request, [100, 2100]),
+    passing("event", Kind::Rota, KIB, Unit::Event, [100, 5100]),
+    passing("failover", Kind::RotaFailover, KIB, Unit::Request, [50, 1050]),
+    passing("post-200k", Kind::Rota, 200 * KIB, Unit::Request, [10, 130]),
+    passing("floor-request", Kind::Floor, KIB, Unit::Request, [100, 2100]),
+    passing("floor-event", Kind::Floor, KIB, Unit::Event, [100, 5100]),
     engine("select-2", Asked::Select, POOLS[0]),
     engine("select-50", Asked::Select, POOLS[1]),
     engine("select-1000", Asked::Select, POOLS[2]),
@@ -150,7 +150,7 @@ fn upstream(steps: Steps) -> Result<SocketAddr, CountError> {
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let _ = tell.send(listener.local_addr()?);
-            upstream::serve(listener, steps).await
+            upstream::serve(listener, Manner::Settled(steps)).await
         })
     });
     told.recv().map_err(|_| CountError::Io(io::Error::other("the upstream has no port")))
@@ -178,10 +178,11 @@ fn ask(proxy: &Running, traffic: Traffic, times: u64, steps: Steps) -> Result<()
         Kind::Floor | Kind::Haproxy | Kind::Nginx | Kind::Rota => Session::Named,
     };
     let plan = Plan { to: proxy.address, target, connections: 1, body, event, session };
+    let paced = Paced { pause: Some(SETTLING), steps: Some(steps) };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         let clients = load::connect(&plan).await?;
-        load::closed(&plan, clients, Length::Requests(requests), Some(steps)).await
+        load::closed(&plan, clients, Length::Requests(requests), paced).await
     })?;
     if report.requests != requests {
         let failed = io::Error::other(format!("{} of {requests} requests failed", report.failed));

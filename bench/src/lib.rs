@@ -3,6 +3,7 @@
 //!
 //! Nothing here may lean on rota's own proxy code, or a mistake would be measured against itself; only `engine_loop`
 //! uses the library, because the engine's functions are what it counts.
+pub mod admin;
 pub mod baseline;
 pub mod callgrind;
 pub mod clock;
@@ -16,4 +17,5 @@ pub mod rows;
 pub mod run;
 pub mod stats;
 pub mod upstream;
+pub mod whole;
 pub mod wire;

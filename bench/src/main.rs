@@ -5,10 +5,10 @@ use rota_bench::baseline::{Baseline, BaselineError, Cost};
 use rota_bench::callgrind;
 use rota_bench::counts::{COUNTS, CountError};
 use rota_bench::engine_loop::{Asked, Pool, PoolError};
-use rota_bench::load::{self, Length, LoadError, Plan, Session};
+use rota_bench::load::{self, Length, LoadError, Paced, Plan, Session};
 use rota_bench::proxies::Binaries;
 use rota_bench::run::{Effort, RunError, run};
-use rota_bench::upstream::Steps;
+use rota_bench::upstream::{Manner, Steps};
 use rota_bench::{floor, upstream};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -239,7 +239,7 @@ fn answer(listen: SocketAddr) -> Result<(), Failed> {
     Ok(runtime()?.block_on(async {
         let listener = TcpListener::bind(listen).await?;
         tell(&listener.local_addr()?.to_string())?;
-        upstream::serve(listener, Steps::default()).await
+        upstream::serve(listener, Manner::Prompt(Steps::default())).await
     })?)
 }
 
@@ -292,7 +292,7 @@ fn measure(arguments: &LoadArguments) -> Result<(), Failed> {
             return Ok(());
         }
         ready()?;
-        runtime.block_on(load::closed(&plan, clients, length, None))?
+        runtime.block_on(load::closed(&plan, clients, length, Paced::default()))?
     };
     Ok(tell(&serde_json::to_string(&report).map_err(io::Error::other)?)?)
 }

@@ -157,17 +157,21 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(process) = process {
-            let _ = kill_process(process, Signal::TERM);
-        }
-        let end = Moment::now().after(PATIENCE);
-        while matches!(self.child.try_wait(), Ok(None)) && Moment::now() < end {
-            sleep_until(Moment::now().after(LOOK));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        terminate(&mut self.child);
     }
+}
+
+/// Asks it to end, waits for that, and insists.
+fn terminate(child: &mut Child) {
+    if let Some(process) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(process, Signal::TERM);
+    }
+    let end = Moment::now().after(PATIENCE);
+    while matches!(child.try_wait(), Ok(None)) && Moment::now() < end {
+        sleep_until(Moment::now().after(LOOK));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// The mock upstream, as a process of its own.
@@ -232,6 +236,9 @@ pub fn start_under(
         Kind::Rota | Kind::RotaFailover => {
             let rota = Rota { program: &program, home: home.path(), name };
             rota.prepare(kind, upstream)?;
+            if *tool != Tool::None {
+                rota.settle(place)?;
+            }
             let begin = Moment::now();
             let child = rota.serve(tool, place).map_err(failed)?;
             (child, rota.address()?, begin)
@@ -307,6 +314,17 @@ impl Rota<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Runs it once, so that what the first start makes is there.
+    fn settle(&self, place: Place) -> Result<(), StartError> {
+        let failed = |error| StartError::Io(self.name, error);
+        let mut child = self.serve(&Tool::None, place).map_err(failed)?;
+        let told = self.address();
+        terminate(&mut child);
+        // It removes that itself where it ends in order; the next start must not be taken for this one.
+        let _ = fs::remove_file(self.home.join("server.json"));
+        told.map(drop)
     }
 
     /// Its log, with a line for each request, goes to a file.

@@ -4,6 +4,7 @@ use crate::load::Report;
 use crate::proxies::{Binaries, Kind, Place, Running, StartError, start, start_upstream};
 use crate::rows::{Failover, Figure, Layout, ROWS, Row, kinds};
 use crate::stats::{median, spread};
+use crate::whole::{self, Whole};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write};
@@ -21,6 +22,13 @@ pub struct Effort {
     pub only: Vec<String>,
 }
 
+impl Effort {
+    /// True where this row is wanted.
+    pub fn wants(&self, id: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == id)
+    }
+}
+
 /// Why there is no table.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -36,6 +44,9 @@ pub enum RunError {
     /// rota was to fail over, and did not.
     #[error("{0}: a request made {1} attempts instead of 2; nothing was measured")]
     NoFailover(&'static str, String),
+    /// There is no such row.
+    #[error("there is no row `{0}`; the tables' last column names them")]
+    Unknown(String),
 }
 
 /// What one visit came to.
@@ -49,16 +60,18 @@ type Visits = BTreeMap<(usize, Kind), Vec<Visit>>;
 
 /// Measures, and prints as it goes.
 pub fn run(binaries: &Binaries, effort: &Effort, out: &mut impl Write) -> Result<(), RunError> {
+    let known =
+        |id: &String| ROWS.iter().any(|row| row.id == id) || Whole::ALL.iter().any(|whole| whole.id() == id);
+    if let Some(unknown) = effort.only.iter().find(|id| !known(id)) {
+        return Err(RunError::Unknown(unknown.clone()));
+    }
     for kind in [Kind::Nginx, Kind::Haproxy, Kind::Rota] {
         if kind.program(binaries).is_none() {
             writeln!(out, "missing: {} is not installed, its column is empty", kind.name())?;
         }
     }
-    let wanted: Vec<(usize, &Row)> = ROWS
-        .iter()
-        .enumerate()
-        .filter(|(_, row)| effort.only.is_empty() || effort.only.iter().any(|id| id == row.id))
-        .collect();
+    let wanted: Vec<(usize, &Row)> =
+        ROWS.iter().enumerate().filter(|(_, row)| effort.wants(row.id)).collect();
     let mut visits = Visits::new();
     for layout in [Layout::OneCore, Layout::OwnCore] {
         let rows: Vec<_> = wanted.iter().filter(|(_, row)| row.layout == layout).copied().collect();
@@ -66,7 +79,10 @@ pub fn run(binaries: &Binaries, effort: &Effort, out: &mut impl Write) -> Result
             measure(binaries, layout, effort, &rows, &mut visits)?;
         }
     }
-    write!(out, "{}", table(&wanted, &visits, effort))?;
+    if !wanted.is_empty() {
+        write!(out, "{}", table(&wanted, &visits, effort))?;
+    }
+    write!(out, "{}", whole::measure(binaries, effort)?)?;
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 //!
 //! `?bytes=N` is a JSON reply of N bytes. `?events=N&size=S&pause=MS` is a stream of N events of S bytes, MS
 //! milliseconds apart (0: as fast as they go; `step`: each when the client has taken the one before). A bearer token that
-//! begins with `spent` is answered 429.
+//! begins with `spent` is answered 429. With [`Manner::Settled`] every answer and every step comes a moment later, when
+//! the proxy sleeps.
 use crate::clock::Moment;
 use crate::wire::{Head, Link};
 use std::io;
@@ -67,23 +68,53 @@ enum Pause {
     Step,
 }
 
+/// How soon it answers.
+#[derive(Clone, Debug)]
+pub enum Manner {
+    /// At once.
+    Prompt(Steps),
+    /// When the proxy has nothing left to do but to wait, so that it does the same each time: what is counted would else
+    /// depend on who is faster.
+    Settled(Steps),
+}
+
+/// For a proxy under callgrind to go to sleep; one event takes it a fifth of that.
+pub const SETTLING: Duration = Duration::from_millis(2);
+
+impl Manner {
+    async fn settle(&self) {
+        match self {
+            Self::Prompt(_) => {}
+            Self::Settled(_) => tokio::time::sleep(SETTLING).await,
+        }
+    }
+
+    async fn step(&self) {
+        match self {
+            Self::Prompt(steps) | Self::Settled(steps) => steps.wait().await,
+        }
+        self.settle().await;
+    }
+}
+
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, steps: Steps) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, manner: Manner) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        let steps = steps.clone();
+        let manner = manner.clone();
         tokio::spawn(async move {
             // Whoever hangs up in the middle has what it wants.
-            let _ = connection(stream, &steps).await;
+            let _ = connection(stream, &manner).await;
         });
     }
 }
 
-async fn connection(stream: TcpStream, steps: &Steps) -> io::Result<()> {
+async fn connection(stream: TcpStream, manner: &Manner) -> io::Result<()> {
     let mut link = Link::new(stream)?;
     let (mut out, mut served) = (Vec::new(), 0);
     while let Some((reply, body)) = link.head(asked).await? {
         link.swallow(body).await?;
+        manner.settle().await;
         match reply {
             Reply::Json { bytes } => {
                 served += 1;
@@ -91,7 +122,7 @@ async fn connection(stream: TcpStream, steps: &Steps) -> io::Result<()> {
                 link.send(&out).await?;
             }
             Reply::Stream { events, size, pause } => {
-                stream_events(&mut link, Stream { events, size, pause }, steps, &mut out).await?;
+                stream_events(&mut link, Stream { events, size, pause }, manner, &mut out).await?;
             }
             Reply::TurnedAway => link.send(TURNED_AWAY.as_bytes()).await?,
         }
@@ -150,7 +181,12 @@ struct Stream {
     pause: Pause,
 }
 
-async fn stream_events(link: &mut Link, stream: Stream, steps: &Steps, out: &mut Vec<u8>) -> io::Result<()> {
+async fn stream_events(
+    link: &mut Link,
+    stream: Stream,
+    manner: &Manner,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{LIMITS}transfer-encoding: chunked\r\n\r\n"
     );
@@ -168,7 +204,7 @@ async fn stream_events(link: &mut Link, stream: Stream, steps: &Steps, out: &mut
         match stream.pause {
             Pause::Millis(0) => {}
             Pause::Millis(pause) => tokio::time::sleep(Duration::from_millis(pause)).await,
-            Pause::Step => steps.wait().await,
+            Pause::Step => manner.step().await,
         }
     }
     link.send(b"0\r\n\r\n").await

@@ -2,8 +2,8 @@
 //! harness measures what it says.
 use http::HeaderValue;
 use rota_bench::floor;
-use rota_bench::load::{self, Length, Plan, Report, Session};
-use rota_bench::upstream::{self, LEAST_EVENT, Steps};
+use rota_bench::load::{self, Length, Paced, Plan, Report, Session};
+use rota_bench::upstream::{self, LEAST_EVENT, Manner, Steps};
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use tokio::net::TcpListener;
@@ -83,7 +83,7 @@ impl World {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 let to = upstream.local_addr().expect("an address");
                 told.send(listener.local_addr().expect("an address")).expect("a listener");
-                tokio::spawn(upstream::serve(upstream, served));
+                tokio::spawn(upstream::serve(upstream, Manner::Prompt(served)));
                 floor::serve_locally(listener, to, bearer).await
             })
         });
@@ -99,7 +99,8 @@ impl World {
         self.runtime
             .block_on(async {
                 let clients = load::connect(plan).await?;
-                load::closed(plan, clients, Length::Requests(requests), Some(self.steps.clone())).await
+                let paced = Paced { steps: Some(self.steps.clone()), pause: None };
+                load::closed(plan, clients, Length::Requests(requests), paced).await
             })
             .expect("a report")
     }

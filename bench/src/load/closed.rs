@@ -7,12 +7,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Every client asks again as soon as it has been answered. With `steps`, each event that comes lets the next one go.
+/// What a client waits for, or lets go.
+#[derive(Clone, Debug, Default)]
+pub struct Paced {
+    /// Before each request.
+    pub pause: Option<Duration>,
+    /// Told of each event that comes.
+    pub steps: Option<Steps>,
+}
+
+/// Every client asks again as soon as it has been answered, or as it is `paced`.
 pub async fn closed(
     plan: &Plan,
     clients: Vec<Client>,
     length: Length,
-    steps: Option<Steps>,
+    paced: Paced,
 ) -> Result<Report, LoadError> {
     let start = Moment::now();
     let left = Arc::new(AtomicU64::new(match length {
@@ -25,7 +34,7 @@ pub async fn closed(
     };
     let mut working = JoinSet::new();
     for client in clients {
-        working.spawn(work(client, Arc::clone(&left), end, steps.clone()));
+        working.spawn(work(client, Arc::clone(&left), end, paced.clone()));
     }
     let mut seen = Seen::default();
     while let Some(worked) = working.join_next().await {
@@ -35,15 +44,13 @@ pub async fn closed(
     Ok(seen.report(Moment::now().since(start) as f64 / 1e9))
 }
 
-async fn work(
-    mut client: Client,
-    left: Arc<AtomicU64>,
-    end: Moment,
-    steps: Option<Steps>,
-) -> io::Result<Seen> {
+async fn work(mut client: Client, left: Arc<AtomicU64>, end: Moment, paced: Paced) -> io::Result<Seen> {
     let take = |left: u64| left.checked_sub(1);
     while Moment::now() < end && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-        client.noted(steps.as_ref()).await?;
+        if let Some(pause) = paced.pause {
+            tokio::time::sleep(pause).await;
+        }
+        client.noted(paced.steps.as_ref()).await?;
     }
     Ok(client.seen)
 }

@@ -6,7 +6,7 @@ mod idle;
 mod rate;
 
 pub use client::{Client, Exchange};
-pub use closed::closed;
+pub use closed::{Paced, closed};
 pub use idle::idle;
 pub use rate::rate;
 
