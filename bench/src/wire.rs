@@ -7,6 +7,8 @@ use tokio::net::TcpStream;
 
 /// Bytes read at once, and the longest head.
 const BUFFER: usize = 64 * 1024;
+/// What a connection begins with: thousands of idle ones must not cost more than the proxy between them.
+const FIRST: usize = 4 * 1024;
 
 /// A message's head, as it lies in the buffer, without the blank line.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +149,7 @@ impl Link {
     /// Takes over a connection.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; BUFFER], from: 0, to: 0 })
+        Ok(Self { stream, buffer: vec![0; FIRST], from: 0, to: 0 })
     }
 
     /// The next head, read by `read`, and the body that follows it. None where the other end has closed between two
@@ -202,14 +204,21 @@ impl Link {
             self.buffer.copy_within(self.from..self.to, 0);
             (self.from, self.to) = (0, self.to - self.from);
         }
-        if self.to == self.buffer.len() {
+        if self.to == BUFFER {
             return Err(io::Error::other("a head of more than 64 KiB"));
+        }
+        if self.to == self.buffer.len() {
+            self.buffer.resize(BUFFER, 0);
         }
         loop {
             self.stream.readable().await?;
             match self.stream.try_read(&mut self.buffer[self.to..]) {
                 Ok(read) => {
                     self.to += read;
+                    if self.to == self.buffer.len() {
+                        // There is more where that came from.
+                        self.buffer.resize(BUFFER, 0);
+                    }
                     return Ok(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
