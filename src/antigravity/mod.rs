@@ -77,9 +77,11 @@ pub enum Unread {
 /// There is no such file, or it is not the plugin's.
 pub fn load(file: &Path) -> Result<Vec<PanelAccount>, Unread> {
     let named = || file.to_owned();
-    let about = fs::metadata(file).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Unread::Missing { file: named() },
-        _ => Unread::Io { file: named(), error },
+    let about = fs::metadata(file).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Unread::Missing { file: named() };
+        }
+        Unread::Io { file: named(), error }
     })?;
     if !about.is_file() || about.len() > MOST_BYTES {
         return Err(Unread::NotAFile { file: named() });
@@ -145,7 +147,7 @@ impl WrittenAccount {
 
 /// Milliseconds since the epoch, as JavaScript writes them; zero is no time.
 fn time(millis: f64) -> Option<Time> {
-    (millis >= 1.0 && millis < 1e15).then(|| Time::from_millis(millis as u64))
+    (1.0..1e15).contains(&millis).then(|| Time::from_millis(millis as u64))
 }
 
 #[cfg(test)]
