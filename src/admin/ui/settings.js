@@ -37,7 +37,7 @@ function values(state) {
   if (page === null) return card('values', 'Settings', h('p', { class: 'mute' }, 'Not available: this rota’s settings are those of its file.'));
   const open = Object.keys(draft).length > 0;
   return [
-    card('values', 'Rotation', form('save', 'Save', () => save(state), page.settings.filter(({ key }) => !key.startsWith('features.')).map(one => setting(one, state))),
+    card('values', 'What may change while rota runs', form('save', 'Save', () => save(state), page.settings.filter(({ key }) => !key.startsWith('features.')).map(one => setting(one, state))),
       h('div', { class: 'row' }, button('discard', 'Discard changes', () => discard(state), { disabled: !open }), button('reset', 'Reset all to what is beneath', () => reset(state), { class: 'danger' }),
         h('span', { class: 'ok', id: 'saved', role: 'status' }, open ? '' : state.saved))),
     page.presets?.length > 0 && card('presets', 'Presets', page.presets.map(preset => h('div', { class: 'row', key: preset.name },
@@ -52,7 +52,8 @@ function setting(one, state) {
   const change = event => edit(state, one, event.target.value);
   const control = last(key) === 'strategy' ? choice({ ...props, onchange: change }, Object.entries(STRATEGIES).map(([name, words]) => [name, `${name}: ${words}`]))
     : last(key) === 'affinity' ? choice({ ...props, onchange: change }, [['session', 'session: a conversation stays where it is'], ['none', 'none: every request rotates']])
-      : h('input', { ...props, type: 'text', inputmode: typeof value === 'number' ? 'decimal' : null, autocomplete: 'off', oninput: change });
+      : typeof value === 'boolean' ? choice({ ...props, onchange: change }, [['true', 'on'], ['false', 'off']])
+        : h('input', { ...props, type: 'text', inputmode: typeof value === 'number' ? 'decimal' : null, autocomplete: 'off', oninput: change });
   return h('div', { class: 'setting', key }, h('label', { for: props.id }, h('code', {}, key)), control,
     h('span', { class: `pill ${locked ? 'warn' : 'mute'}`, 'data-origin': origin }, locked ? `locked by ${lockedBy}` : (ORIGINS[origin] ?? origin)),
     h('small', { id: `about-${key}` }, description, ' ', said ? h('b', { class: 'bad' }, said) : constraint && `(${constraint})`));
