@@ -85,9 +85,14 @@ impl SharedState {
         alone.then(|| Change { account, changing: Arc::clone(&self.changing) })
     }
 
-    /// The state now: one atomic load.
+    /// The state now, for as long as it is held.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.now.load_full()
+    }
+
+    /// The same for a short look: nothing is written that another thread reads. Not to be held over an `.await`.
+    pub fn peek(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.now.load()
     }
 
     /// Applies and publishes. In force at once, durable soon.

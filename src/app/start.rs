@@ -148,7 +148,7 @@ impl App {
         let state = Arc::new(SharedState::new(snapshot(opened, &config), clock.clone(), confirmed));
         let upstream = Upstream::new(&upstream_config(&config))?;
         let writer = Writer::start(&store, &state, &clock, durable, control);
-        let tokens = TokenClient::new(&upstream_config(&config))?.with_variables(Variables::of(sources));
+        let tokens = TokenClient::like(&upstream).with_variables(Variables::of(sources));
         let runtime = control.clone();
         let refresher = refresher(&state, &store, &tokens, &config, runtime.clone());
         let app = Self {
@@ -171,7 +171,7 @@ impl App {
                 clock: clock.clone(),
                 runtime: control.clone(),
             }),
-            notifier: Notifier::new(&upstream_config(&config))?,
+            notifier: Notifier::like(&upstream),
             readers: Readers::default(),
             telemetry: Telemetry::new(config.limits.decisions, log)?,
             replay: Arc::new(ReplayBudget::new(config.limits.replay_total)),

@@ -5,7 +5,7 @@ use super::program::Programs;
 use super::renewed::Known;
 use crate::config::Variables;
 use crate::model::{Alias, Credential, Endpoint, Origin, Param, Secret, TokenEndpoint, TokenFormat};
-use crate::upstream::{BuildError, Connector, Failure, Proxies, UpstreamConfig, failure, target};
+use crate::upstream::{BuildError, Connector, Failure, Proxies, Upstream, UpstreamConfig, failure, target};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -32,12 +32,20 @@ impl TokenClient {
     /// Trusts and connects as requests do.
     pub fn new(config: &UpstreamConfig) -> Result<Self, BuildError> {
         let proxies = Proxies::new(&config.proxies)?;
-        let connector = Connector::new(&config.trust, proxies, config.connect)?;
+        Ok(Self::over(Connector::new(&config.trust, proxies, config.connect)?))
+    }
+
+    /// Connects as `upstream` does: the root certificates are read once.
+    pub fn like(upstream: &Upstream) -> Self {
+        Self::over(upstream.connector())
+    }
+
+    fn over(connector: Connector) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .retry_canceled_requests(false)
             .pool_max_idle_per_host(0)
             .build(connector);
-        Ok(Self { client, programs: Arc::new(Programs::new(Variables::default())) })
+        Self { client, programs: Arc::new(Programs::new(Variables::default())) }
     }
 
     /// With the environment that parameters may come from and programs are found by; there is none otherwise.

@@ -17,7 +17,7 @@ pub use news::needed;
 use crate::app::App;
 use crate::auth::JobReport;
 use crate::model::Time;
-use crate::upstream::{BuildError, UpstreamConfig};
+use crate::upstream::Upstream;
 use news::Known;
 use once::Once;
 use std::collections::BTreeMap;
@@ -98,17 +98,17 @@ impl Outcome {
 
 impl Notifier {
     /// Trusts and connects as requests do.
-    pub fn new(config: &UpstreamConfig) -> Result<Self, BuildError> {
+    pub fn like(upstream: &Upstream) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        Ok(Self {
+        Self {
             queue,
             waiting: Mutex::new(Some(waiting)),
             once: Mutex::default(),
-            webhooks: WebhookClient::new(config)?,
+            webhooks: WebhookClient::like(upstream),
             tally: Mutex::default(),
             logins: Mutex::default(),
             failing: [Sink::Command, Sink::Webhook].map(|sink| (sink, AtomicBool::new(false))).into(),
-        })
+        }
     }
 
     /// Has the event sent, unless its like was sent within the hour.

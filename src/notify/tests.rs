@@ -10,7 +10,7 @@ use crate::engine::world::{
     LIFE, START, account, alias, edit, key, oauth, provider, subscription, switch_off, with_login, world_of,
 };
 use crate::model::{Actor, Credential, CredentialState, JobState, Reason, Snapshot};
-use crate::upstream::{ProxyValues, Trust, UpstreamConfig};
+use crate::upstream::{ProxyValues, Trust, Upstream, UpstreamConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -284,12 +284,12 @@ fn webhook(url: &str) -> Webhook {
 }
 
 fn client() -> WebhookClient {
-    WebhookClient::new(&UpstreamConfig {
+    let upstream = Upstream::new(&UpstreamConfig {
         connect: Duration::from_secs(5),
         first_byte: Duration::from_secs(5),
         stream_idle: Duration::from_secs(5),
         trust: Trust::default(),
         proxies: ProxyValues::default(),
-    })
-    .expect("a client")
+    });
+    WebhookClient::like(&upstream.expect("a way to providers"))
 }

@@ -1,5 +1,5 @@
 use crate::config::Webhook;
-use crate::upstream::{BuildError, Connector, Failure, Proxies, UpstreamConfig, failure, target};
+use crate::upstream::{Connector, Failure, Upstream, failure, target};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::Full;
@@ -16,14 +16,13 @@ pub(super) struct WebhookClient {
 }
 
 impl WebhookClient {
-    pub(super) fn new(config: &UpstreamConfig) -> Result<Self, BuildError> {
-        let proxies = Proxies::new(&config.proxies)?;
-        let connector = Connector::new(&config.trust, proxies, config.connect)?;
+    /// Connects as `upstream` does.
+    pub(super) fn like(upstream: &Upstream) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .retry_canceled_requests(false)
             .pool_max_idle_per_host(0)
-            .build(connector);
-        Ok(Self { client })
+            .build(upstream.connector());
+        Self { client }
     }
 
     /// Posts `json` once. Only the status of the answer is looked at; a redirect is not followed. The error names the

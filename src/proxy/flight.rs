@@ -170,7 +170,7 @@ impl Flight {
         if !status.is_success() || self.in_band.is_some() || self.method == Method::HEAD {
             return None;
         }
-        let provider = self.app.state.snapshot().provider(self.provider.as_ref()?)?.clone();
+        let provider = self.app.state.peek().provider(self.provider.as_ref()?)?.clone();
         Some((provider, self.app.config.load().timeouts.keep_alive))
     }
 
@@ -265,7 +265,7 @@ impl Flight {
 
     fn learn(&self, account: AccountId, glimpse: Glimpse) {
         let sample = glimpse.completed();
-        let world = self.app.state.snapshot();
+        let world = self.app.state.peek();
         let news = (world.account(account)).is_some_and(|it| worth_keeping(&it.limits, &sample));
         if news {
             // The account may be gone by now; then there is nothing to learn.
@@ -286,7 +286,7 @@ impl Flight {
     }
 
     fn record(&self) -> DecisionRecord {
-        let world = self.app.state.snapshot();
+        let world = self.app.state.peek();
         let request = self.way.as_ref().map(Failover::request);
         let provider = self.provider.clone();
         let enabled = provider.as_ref().map_or((0, 0), |provider| {

@@ -78,7 +78,7 @@ fn admit(app: &App, gate: &Gate, framing: Framing, head: &Parts) -> Result<(Rout
     let extra =
         Extra { hosts: &config.allowed_hosts, origins: &config.allowed_origins, keys: &config.client_keys };
     let target = gate.admit(head, &extra)?;
-    let routed = route::route(&app.state.snapshot(), &target, &head.uri, &head.headers);
+    let routed = route::route(&app.state.peek(), &target, &head.uri, &head.headers);
     if !websocket::offered(&head.headers) {
         return Ok((routed?, None));
     }
@@ -107,7 +107,7 @@ async fn serve(
     *waited += watch.elapsed();
     let now = app.clock.now();
     let request = intake.routing(model, session, &app, now);
-    let way = flight.way.insert(Failover::open(request, &app.state.snapshot(), now));
+    let way = flight.way.insert(Failover::open(request, &app.state.peek(), now));
     loop {
         let world = app.state.snapshot();
         let watch = Stopwatch::start();
@@ -140,7 +140,7 @@ async fn serve(
         let looked = look(&intake, &mut sent).await;
         *waited += watch.elapsed();
         let outcome = outcome(&sent, &looked, &intake)?;
-        let (world, now) = (app.state.snapshot(), app.clock.now());
+        let (world, now) = (app.state.peek(), app.clock.now());
         let ruling = way.on_outcome(decision, &outcome, intake.held(), &world, now);
         tell(&app, ruling.command);
         match ruling.after {

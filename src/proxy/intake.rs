@@ -106,7 +106,7 @@ impl Intake {
         app: &App,
         now: Time,
     ) -> RoutingRequest {
-        let world = app.state.snapshot();
+        let world = app.state.peek();
         let session = match world.settings.affinity {
             Affinity::None => None,
             Affinity::Session => session.or_else(|| self.bonds.session.clone()),

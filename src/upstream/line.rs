@@ -1,14 +1,15 @@
 //! One connection to an upstream, driven by whoever has it: an HTTP/1.1 connection has no task of its own. So a chunk of
 //! a reply costs no hand-over between tasks, all that has come is read in one go, and to drop a request is to close its
 //! connection.
+use super::HEAD_BYTES;
 use super::connect::Stream;
 use super::outbound::OutboundBody;
-use super::pool::Pool;
+use super::pool::{Load, Pool};
 use crate::model::Origin;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{Connection, SendRequest};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -17,17 +18,24 @@ use std::task::{Context, Poll, Waker};
 pub(super) struct Line(Box<Ends>);
 
 struct Ends {
+    load: Load,
     sender: SendRequest<OutboundBody>,
     /// None once it has ended.
     connection: Option<Connection<Stream, OutboundBody>>,
 }
 
 impl Line {
-    pub(super) fn new(
-        sender: SendRequest<OutboundBody>,
-        connection: Connection<Stream, OutboundBody>,
-    ) -> Self {
-        Self(Box::new(Ends { sender, connection: Some(connection) }))
+    /// HTTP/1.1 over `stream`.
+    pub(super) async fn open(stream: Stream, load: Load) -> hyper::Result<Self> {
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES as usize).writev(load == Load::Heavy);
+        let (sender, connection) = builder.handshake(stream).await?;
+        Ok(Self(Box::new(Ends { load, sender, connection: Some(connection) })))
+    }
+
+    /// What it is for.
+    pub(super) fn load(&self) -> Load {
+        self.0.load
     }
 
     /// Reads and writes what can be. An end, in order or not, is told by what waits for it: the reply or its body.
@@ -59,7 +67,7 @@ impl Line {
         &mut self,
         request: Request<OutboundBody>,
     ) -> hyper::Result<Response<Incoming>> {
-        let Ends { sender, connection } = &mut *self.0;
+        let Ends { sender, connection, .. } = &mut *self.0;
         let mut answer = pin!(sender.send_request(request));
         poll_fn(|cx| {
             if let Some(open) = connection
@@ -75,7 +83,7 @@ impl Line {
     /// Lets it go on by itself: the request is still being sent though its reply has come, and must not wait for whoever
     /// reads the reply.
     pub(super) fn detach(self) {
-        let Ends { sender, connection } = *self.0;
+        let Ends { sender, connection, .. } = *self.0;
         if let Some(connection) = connection {
             tokio::spawn(async move {
                 // What goes wrong shows in the reply's body.

@@ -33,15 +33,14 @@ pub(crate) use stall::Stall;
 
 use crate::engine::Phase;
 use crate::model::{Credential, Origin, Provider};
-use connect::Stream;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Request, Response, header};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use line::{Line, Loan, Source};
 use outbound::{Stage, Upload};
-use pool::{Pool, Way};
+use pool::{Load, Pool, Way};
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -51,6 +50,8 @@ use std::time::Duration;
 
 /// A reply's head at most, over HTTP/1.1 and HTTP/2; also the most that is read from a connection at a time.
 const HEAD_BYTES: u32 = 64 * 1024;
+/// A request body of this many bytes is not copied on its way.
+const HEAVY: u64 = 32 * 1024;
 /// A busy HTTP/2 connection is asked this often whether it is alive.
 const PING: Duration = Duration::from_secs(30);
 /// How long it may take to say so.
@@ -138,6 +139,11 @@ impl Upstream {
         Self { pool: Pool::default(), ..self.clone() }
     }
 
+    /// What opens its connections, for others that connect the same way.
+    pub(crate) fn connector(&self) -> Connector {
+        self.connector.clone()
+    }
+
     /// Puts the credential in, sends the request to the provider's origin, and waits for the reply's head. Never sends
     /// twice, never follows a redirect. Dropping the future cancels the request at once.
     pub async fn send(&self, provider: &Provider, credential: &Credential, request: OutboundRequest) -> Sent {
@@ -156,9 +162,10 @@ impl Upstream {
         origin: &Origin,
         request: Request<OutboundBody>,
     ) -> Result<(Response<Incoming>, Option<Loan>), Failure> {
-        let way = match self.pool.take(origin) {
+        let load = load(&request);
+        let way = match self.pool.take(origin, load) {
             Some(way) => way,
-            None => self.connect(origin).await?,
+            None => self.connect(origin, load).await?,
         };
         match way {
             Way::Line(mut line) => {
@@ -176,10 +183,10 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, origin: &Origin) -> Result<Way, Failure> {
+    async fn connect(&self, origin: &Origin, load: Load) -> Result<Way, Failure> {
         let stream = self.connector.clone().open(origin).await?;
         if !stream.speaks_http2() {
-            return Ok(Way::Line(shake_hands(stream).await?));
+            return Ok(Way::Line(Line::open(stream, load).await.map_err(|_| no_connection())?));
         }
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -246,12 +253,10 @@ fn no_connection() -> Failure {
     Failure::NotSent(Phase::Connect, "no connection".to_owned())
 }
 
-/// HTTP/1.1 over a connection that is open.
-async fn shake_hands(stream: Stream) -> Result<Line, Failure> {
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(HEAD_BYTES as usize).writev(false);
-    let (sender, connection) = builder.handshake(stream).await.map_err(|_| no_connection())?;
-    Ok(Line::new(sender, connection))
+/// By the length that is told. A body that is made while it is sent comes in small pieces.
+fn load(request: &Request<OutboundBody>) -> Load {
+    let heavy = request.body().size_hint().exact().is_some_and(|bytes| bytes >= HEAVY);
+    if heavy { Load::Heavy } else { Load::Light }
 }
 
 /// As a request is written to the server itself over HTTP/1.1 (RFC 9112 §3.2.1).

@@ -28,6 +28,15 @@ struct Shelves {
     tended: bool,
 }
 
+/// How a request's body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    /// From where it lies, with a list of its pieces: for what is long.
+    Heavy,
+    /// Copied behind the head, so that both go in one piece.
+    Light,
+}
+
 /// What is open to one origin.
 #[derive(Default)]
 struct Shelf {
@@ -51,7 +60,7 @@ pub(super) enum Way {
 
 impl Pool {
     /// An open connection to `origin`, if there is one: the one that was used last.
-    pub(super) fn take(&self, origin: &Origin) -> Option<Way> {
+    pub(super) fn take(&self, origin: &Origin, load: Load) -> Option<Way> {
         let mut shelves = self.lock();
         let shelf = shelves.by_origin.get_mut(origin)?;
         if let Some(shared) = &mut shelf.shared {
@@ -62,7 +71,8 @@ impl Pool {
             shelf.shared = None;
         }
         let mut cx = Context::from_waker(Waker::noop());
-        while let Some(Idle { mut open, .. }) = shelf.lines.pop() {
+        while let Some(at) = shelf.lines.iter().rposition(|line| line.open.load() == load) {
+            let Idle { mut open, .. } = shelf.lines.remove(at);
             if open.is_still_free(&mut cx) {
                 return Some(Way::Line(open));
             }
