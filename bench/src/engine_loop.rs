@@ -123,6 +123,7 @@ impl Pool {
             pinned: None,
             owner: None,
             bond: Bond::Fast,
+            permitted: None,
             replay_safe: true,
         };
         let mut headers = HeaderMap::new();

@@ -1,7 +1,7 @@
 //! Who may ask: the browser gate for every request, the token for all but health and metrics.
 use super::{ApiError, Door};
 use crate::model::Secret;
-use crate::proxy::{Extra, Target, Turned};
+use crate::proxy::{Extra, Keys, Target, Turned};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -81,7 +81,8 @@ pub(super) async fn gate(State(door): State<Door>, request: Request, next: Next)
         return next.run(request).await;
     };
     let (head, body) = request.into_parts();
-    match gate.admit(&head, &Extra { hosts: &[], origins: &[], keys: &[] }) {
+    let admitted = gate.admit(&head, &Extra { hosts: &[], origins: &[], keys: Keys::NONE });
+    match admitted.map(|admitted| admitted.target) {
         Ok(Target::Path) => next.run(Request::from_parts(head, body)).await,
         Ok(Target::Url(_)) => ApiError::gate(&Turned::ForeignTarget).into_response(),
         Err(turned) => ApiError::gate(&turned).into_response(),

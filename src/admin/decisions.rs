@@ -92,6 +92,7 @@ pub(super) async fn next(
         session,
         pinned,
         owner: None,
+        permitted: None,
         bond: Bond::Fast,
         replay_safe: false,
     };

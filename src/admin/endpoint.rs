@@ -3,7 +3,7 @@
 use super::described::{Described, Signature};
 use super::feature::Feature;
 use super::{
-    accounts, antigravity, clients, decisions, doctor, events, force, handover, health, import, limits,
+    accounts, antigravity, clients, decisions, doctor, events, force, handover, health, import, keys, limits,
     login, openapi, sessions,
 };
 use super::{audit, edit, settings};
@@ -76,6 +76,9 @@ pub(super) fn all() -> Vec<Endpoint> {
         post("/api/handover", handover::give, "A ticket with which a page gets the token, once."),
         post("/api/handover/redeem", handover::redeem, "The token for a ticket, to our own page.").open(),
         post("/api/import", import::import, "Takes over the logins of another program's file."),
+        get("/api/keys", keys::list, "Keys of clients, and what each is for."),
+        post("/api/keys", keys::add, "Makes a key for a client; it is shown this once."),
+        delete("/api/keys/{name}", keys::remove, "Takes a client's key back."),
         get("/api/limits/refresh", limits::latest, "How far the latest refresh of each account's limits is."),
         post("/api/limits/refresh", limits::refresh, "Asks for the limits of accounts now."),
         delete("/api/limits/refresh", limits::stop, "Calls off refreshes that have not begun."),

@@ -35,6 +35,7 @@ enum Code {
     ImportUnreadable,
     Internal,
     InvalidRequest,
+    KeyNotFound,
     LastEnabled,
     LimitsNotTold,
     Login(&'static str, StatusCode),
@@ -73,6 +74,7 @@ impl Code {
             Self::ImportUnreadable => ("IMPORT_UNREADABLE", StatusCode::BAD_REQUEST),
             Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
             Self::InvalidRequest => ("INVALID_REQUEST", StatusCode::BAD_REQUEST),
+            Self::KeyNotFound => ("KEY_NOT_FOUND", StatusCode::NOT_FOUND),
             Self::LastEnabled => ("LAST_ENABLED", StatusCode::CONFLICT),
             Self::LimitsNotTold => ("LIMITS_NOT_TOLD", StatusCode::CONFLICT),
             Self::Login(code, status) => (code, status),
@@ -258,12 +260,15 @@ impl From<Rejection> for ApiError {
         let code = match &rejection {
             Rejection::AccountDisabled(_) => Code::AccountDisabled,
             Rejection::AccountUnable(_) => Code::AccountUnable,
-            Rejection::AliasTaken(_) => Code::AliasTaken,
+            Rejection::AliasTaken(_) | Rejection::KeyNameTaken(_) => Code::AliasTaken,
             Rejection::AlreadyInState(_) | Rejection::Outdated => Code::AlreadyInState,
-            Rejection::KindNotAccepted(_) | Rejection::TooManyAccounts => Code::InvalidRequest,
+            Rejection::KindNotAccepted(_) | Rejection::TooManyAccounts | Rejection::TooManyKeys => {
+                Code::InvalidRequest
+            }
             Rejection::LastEnabled(_) => Code::LastEnabled,
             Rejection::NoForceActive => Code::NoForceActive,
             Rejection::UnknownAccount => Code::AccountNotFound,
+            Rejection::UnknownKey(_) => Code::KeyNotFound,
             Rejection::UnknownProvider(_) => Code::UnknownProvider,
         };
         let advice = match &rejection {
@@ -274,11 +279,14 @@ impl From<Rejection> for ApiError {
             Rejection::AccountDisabled(alias) => format!("; `rota enable {alias}` first"),
             Rejection::AccountUnable(_)
             | Rejection::AlreadyInState(_)
+            | Rejection::KeyNameTaken(_)
             | Rejection::KindNotAccepted(_)
             | Rejection::NoForceActive
             | Rejection::Outdated
             | Rejection::TooManyAccounts
+            | Rejection::TooManyKeys
             | Rejection::UnknownAccount
+            | Rejection::UnknownKey(_)
             | Rejection::UnknownProvider(_) => String::new(),
         };
         Self::new(code, format!("{rejection}{advice}"))

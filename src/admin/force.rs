@@ -100,6 +100,8 @@ impl ForceEnded {
             | AuditAction::AccountTags
             | AuditAction::AccountWeight
             | AuditAction::ConfigReloaded
+            | AuditAction::KeyAdded
+            | AuditAction::KeyRemoved
             | AuditAction::SettingChanged => false,
         })?;
         (last.action == AuditAction::ForceEnded && now < last.at.after(NEWS)).then(|| Self {

@@ -86,6 +86,7 @@ fn would_send(app: &App, world: &Snapshot, provider: &ProviderId) -> bool {
         session: None,
         pinned: None,
         owner: None,
+        permitted: None,
         bond: Default::default(),
         replay_safe: false,
     };

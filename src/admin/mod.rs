@@ -22,6 +22,7 @@ mod handover;
 mod health;
 mod import;
 mod job;
+mod keys;
 mod limits;
 mod listener;
 mod login;

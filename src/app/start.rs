@@ -232,6 +232,7 @@ fn snapshot(opened: Opened, config: &Config) -> Snapshot {
         next_account: opened.next_account,
         force: opened.force,
         audit: Arc::new(opened.audit),
+        keys: opened.keys.into_iter().map(Arc::new).collect(),
         ..Snapshot::empty(config.settings.clone(), config.providers.clone())
     }
 }

@@ -19,6 +19,7 @@ mod fake;
 mod force;
 mod healthcheck;
 mod import;
+mod keys;
 mod login;
 mod openapi;
 mod probe;
@@ -121,6 +122,8 @@ enum Command {
     Settings(settings::Settings),
     /// Show who changed what, and when
     Audit(audit::Audit),
+    /// Show, make and take back keys of clients
+    Keys(keys::Keys),
     /// Show what is wrong, with the command that puts it right: exit code 1 if something is
     Doctor,
     /// Open rota's page in your browser
@@ -167,6 +170,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Force(command) => command.run(&setup, out),
         Command::Healthcheck(command) => command.run(&setup, out),
         Command::Import(command) => command.run(&setup, out),
+        Command::Keys(command) => command.run(&setup, out),
         Command::Login(command) => command.run(&setup, out),
         Command::Openapi => openapi::run(out),
         Command::Probe(command) => command.run(&setup, out),

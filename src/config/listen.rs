@@ -2,7 +2,6 @@
 //! consents (see [`container`]).
 use super::problem::Code;
 use super::value::{Bad, list, shown, text};
-use crate::model::Secret;
 use serde::Serialize;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -151,13 +150,22 @@ pub(super) enum Consent {
     NotGiven,
 }
 
+/// Whom the proxy serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entrants {
+    /// Whoever reaches it.
+    Anybody,
+    /// Whoever has a key.
+    Keyed,
+}
+
 /// A listener beyond loopback, if both consents are there: rota runs in a container (or the user said so), and clients
 /// must send a key.
 pub(super) fn container(
     address: SocketAddr,
     surroundings: Surroundings,
     consent: Consent,
-    client_keys: &[Secret],
+    entrants: Entrants,
 ) -> Result<Listen, Bad> {
     let refused =
         |what: String, allowed: &str| Bad { code: Code::NonLoopbackBind, ..Bad::new(what, allowed) };
@@ -167,10 +175,11 @@ pub(super) fn container(
             "use `listen`; or set ROTA_ALLOW_NON_LOOPBACK=1 in the environment if this is meant",
         ));
     }
-    if client_keys.is_empty() {
+    if entrants == Entrants::Anybody {
         return Err(refused(
             format!("\"{address}\" can be reached from other machines, and clients need no key"),
-            "set `client_keys`, or ROTA_CLIENT_KEYS_FILE to a file with one key a line",
+            "set `client_keys`, or ROTA_CLIENT_KEYS_FILE to a file with one key a line; or `require_client_key`, and make \
+             them with `rota keys add`",
         ));
     }
     Ok(Listen::Container(address))
@@ -229,17 +238,16 @@ mod tests {
     #[test]
     fn a_container_needs_both_consents() {
         let address = "0.0.0.0:7682".parse().unwrap();
-        let key = [Secret::new("k")];
         let table = [
-            (Surroundings::Host, Consent::NotGiven, &key[..], false),
-            (Surroundings::Host, Consent::Given, &key[..], true),
-            (Surroundings::Host, Consent::Given, &[], false),
-            (Surroundings::Container, Consent::NotGiven, &key[..], true),
-            (Surroundings::Container, Consent::NotGiven, &[], false),
-            (Surroundings::Container, Consent::Given, &[], false),
+            (Surroundings::Host, Consent::NotGiven, Entrants::Keyed, false),
+            (Surroundings::Host, Consent::Given, Entrants::Keyed, true),
+            (Surroundings::Host, Consent::Given, Entrants::Anybody, false),
+            (Surroundings::Container, Consent::NotGiven, Entrants::Keyed, true),
+            (Surroundings::Container, Consent::NotGiven, Entrants::Anybody, false),
+            (Surroundings::Container, Consent::Given, Entrants::Anybody, false),
         ];
-        for (surroundings, consent, keys, allowed) in table {
-            let listen = container(address, surroundings, consent, keys);
+        for (surroundings, consent, entrants, allowed) in table {
+            let listen = container(address, surroundings, consent, entrants);
             match listen {
                 Ok(listen) => assert!(allowed && listen == Listen::Container(address)),
                 Err(bad) => assert!(!allowed && bad.code == Code::NonLoopbackBind),

@@ -51,6 +51,8 @@ pub struct Config {
     pub admin_socket: Option<PathBuf>,
     /// Keys of which clients must send one; none, and no key is asked for.
     pub client_keys: Vec<Secret>,
+    /// Every request needs a key, also where there is none.
+    pub require_client_key: bool,
     /// Host names accepted besides the loopback ones, in lower case.
     pub allowed_hosts: Vec<String>,
     /// Origins of web pages that may call, in lower case.
@@ -163,6 +165,7 @@ fn assemble(sources: &Sources, layers: &Layers, providers: Vec<Provider>) -> Res
         admin_listen: layers.get(&table::ADMIN_LISTEN)?,
         admin_socket: layers.get(&table::ADMIN_SOCKET)?,
         client_keys,
+        require_client_key: layers.get(&table::REQUIRE_CLIENT_KEY)?,
         allowed_hosts: layers.get(&table::ALLOWED_HOSTS)?,
         allowed_origins: layers.get(&table::ALLOWED_ORIGINS)?,
         allowed_uids: layers.get(&table::ALLOWED_UIDS)?,
@@ -202,7 +205,9 @@ fn listens(sources: &Sources, layers: &Layers, client_keys: &[Secret]) -> Result
         return layers.get(&table::LISTEN);
     };
     let key = table::CONTAINER_BIND.about.key;
-    listen::container(address, sources.surroundings, sources.consent(), client_keys)
+    let keyed = !client_keys.is_empty() || layers.get(&table::REQUIRE_CLIENT_KEY)?;
+    let entrants = if keyed { listen::Entrants::Keyed } else { listen::Entrants::Anybody };
+    listen::container(address, sources.surroundings, sources.consent(), entrants)
         .map(|listen| vec![listen])
         .map_err(|bad| ConfigError::from(layers.error(key, bad)))
 }

@@ -51,12 +51,13 @@ pub(super) static SECTIONS: [(&str, &str); 12] = [
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 51] = [
+pub(super) static ALL: [&dyn Described; 52] = [
     &LISTEN,
     &ADMIN_LISTEN,
     &ADMIN_SOCKET,
     &CONTAINER_BIND,
     &CLIENT_KEYS,
+    &REQUIRE_CLIENT_KEY,
     &ALLOWED_HOSTS,
     &ALLOWED_ORIGINS,
     &ALLOWED_UIDS,
@@ -126,12 +127,15 @@ settings! {
          change: for a container, whose loopback the host does not reach (`rota --socket PATH status`). Empty: none.";
     CONTAINER_BIND: Option<SocketAddr> = "container_bind", Text, "\"\"", any_address,
         "In a container whose port is published: the address to listen on instead of `listen`, such as \
-         \"0.0.0.0:7682\". It is refused unless `client_keys` are set and rota runs in a container (or \
+         \"0.0.0.0:7682\". It is refused unless `client_keys` or `require_client_key` are set and rota runs in a container (or \
          ROTA_ALLOW_NON_LOOPBACK=1 is set in the environment). Publish the port to the host's loopback only: -p \
          127.0.0.1:7682:7682.";
     CLIENT_KEYS: Vec<Secret> = "client_keys", Secrets, "[]", |value| list(value, client_key),
         "Keys of which clients must send one, as bearer token or API key. None: no key is asked for. Keep this file to \
          yourself (chmod 600) when it holds keys, or name a file with one key a line in ROTA_CLIENT_KEYS_FILE.";
+    REQUIRE_CLIENT_KEY: bool = "require_client_key", Flag, "false", flag,
+        "Whether every request needs a key, also while there is none: of `client_keys`, or one that `rota keys add` made. \
+         Once there is one, every request needs one anyway.";
     ALLOWED_HOSTS: Vec<String> = "allowed_hosts", List, "[]", |value| list(value, host),
         "Values of the Host header that are accepted besides the loopback names of the port: \"name\" or \"name:port\".";
     ALLOWED_ORIGINS: Vec<String> = "allowed_origins", List, "[]", |value| list(value, web_origin),

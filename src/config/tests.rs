@@ -20,6 +20,7 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
             admin_socket: None,
             admin_listen: Loopback::new("127.0.0.1:7683".parse().unwrap()).unwrap(),
             client_keys: vec![],
+            require_client_key: false,
             allowed_hosts: vec![],
             allowed_origins: vec![],
             allowed_uids: vec![],

@@ -2,13 +2,14 @@ mod accounts;
 mod credentials;
 mod faults;
 mod force;
+mod keys;
 mod limits;
 mod told;
 
 use super::classify::Fault;
 use crate::model::{
-    Account, AccountId, Actor, Alias, Credential, LimitSample, ModelName, Note, Provider, ProviderId,
-    Settings, Snapshot, Switch, Time, Weight,
+    Account, AccountId, Actor, Alias, ClientKey, Credential, KeyName, LimitSample, ModelName, Note, Provider,
+    ProviderId, Settings, Snapshot, Switch, Time, Weight,
 };
 use std::sync::Arc;
 
@@ -54,6 +55,13 @@ pub enum Command {
     },
     /// A human takes the pin back.
     ForceCleared,
+    /// A human makes a key for a client.
+    KeyAdded(Box<ClientKey>),
+    /// A human takes one back.
+    KeyRemoved {
+        /// Which.
+        name: KeyName,
+    },
     /// A successful reply told the limits.
     LimitsSeen {
         /// Whose.
@@ -232,6 +240,9 @@ pub enum Rejection {
     /// The preset does not inject this kind of credential.
     #[error("provider \"{0}\" takes no credential of this kind")]
     KindNotAccepted(ProviderId),
+    /// The name is taken.
+    #[error("there is a key \"{0}\" already")]
+    KeyNameTaken(KeyName),
     /// It is the last enabled account of its provider.
     #[error("account \"{0}\" is the last enabled one of its provider")]
     LastEnabled(Alias),
@@ -244,9 +255,15 @@ pub enum Rejection {
     /// No more accounts.
     #[error("there are {} accounts already, the most there can be", Snapshot::ACCOUNTS)]
     TooManyAccounts,
+    /// No more keys.
+    #[error("there are {} keys already, the most there can be", Snapshot::KEYS)]
+    TooManyKeys,
     /// There is no such account.
     #[error("there is no such account")]
     UnknownAccount,
+    /// There is no such key.
+    #[error("there is no key \"{0}\"; `rota keys` shows those there are")]
+    UnknownKey(KeyName),
     /// There is no such provider.
     #[error("there is no provider \"{0}\"")]
     UnknownProvider(ProviderId),
@@ -260,6 +277,8 @@ impl Command {
             | Self::AccountEdited { .. }
             | Self::AccountRemoved { .. }
             | Self::ForceCleared
+            | Self::KeyAdded(_)
+            | Self::KeyRemoved { .. }
             | Self::Reauthenticated { .. }
             | Self::Tuned { .. } => Actor::Admin,
             Self::Forced { by, .. } => *by,
@@ -315,6 +334,8 @@ fn change(next: &mut Snapshot, command: Command, now: Time) -> Result<Durability
         }
         Command::ForceCleared => force::cleared(next, now),
         Command::Forced { alias, by } => force::forced(next, alias, by, now),
+        Command::KeyAdded(key) => keys::added(next, *key),
+        Command::KeyRemoved { name } => keys::removed(next, &name),
         Command::LimitsSeen { account, sample } => limits::seen(find(next, account)?, sample),
         Command::ProbeFailed { account, error } => limits::unseen(find(next, account)?, error, now),
         Command::Reauthenticated { account, credential } => {

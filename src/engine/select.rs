@@ -6,6 +6,7 @@ use super::failover::WhyNot;
 use crate::model::{AccountId, Alias, ModelName, ProviderId, SessionKey, Snapshot, Time};
 use field::{Field, Tier};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use reasons::{reason_to_sign_in, why_left};
@@ -48,8 +49,17 @@ pub struct RoutingRequest {
     pub owner: Option<AccountId>,
     /// Whether another account may serve it where the owner cannot.
     pub bond: Bond,
+    /// The accounts that its client may use; none: all of the provider's.
+    pub permitted: Option<Arc<[AccountId]>>,
     /// The preset calls its path safe to send again after a complete 5xx head.
     pub replay_safe: bool,
+}
+
+impl RoutingRequest {
+    /// Whether its client may use the account.
+    pub fn permits(&self, account: AccountId) -> bool {
+        self.permitted.as_ref().is_none_or(|permitted| permitted.contains(&account))
+    }
 }
 
 /// How fast a request is bound to its owner.

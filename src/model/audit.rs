@@ -37,13 +37,17 @@ pub enum AuditAction {
     ForceExpired,
     /// An account was pinned.
     ForceSet,
+    /// A client's key was made.
+    KeyAdded,
+    /// A client's key was removed.
+    KeyRemoved,
     /// A setting that is kept was changed.
     SettingChanged,
 }
 
 impl AuditAction {
     /// Every action, for tables and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::AccountAdded,
         Self::AccountDisabled,
         Self::AccountEnabled,
@@ -60,6 +64,8 @@ impl AuditAction {
         Self::ForceEnded,
         Self::ForceExpired,
         Self::ForceSet,
+        Self::KeyAdded,
+        Self::KeyRemoved,
         Self::SettingChanged,
     ];
 
@@ -82,6 +88,8 @@ impl AuditAction {
             Self::ForceEnded => "force.ended",
             Self::ForceExpired => "force.expired",
             Self::ForceSet => "force.set",
+            Self::KeyAdded => "key.added",
+            Self::KeyRemoved => "key.removed",
             Self::SettingChanged => "setting.changed",
         }
     }

@@ -143,6 +143,8 @@ pub enum Reason {
     ModelUnsupported,
     /// There is no token.
     NoToken,
+    /// The client's key is not for this account.
+    NotPermitted,
     /// Money is missing.
     PaymentRequired,
     /// A quota window is spent.
@@ -161,7 +163,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Busy,
         Self::Cooling,
         Self::Critical,
@@ -171,6 +173,7 @@ impl Reason {
         Self::MalformedToken,
         Self::ModelUnsupported,
         Self::NoToken,
+        Self::NotPermitted,
         Self::PaymentRequired,
         Self::QuotaExhausted,
         Self::RateLimited,
@@ -192,6 +195,7 @@ impl Reason {
             Self::MalformedToken => "malformed-token",
             Self::ModelUnsupported => "model-unsupported",
             Self::NoToken => "no-token",
+            Self::NotPermitted => "not-permitted",
             Self::PaymentRequired => "payment-required",
             Self::QuotaExhausted => "quota-exhausted",
             Self::RateLimited => "rate-limited",

@@ -18,9 +18,15 @@ pub enum BadIdent {
     /// Not 1 to 64 of `a-z 0-9 . _ -`.
     #[error("an alias is 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit; {0:?} is not")]
     Alias(String),
+    /// Not 1 to 64 of `a-z 0-9 . _ -`.
+    #[error("a key's name is 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit; {0:?} is not")]
+    Key(String),
     /// Not 1 to 128 printable characters.
     #[error("a model name is 1 to 128 printable ASCII characters; {0:?} is not")]
     Model(String),
+    /// Not a plain path.
+    #[error("a path starts with / and has no blanks, .. // ? # % or \\; {0:?} is none")]
+    Path(String),
     /// Not 1 to 32 of `a-z 0-9 -`.
     #[error("a provider id is 1 to 32 of a-z 0-9 - and starts with a letter; {0:?} is not")]
     Provider(String),
@@ -30,6 +36,11 @@ pub enum BadIdent {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Alias(Arc<str>);
+
+/// The user's name for a client's key, made like an [`Alias`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct KeyName(Arc<str>);
 
 /// A provider's name, which is also its path prefix: 1 to 32 of `a-z 0-9 -`, starting with a letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -125,6 +136,7 @@ macro_rules! name {
     };
 }
 name!(Alias, is_alias, BadIdent::Alias);
+name!(KeyName, is_alias, BadIdent::Key);
 name!(ProviderId, is_provider, BadIdent::Provider);
 name!(ModelName, is_model, BadIdent::Model);
 

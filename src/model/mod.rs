@@ -10,6 +10,7 @@ mod health;
 mod ident;
 mod index;
 mod job;
+mod key;
 mod limits;
 mod login;
 mod provider;
@@ -32,9 +33,10 @@ pub use conversation::{
 pub use credential::{Credential, CredentialKind, CredentialState, Identity, Renewal};
 pub use fault::{FaultClass, Reason, Scope};
 pub use health::{Cooling, CoolingSource, Health};
-pub use ident::{AccountId, Alias, BadIdent, ModelName, ProviderId};
+pub use ident::{AccountId, Alias, BadIdent, KeyName, ModelName, ProviderId};
 pub use index::{Index, May, Roster, Standing};
 pub use job::JobState;
+pub use key::{Beyond, ClientKey, KeyDigest, KeyPath, KeyScope};
 pub use limits::{LimitSample, LimitSource, LimitStatus, LimitWindow, Limits};
 pub use login::{BrowserFlow, DeviceFlow, Endpoint, LoginFlows, Loopback};
 pub use provider::{

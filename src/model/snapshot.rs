@@ -1,5 +1,6 @@
 use super::{
-    Account, AccountId, Alias, AuditTrail, Breaker, Force, Index, Provider, ProviderId, Settings, Time,
+    Account, AccountId, Alias, AuditTrail, Breaker, ClientKey, Force, Index, Provider, ProviderId, Settings,
+    Time,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Snapshot {
     pub next_account: AccountId,
     /// The pin, if any.
     pub force: Option<Force>,
+    /// Keys of clients, in the order in which they were made; at most [`Snapshot::KEYS`].
+    pub keys: Arc<[Arc<ClientKey>]>,
     /// What the user wants.
     pub settings: Arc<Settings>,
     /// The presets.
@@ -36,6 +39,9 @@ impl Snapshot {
     /// Accounts at most. Where the index does not tell, selection is linear in them; this bounds it.
     pub const ACCOUNTS: usize = 10_000;
 
+    /// Keys of clients at most: each is compared with what a request shows.
+    pub const KEYS: usize = 256;
+
     /// A world without accounts.
     pub fn empty(settings: Settings, providers: Vec<Provider>) -> Self {
         Self {
@@ -43,6 +49,7 @@ impl Snapshot {
             accounts: Vec::new(),
             next_account: AccountId(1),
             force: None,
+            keys: Arc::default(),
             settings: Arc::new(settings),
             providers: providers.into_iter().map(Arc::new).collect(),
             breakers: BTreeMap::new(),

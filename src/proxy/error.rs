@@ -1,5 +1,5 @@
 use crate::engine::Phase;
-use crate::model::ProviderId;
+use crate::model::{Beyond, KeyName, ProviderId};
 use http::{HeaderName, StatusCode};
 
 /// Why rota answers a request itself, without asking rotation. Its `Display` is for the person at the client: what is
@@ -18,6 +18,14 @@ pub enum Turned {
     /// A client key is asked for, and none or a wrong one came.
     #[error("this rota asks for a client key; send it as x-rota-key, or where your client puts its API key")]
     ClientKey,
+    /// The client's key is not for this.
+    #[error("the key of client \"{client}\" is not for this {beyond}; `rota keys` shows what it is for")]
+    ClientKeyScope {
+        /// What people call the client.
+        client: KeyName,
+        /// What it is not for.
+        beyond: Beyond,
+    },
     /// `CONNECT`.
     #[error(
         "rota is no tunnel: set your client's base URL to this address instead of using it as an HTTPS proxy"
@@ -118,9 +126,11 @@ impl Turned {
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ClientKey => StatusCode::UNAUTHORIZED,
             Self::Connect | Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::CrossSite | Self::ForeignTarget | Self::OriginForeign | Self::Preflight => {
-                StatusCode::FORBIDDEN
-            }
+            Self::ClientKeyScope { .. }
+            | Self::CrossSite
+            | Self::ForeignTarget
+            | Self::OriginForeign
+            | Self::Preflight => StatusCode::FORBIDDEN,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::HostForeign => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute { .. } => StatusCode::NOT_FOUND,
@@ -139,6 +149,7 @@ impl Turned {
             Self::BodyMalformed => "BODY_MALFORMED",
             Self::BodyTooSlow => "BODY_TOO_SLOW",
             Self::ClientKey => "UNAUTHORIZED",
+            Self::ClientKeyScope { .. } => "NOT_PERMITTED",
             Self::Connect => "CONNECT_REFUSED",
             Self::CrossSite => "CROSS_SITE",
             Self::Expectation => "EXPECTATION_FAILED",

@@ -9,7 +9,7 @@ use crate::engine::{
     self, Attempt, Command, Failover, Fault, Glimpse, Late, Refusal, Verdict, Why, late, worth_keeping,
 };
 use crate::lease::Lease;
-use crate::model::{AccountId, Alias, LostReply, Provider, ProviderId, Reason, Time};
+use crate::model::{AccountId, Alias, ClientKey, LostReply, Provider, ProviderId, Reason, Time};
 use crate::telemetry::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
@@ -32,6 +32,8 @@ const MESSAGE: &[u8] = b"WS";
 pub(super) struct Flight {
     pub(super) app: Arc<App>,
     pub(super) id: RequestId,
+    /// Whose key it named, where that is a client's own.
+    pub(super) client: Option<Arc<ClientKey>>,
     /// Whom its path means, once that is known.
     pub(super) provider: Option<ProviderId>,
     pub(super) way: Option<Failover>,
@@ -91,6 +93,7 @@ impl Flight {
             method: request.method().clone(),
             uri: request.uri().clone(),
             app,
+            client: None,
             provider: None,
             way: None,
             upload: None,
@@ -263,6 +266,11 @@ impl Flight {
         self.reasons = reasons.map(|(alias, why)| (alias.clone(), SkipRecord::from(why))).collect();
     }
 
+    /// The accounts that its client may use, where they are not all.
+    pub(super) fn permitted(&self) -> Option<Arc<[AccountId]>> {
+        self.client.as_ref()?.scope.accounts.clone()
+    }
+
     fn learn(&self, account: AccountId, glimpse: Glimpse) {
         let sample = glimpse.completed();
         let world = self.app.state.peek();
@@ -303,6 +311,7 @@ impl Flight {
             at: self.came,
             method: self.method.as_str().to_owned(),
             path: self.uri.path().to_owned(),
+            client: self.client.as_ref().map(|client| client.name.to_string()),
             provider,
             model: request.and_then(|request| request.model.clone()),
             strategy: world.settings.strategy,

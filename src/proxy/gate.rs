@@ -2,24 +2,18 @@
 //! or without DNS rebinding, and let nothing through that two programs could frame differently. No check here answers
 //! with an `Access-Control` header: there is none to allow anybody.
 use super::error::Turned;
-use crate::model::Secret;
-use http::header::{AUTHORIZATION, EXPECT, HOST, HeaderMap, HeaderName, ORIGIN, TRANSFER_ENCODING};
+use super::keys::Keys;
+use crate::model::ClientKey;
+use http::header::{EXPECT, HOST, HeaderMap, HeaderName, ORIGIN, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method};
+use std::sync::Arc;
 
 /// The longest request target, in bytes.
 pub(crate) const LONGEST_TARGET: usize = 8 * 1024;
 /// What this machine calls itself.
 const NAMES: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
-/// The header that carries a client key, and nothing else.
-const ROTA_KEY: HeaderName = HeaderName::from_static("x-rota-key");
-/// Where clients put an API key of their own; a client key may sit there too, and is removed with it.
-const KEY_SLOTS: [HeaderName; 3] = [
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const PREFLIGHT: HeaderName = HeaderName::from_static("access-control-request-method");
 
@@ -37,8 +31,17 @@ pub struct Extra<'a> {
     pub hosts: &'a [String],
     /// Further values of `Origin`, scheme included.
     pub origins: &'a [String],
-    /// Keys of which a request must name one; none: no key is asked for.
-    pub keys: &'a [Secret],
+    /// Keys of which a request must name one.
+    pub keys: Keys<'a>,
+}
+
+/// A request that may pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted<'a> {
+    /// What its target is.
+    pub target: Target,
+    /// Whose key it named, where that is a client's own.
+    pub client: Option<&'a Arc<ClientKey>>,
 }
 
 /// What the request target is.
@@ -66,16 +69,16 @@ impl Gate {
 
     /// Lets a request's head pass, or says why not. The order is part of the promise: a web page learns nothing of
     /// methods, paths or keys.
-    pub fn admit(&self, head: &Parts, extra: &Extra<'_>) -> Result<Target, Turned> {
+    pub fn admit<'a>(&self, head: &Parts, extra: &Extra<'a>) -> Result<Admitted<'a>, Turned> {
         let target = target(head)?;
         self.check_host(&head.headers, &target, extra)?;
         self.check_page(head, extra)?;
         check_method(&head.method)?;
         check_framing(&head.headers)?;
         check_values(&head.headers)?;
-        check_key(&head.headers, extra.keys)?;
+        let client = extra.keys.client(&head.headers)?;
         check_path(head)?;
-        Ok(target)
+        Ok(Admitted { target, client })
     }
 
     /// Exactly one `Host`, and one of ours; the host of a URL target may repeat that URL's instead.
@@ -201,30 +204,6 @@ fn check_values(headers: &HeaderMap) -> Result<(), Turned> {
     match bad {
         None => Ok(()),
         Some((name, _)) => Err(Turned::HeaderValue(name.clone())),
-    }
-}
-
-/// Every key is compared in full whatever comes, so that time tells nothing.
-fn check_key(headers: &HeaderMap, keys: &[Secret]) -> Result<(), Turned> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let named = [ROTA_KEY].into_iter().chain(KEY_SLOTS);
-    let named = named.filter_map(|name| headers.get(name)?.to_str().ok());
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token)
-    });
-    let mut known = false;
-    for candidate in named.chain(bearer).map(Secret::new) {
-        for key in keys {
-            known |= *key == candidate;
-        }
-    }
-    match known {
-        true => Ok(()),
-        false => Err(Turned::ClientKey),
     }
 }
 

@@ -2,9 +2,10 @@
 use super::bonds;
 use super::error::Turned;
 use super::flight::Flight;
-use super::gate::{Extra, Gate};
+use super::gate::{Admitted, Extra, Gate, Target};
 use super::hold::{Begun, hold, streams};
 use super::intake::{Intake, Outbound};
+use super::keys::{Asked, Keys};
 use super::refusal;
 use super::reply::{self, ReplyStream};
 use super::route::{self, Routed};
@@ -47,7 +48,7 @@ pub(super) async fn handle(
 ) -> Response<ReplyStream> {
     let mut flight = Flight::new(app, &request);
     let (head, body) = request.into_parts();
-    let admitted = admit(&flight.app, gate, framing, &head);
+    let admitted = admit(&mut flight, gate, framing, &head);
     let answer = match admitted {
         Ok((routed, None)) => serve(&mut flight, upstream, routed, head, body).await,
         Ok((routed, Some(offer))) => {
@@ -70,15 +71,36 @@ pub(super) enum Framing {
 }
 
 /// The gate and the route: pure checks, before anything is read of the body.
-fn admit(app: &App, gate: &Gate, framing: Framing, head: &Parts) -> Result<(Routed, Option<Offer>), Turned> {
+fn admit(
+    flight: &mut Flight,
+    gate: &Gate,
+    framing: Framing,
+    head: &Parts,
+) -> Result<(Routed, Option<Offer>), Turned> {
     if framing == Framing::TwoLengths {
         return Err(Turned::AmbiguousLength);
     }
-    let config = app.config.load();
-    let extra =
-        Extra { hosts: &config.allowed_hosts, origins: &config.allowed_origins, keys: &config.client_keys };
-    let target = gate.admit(head, &extra)?;
-    let routed = route::route(&app.state.peek(), &target, &head.uri, &head.headers);
+    let app = flight.app.clone();
+    let (config, world) = (app.config.load(), app.state.peek());
+    let asked = if config.require_client_key { Asked::Always } else { Asked::OnceThereIsOne };
+    let keys = Keys { plain: &config.client_keys, named: &world.keys, asked };
+    let extra = Extra { hosts: &config.allowed_hosts, origins: &config.allowed_origins, keys };
+    let admitted = gate.admit(head, &extra);
+    if admitted == Err(Turned::ClientKey) {
+        // So that the client reads it in its own dialect.
+        let routed = route::route(&world, &Target::Path, &head.uri, &head.headers);
+        flight.provider = routed.ok().map(|routed| routed.provider.id.clone());
+    }
+    let Admitted { target, client } = admitted?;
+    flight.client = client.cloned();
+    let routed = route::route(&world, &target, &head.uri, &head.headers);
+    if let (Some(client), Ok(routed)) = (client, &routed) {
+        let provider = &routed.provider.id;
+        if let Err(beyond) = client.scope.permits(provider, &head.method, head.uri.path()) {
+            flight.provider = Some(provider.clone());
+            return Err(Turned::ClientKeyScope { client: client.name.clone(), beyond });
+        }
+    }
     if !websocket::offered(&head.headers) {
         return Ok((routed?, None));
     }
@@ -99,6 +121,7 @@ async fn serve(
     flight.provider = Some(routed.provider.id.clone());
     let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
     flight.upload = Some(intake.upload.clone());
+    let permitted = flight.permitted();
     let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
     let reasons = &mut flight.reasons;
     let watch = Stopwatch::start();
@@ -107,6 +130,7 @@ async fn serve(
     *waited += watch.elapsed();
     let now = app.clock.now();
     let request = intake.routing(model, session, &app, now);
+    let request = RoutingRequest { permitted, ..request };
     let way = flight.way.insert(Failover::open(request, &app.state.peek(), now));
     loop {
         let world = app.state.snapshot();

@@ -120,7 +120,8 @@ impl Intake {
         let pinned = (session.as_ref()).and_then(|it| app.affinity.find(&provider, it, now));
         let pinned = pinned.or(binding.better);
         let Binding { owner, bond, .. } = binding;
-        RoutingRequest { provider, model, session, pinned, owner, bond, replay_safe: self.replay_safe }
+        let replay_safe = self.replay_safe;
+        RoutingRequest { provider, model, session, pinned, owner, bond, permitted: None, replay_safe }
     }
 
     /// The request for the next attempt, for `account`; an earlier attempt's body gets no more. What only another

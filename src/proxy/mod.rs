@@ -10,6 +10,7 @@ mod handler;
 mod hold;
 mod ids;
 mod intake;
+mod keys;
 mod lane;
 mod listener;
 mod markers;
@@ -28,8 +29,9 @@ mod watch;
 mod websocket;
 
 pub use error::Turned;
-pub use gate::{Extra, Gate, Target};
+pub use gate::{Admitted, Extra, Gate, Target};
 pub use ids::{RequestId, RequestIds};
+pub use keys::{Asked, Keys, digest_of};
 pub use lane::{Lane, Lanes};
 pub use listener::{Entrance, serve};
 pub use peer::{Guests, PeerError, Users};

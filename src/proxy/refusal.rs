@@ -1,5 +1,6 @@
 //! Nobody can serve: said so that the client stops asking, and the person in front of it knows what to do and when to
 //! come back (FLO-8). The status never depends on what an upstream said last, and a refusal never invents a wait.
+use super::error::Turned;
 use super::flight::Flight;
 use super::reply::{ReplyStream, SHOULD_RETRY, ours};
 use crate::engine::{Refusal, RefusalCode};
@@ -41,6 +42,30 @@ pub(super) fn answer(refusal: &Refusal, mut flight: Flight) -> Response<ReplyStr
     flight.head_sent(status);
     flight.refused(refusal);
     response
+}
+
+/// A key that does not open what was asked for, in the client's dialect where it is known: each has an error of its own
+/// for a credential that is wrong, which clients do not try again.
+pub(super) fn keyed(why: &Turned, flight: &Flight) -> Value {
+    let world = flight.app.state.snapshot();
+    let provider = flight.provider.as_ref().and_then(|id| world.provider(id));
+    let (code, message) = (why.code(), why.to_string());
+    let known = *why != Turned::ClientKey;
+    match provider.map_or(Dialect::Responses, |provider| provider.dialect) {
+        Dialect::GenerateContent => {
+            let status = if known { "PERMISSION_DENIED" } else { "UNAUTHENTICATED" };
+            let number = why.status().as_u16();
+            json!({"error": {"code": number, "status": status, "reason": code, "message": message}})
+        }
+        Dialect::Messages => {
+            let kind = if known { "permission_error" } else { "authentication_error" };
+            let error = json!({"type": kind, "code": code, "message": message});
+            json!({"type": "error", "error": error, "request_id": flight.id.to_string()})
+        }
+        Dialect::Responses => {
+            json!({"error": {"type": "invalid_request_error", "code": code, "message": message}})
+        }
+    }
 }
 
 /// The provider's own error for state that is gone: its clients know what to do about it.

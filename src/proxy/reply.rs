@@ -4,6 +4,7 @@ use super::error::Turned;
 use super::flight::Flight;
 use super::intake::nominated;
 use super::passed::{Passed, Sight};
+use super::refusal;
 use crate::model::Scope;
 use crate::upstream::{Reply, ReplyError};
 use bytes::Bytes;
@@ -54,9 +55,16 @@ pub(super) fn pass(reply: Reply, mut flight: Flight) -> Response<ReplyStream> {
 
 /// A short JSON answer of ours.
 pub(super) fn turned(why: &Turned, mut flight: Flight) -> Response<ReplyStream> {
-    let body = json!({"error": {"code": why.code(), "message": why.to_string()}});
+    let keyed = matches!(why, Turned::ClientKey | Turned::ClientKeyScope { .. });
+    let body = match keyed {
+        true => refusal::keyed(why, &flight),
+        false => json!({"error": {"code": why.code(), "message": why.to_string()}}),
+    };
     let mut response = ours(why.status(), &body);
     let headers = response.headers_mut();
+    if keyed {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
     if *why == Turned::Upgrade {
         headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
     } else if *why == Turned::HandshakeVersion {

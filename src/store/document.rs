@@ -6,6 +6,7 @@ use super::error::StoreError;
 use super::migrate;
 use super::plan::Plan;
 use super::schema::fields::{self, BadField, Fields, Object};
+use super::schema::keys;
 use super::schema::state::{self, Quarantined, State};
 use super::seal::{Form, Sealer, Whose};
 use crate::model::{AccountId, Alias};
@@ -66,7 +67,9 @@ pub fn export(backend: &dyn Backend, secrets: Secrets, sealer: &Sealer) -> Resul
         }
         accounts.insert(name, account.into());
     }
-    let rest = fields.rest();
+    let mut rest = fields.rest();
+    // They name accounts by numbers of this store, and a client has its key for this machine's rota.
+    rest.remove(keys::FIELD);
     let force =
         rest.iter().filter(|(name, _)| name.starts_with("forced") || *name == "previousRotationStrategy");
     let force: Map<String, Value> = force.map(|(name, value)| (name.clone(), value.clone())).collect();

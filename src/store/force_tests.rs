@@ -215,6 +215,7 @@ fn served(world: &Snapshot, now: Time) -> Option<(u32, Why)> {
         pinned: None,
         owner: None,
         bond: Default::default(),
+        permitted: None,
         replay_safe: false,
     };
     match select(world, &request, &[], &mut Idle, now) {

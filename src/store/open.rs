@@ -12,7 +12,9 @@ use super::schema::runtime::Runtime;
 use super::schema::state::{self, State};
 use super::schema::{audit, credential};
 use super::seal::{Sealer, Whose};
-use crate::model::{Account, AccountId, AuditTrail, Credential, CredentialState, Force, ProviderId, Time};
+use crate::model::{
+    Account, AccountId, AuditTrail, ClientKey, Credential, CredentialState, Force, ProviderId, Time,
+};
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +31,8 @@ pub struct Opened {
     pub force: Option<Force>,
     /// What was changed lately.
     pub audit: AuditTrail,
+    /// Keys of clients.
+    pub keys: Vec<ClientKey>,
     /// Settings that a human changed while rota ran.
     pub settings: toml::Table,
     /// What was not as it should be.
@@ -98,6 +102,7 @@ impl Store {
             next_account,
             force,
             audit,
+            keys: state.keys,
             settings,
             findings,
         })

@@ -265,6 +265,7 @@ mod tests {
             at: Time::from_secs(1_700_000_000),
             method: "POST".to_owned(),
             path: "/v1/responses".to_owned(),
+            client: None,
             provider: ProviderId::try_from("p").ok(),
             model: None,
             strategy: Strategy::RoundRobin,

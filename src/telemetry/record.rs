@@ -18,6 +18,8 @@ pub struct DecisionRecord {
     pub method: String,
     /// Its path, without the query (which may hold a key).
     pub path: String,
+    /// Whose key it named, where that is a client's own.
+    pub client: Option<String>,
     /// The provider its path means; none where no route fits.
     #[schemars(with = "Option<String>")]
     pub provider: Option<ProviderId>,

@@ -291,6 +291,7 @@ fn asked() -> impl Generator<Value = RoutingRequest> {
             pinned,
             owner: owner.map(AccountId),
             bond,
+            permitted: None,
             replay_safe,
             model: named.then(model),
             ..request()

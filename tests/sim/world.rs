@@ -219,6 +219,7 @@ pub(crate) fn request() -> RoutingRequest {
         pinned: None,
         owner: None,
         bond: Default::default(),
+        permitted: None,
         replay_safe: true,
     }
 }

@@ -349,6 +349,7 @@ fn then(provider: &Provider, reply: &Recorded) -> Then {
         pinned: None,
         owner: None,
         bond: Default::default(),
+        permitted: None,
         replay_safe: true,
     };
     let mut failover = Failover::open(request, &world, NOW);

@@ -18,6 +18,8 @@ pub(super) enum Subject {
     Config,
     /// A force that a person takes back.
     ForceCleared,
+    /// The keys of clients.
+    Keys,
     /// At most a force that ends by itself.
     Nothing,
     /// The account's credential, by a person's hand.
@@ -36,6 +38,7 @@ impl Subject {
                 Self::Credential(*account)
             }
             Command::ForceCleared => Self::ForceCleared,
+            Command::KeyAdded(_) | Command::KeyRemoved { .. } => Self::Keys,
             Command::Reauthenticated { account, .. } => Self::SignIn(*account),
             Command::Reconfigured { .. } => Self::Config,
             Command::Forced { .. }
@@ -69,6 +72,7 @@ pub(super) fn told(
         Subject::Accounts => notes.extend(accounts(was, is).into_iter().map(|note| (note, by))),
         Subject::Config => notes.push((Note::new(AuditAction::ConfigReloaded, "config"), by)),
         Subject::Credential(id) => notes.extend(died(was, is, id).map(|note| (note, Actor::Engine))),
+        Subject::Keys => notes.extend(keys(was, is).into_iter().map(|note| (note, by))),
         Subject::SignIn(id) => {
             let account = is.account(id).map(|account| account.alias.to_string());
             notes.extend(account.map(|alias| (Note::new(AuditAction::AccountSignedIn, alias), by)));
@@ -79,6 +83,14 @@ pub(super) fn told(
         notes.extend(force(was, is, subject, by, now));
     }
     notes
+}
+
+/// The differences of the keys, by their names.
+fn keys(was: &Snapshot, is: &Snapshot) -> Vec<Note> {
+    let new = is.keys.iter().filter(|key| !was.keys.contains(key));
+    let gone = was.keys.iter().filter(|key| !is.keys.contains(key));
+    let added = new.map(|key| Note::new(AuditAction::KeyAdded, key.name.as_str()));
+    added.chain(gone.map(|key| Note::new(AuditAction::KeyRemoved, key.name.as_str()))).collect()
 }
 
 /// The differences of the accounts, which both snapshots hold in the order of their numbers.

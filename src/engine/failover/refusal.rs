@@ -66,6 +66,7 @@ impl Refusal {
             | Reason::ExpiredRefreshFailed
             | Reason::MalformedToken
             | Reason::NoToken
+            | Reason::NotPermitted
             | Reason::PaymentRequired
             | Reason::ReauthFailed
             | Reason::ReauthTimeout => true,

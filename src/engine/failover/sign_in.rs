@@ -131,6 +131,7 @@ fn first_to_sign_in<'a>(
     let bound = bound(world, request, now);
     world.accounts_of(&request.provider).find(|account| {
         bound.is_none_or(|id| id == account.id)
+            && request.permits(account.id)
             && eligibility(account, None, &world.settings, now) == Eligibility::NeedsReauth
             && signs_in(account, provider)
             && account.health.cools_until(now).is_none()

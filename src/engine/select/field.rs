@@ -37,7 +37,11 @@ impl<'a> Field<'a> {
         Self { world, request, tried, passage: breaker::passage(world.breaker(&request.provider), now), now }
     }
 
+    /// An account that the client may not use is for this request what a disabled one is for all.
     pub(super) fn eligibility(&self, account: &Account) -> Eligibility {
+        if !self.request.permits(account.id) {
+            return Eligibility::Disabled;
+        }
         let model = self.request.model.as_ref();
         eligibility(account, model, &self.world.settings, self.now)
     }

@@ -60,6 +60,7 @@ impl Field<'_> {
             Eligibility::Critical if !bound => {
                 WhyNot { reason: Reason::Critical, until: account.limits.next_reset(self.now) }
             }
+            Eligibility::Disabled if !self.request.permits(account.id) => for_good(Reason::NotPermitted),
             Eligibility::Disabled => for_good(Reason::Disabled),
             Eligibility::NeedsReauth => for_good(reason_to_sign_in(account)),
             state @ (Eligibility::Critical

@@ -258,6 +258,45 @@ proptest! {
         prop_assert_eq!(Some(known[first].1), nearest);
     }
 
+    /// PRX-3: what a client's key does not name it is not given: not by force, affinity, state it holds, nor in need.
+    #[test]
+    fn no_request_goes_to_an_account_that_its_client_may_not_use(
+        state in prop::collection::vec(0usize..8, 4),
+        permitted in prop::collection::btree_set(1u32..5, 0..4),
+        (forced, pinned, owner) in (prop::option::of(1u32..5), prop::option::of(1u32..5), prop::option::of(1u32..5)),
+        bond in prop::sample::select(vec![Bond::Fast, Bond::Loose]),
+        turn in any::<u64>(),
+    ) {
+        let mut world = world(4);
+        for (id, state) in (1..).zip(state) {
+            edit(&mut world, id, states()[state].1);
+        }
+        if let Some(forced) = forced {
+            let until = START.after(Duration::from_secs(60));
+            let by = Actor::Admin;
+            world.force = Some(crate::model::Force { account: AccountId(forced), since: START, until, by });
+        }
+        let permitted: Vec<AccountId> = permitted.into_iter().map(AccountId).collect();
+        let (pinned, owner) = (pinned.map(AccountId), owner.map(AccountId));
+        let asked = RoutingRequest { pinned, owner, bond, permitted: Some(permitted.clone().into()), ..request() };
+        match select(&world, &asked, &[], &mut Still(turn), START) {
+            Selection::Take(Decision { account, .. }) | Selection::Wait { account, .. } => {
+                prop_assert!(permitted.contains(&account));
+            }
+            Selection::Nobody { reasons, .. } => {
+                for account in world.accounts.iter().filter(|account| !permitted.contains(&account.id)) {
+                    prop_assert_eq!(reasons[&account.alias].reason, Reason::NotPermitted);
+                    prop_assert_eq!(reasons[&account.alias].until, None);
+                }
+            }
+        }
+        let all: Vec<AccountId> = world.accounts.iter().map(|account| account.id).collect();
+        let everybody = RoutingRequest { permitted: Some(all.into()), ..asked.clone() };
+        let unasked = RoutingRequest { permitted: None, ..asked };
+        let of = |asked| select(&world, asked, &[], &mut Still(turn), START);
+        prop_assert_eq!(of(&everybody), of(&unasked));
+    }
+
     /// SEL-9, SEL-10
     #[test]
     fn inference_never_empties_a_pool_and_statements_may(

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::Secret;
 use http::Request;
 
 const PORT: u16 = 7682;
@@ -75,7 +76,7 @@ fn a_request_names_its_host_once() {
 #[test]
 fn the_ports_own_number_may_be_left_out_only_on_port_80() {
     let head = head("GET", "/", &[("host", "localhost")]);
-    assert_eq!(Gate::new(80).admit(&head, &extra(&[])), Ok(Target::Path));
+    assert_eq!(Gate::new(80).admit(&head, &extra(&[])).map(|admitted| admitted.target), Ok(Target::Path));
 }
 
 const ORIGINS: [(&str, bool); 12] = [
@@ -357,14 +358,16 @@ fn a_client_key_opens_from_any_of_its_places_and_nothing_else_does() {
             true => Ok(Target::Path),
             false => Err(Turned::ClientKey),
         };
-        assert_eq!(Gate::new(PORT).admit(&head, &extra(&keys)), expected, "{sent:?}");
+        let admitted = Gate::new(PORT).admit(&head, &extra(&keys));
+        assert_eq!(admitted.map(|admitted| admitted.target), expected, "{sent:?}");
     }
 }
 
 const OWN: (&str, &str) = ("host", "127.0.0.1:7682");
 
 fn verdict(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Target, Turned> {
-    Gate::new(PORT).admit(&head(method, target, headers), &extra(&[]))
+    let admitted = Gate::new(PORT).admit(&head(method, target, headers), &extra(&[]));
+    admitted.map(|admitted| admitted.target)
 }
 
 fn extra(keys: &[Secret]) -> Extra<'_> {
@@ -375,7 +378,7 @@ fn extra(keys: &[Secret]) -> Extra<'_> {
         ]
     });
     let [hosts, origins] = &*NAMES;
-    Extra { hosts, origins, keys }
+    Extra { hosts, origins, keys: Keys { plain: keys, ..Keys::NONE } }
 }
 
 fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {

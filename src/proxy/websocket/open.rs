@@ -17,7 +17,7 @@ use crate::clock::Stopwatch;
 use crate::engine::{
     After, Bond, Decision, Failover, Held, Outcome, Phase, Refusal, RoutingRequest, Step, observe,
 };
-use crate::model::{Affinity, Credential, SessionKey};
+use crate::model::{Affinity, ClientKey, Credential, SessionKey};
 use crate::upstream::{OutboundBody, OutboundRequest, Reply, Sent, Upgrade};
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -43,6 +43,7 @@ struct Wanted {
     routed: Routed,
     headers: HeaderMap,
     session: Option<SessionKey>,
+    client: Option<Arc<ClientKey>>,
 }
 
 /// Answers a handshake that passed the gate. What the connection goes on as is put into `takeover`.
@@ -59,7 +60,7 @@ pub(in super::super) async fn open(
     let mut headers = head.headers;
     let session = intake::session_key(&headers, &routed.provider);
     intake::strip(&mut headers, &routed.provider);
-    let wanted = Wanted { routed, headers, session };
+    let wanted = Wanted { routed, headers, session, client: flight.client.clone() };
     match negotiate(&mut flight, wanted, head.uri).await {
         Ok(Answer::Open(bound, head, upstream)) => {
             let mut response = reply::bare(StatusCode::SWITCHING_PROTOCOLS);
@@ -170,7 +171,9 @@ impl Wanted {
         let provider = self.routed.provider.id.clone();
         let pinned = (session.as_ref()).and_then(|it| app.affinity.find(&provider, it, app.clock.now()));
         let replay_safe = self.routed.replay_safe;
-        RoutingRequest { provider, model: None, session, pinned, owner: None, bond: Bond::Fast, replay_safe }
+        let permitted = self.client.as_ref().and_then(|client| client.scope.accounts.clone());
+        let (model, owner, bond) = (None, None, Bond::Fast);
+        RoutingRequest { provider, model, session, pinned, owner, bond, permitted, replay_safe }
     }
 
     async fn send(&self, app: &App, credential: &Credential, decision: Decision) -> Result<Tried, Turned> {
@@ -208,6 +211,7 @@ impl Wanted {
             app,
             provider: self.routed.provider,
             session: self.session,
+            client: self.client,
             account: decision.account,
             uri,
             replay_safe: self.routed.replay_safe,

@@ -13,7 +13,7 @@ use crate::engine::{
     After, Bond, Command, Decision, Failover, Held, Outcome, Phase, Refusal, RoutingRequest, Ruling,
     Selection, Step, observe, select, why_left,
 };
-use crate::model::{AccountId, Affinity, ModelName, OnOwnerLost, Provider, SessionKey};
+use crate::model::{AccountId, Affinity, ClientKey, ModelName, OnOwnerLost, Provider, SessionKey};
 use crate::telemetry::SkipRecord;
 use http::{HeaderMap, StatusCode, Uri};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(in super::super) struct Bound {
     pub(super) app: Arc<App>,
     pub(super) provider: Arc<Provider>,
     pub(super) session: Option<SessionKey>,
+    /// Whose key the handshake named.
+    pub(super) client: Option<Arc<ClientKey>>,
     pub(super) account: AccountId,
     pub(super) uri: Uri,
     pub(super) replay_safe: bool,
@@ -91,6 +93,7 @@ impl Bound {
             return self.readable(text).map_or(Begin::Pass, Begin::PassAs);
         }
         let mut flight = Flight::of_message(self.app.clone(), &self.uri, text.len());
+        flight.client = self.client.clone();
         flight.provider = Some(self.provider.id.clone());
         let request = self.request(frame.model());
         if self.leads_to_reader(&request, text) {
@@ -290,7 +293,9 @@ impl Bound {
         };
         let session = self.session.clone().filter(|_| pinned.is_some());
         let (provider, replay_safe) = (self.provider.id.clone(), self.replay_safe);
-        RoutingRequest { provider, model, session, pinned, owner, bond: Bond::Fast, replay_safe }
+        let permitted = self.client.as_ref().and_then(|client| client.scope.accounts.clone());
+        let bond = Bond::Fast;
+        RoutingRequest { provider, model, session, pinned, owner, bond, permitted, replay_safe }
     }
 
     /// Nobody serves what `request` asks for. If that is so for this connection only, the next leads elsewhere.

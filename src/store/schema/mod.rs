@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod credential;
 pub(super) mod fields;
+pub(super) mod keys;
 pub(super) mod rotation;
 pub(super) mod runtime;
 pub(super) mod state;

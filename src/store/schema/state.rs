@@ -1,6 +1,9 @@
 //! `state`: accounts, switches, force, settings; what humans decided. No secret, no measurement.
 use super::fields::{BadField, Fields, Object};
-use crate::model::{Account, AccountId, Actor, Alias, ProviderId, Snapshot, Strategy, Switch, Time, Weight};
+use super::keys;
+use crate::model::{
+    Account, AccountId, Actor, Alias, ClientKey, ProviderId, Snapshot, Strategy, Switch, Time, Weight,
+};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +17,7 @@ pub(in crate::store) struct State {
     pub(in crate::store) carried: Carried,
     pub(in crate::store) next_account: Option<AccountId>,
     pub(in crate::store) force: Option<Pinned>,
+    pub(in crate::store) keys: Vec<ClientKey>,
 }
 
 /// What a rewrite of the state keeps although the snapshot does not know it.
@@ -87,7 +91,9 @@ pub(in crate::store) fn parse(body: &[u8], knows: impl Fn(&ProviderId) -> bool) 
     let next_account = fields.get("nextAccountId")?;
     let force = take_force(&mut fields)?;
     let settings = fields.get("settings")?.unwrap_or_default();
-    let mut state = State { next_account, force, ..State::default() };
+    let keys: Vec<Value> = fields.get(keys::FIELD)?.unwrap_or_default();
+    let keys = keys.into_iter().map(keys::take).collect::<Result<_, _>>()?;
+    let mut state = State { next_account, force, keys, ..State::default() };
     for value in listed {
         match admit(&value, &state.accounts, &knows) {
             Ok((account, extra)) => {
@@ -196,6 +202,7 @@ impl State {
             carried,
             next_account: Some(world.next_account),
             force,
+            keys: world.keys.iter().map(|key| ClientKey::clone(key)).collect(),
         }
     }
 
@@ -211,7 +218,8 @@ impl State {
         let object = Object::over(&self.carried.extra)
             .set("accounts", accounts)
             .put("nextAccountId", self.next_account.map(|id| id.0))
-            .set("settings", self.carried.settings.clone());
+            .set("settings", self.carried.settings.clone())
+            .set(keys::FIELD, self.keys.iter().map(keys::give).collect::<Vec<Value>>());
         match &self.force {
             Some(force) => force.give(object),
             None => object,

@@ -14,6 +14,7 @@ mod force;
 mod granted;
 mod hardening;
 mod import;
+mod keys;
 mod lifecycle;
 mod limits;
 mod login;

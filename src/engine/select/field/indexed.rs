@@ -21,8 +21,8 @@ impl<'a> Field<'a> {
     /// None where the index does not tell, or knows of nobody. Draws a turn only if there is somebody.
     pub(super) fn indexed(&self, live: &mut impl Live) -> Option<&'a Arc<Account>> {
         let settings = &self.world.settings;
-        // Under a cap everybody's places are counted.
-        if settings.in_flight_cap.is_some() {
+        // Under a cap everybody's places are counted; a client that may use some only has a roster of its own.
+        if settings.in_flight_cap.is_some() || self.request.permitted.is_some() {
             return None;
         }
         let roster = self.world.index.roster(&self.request.provider, self.now)?;

@@ -1,0 +1,143 @@
+//! What a client shows for a key, and whose it is. Every key is compared in full whatever comes, so that time tells
+//! nothing; the keys that people made for their clients are known by what they come to only.
+use super::error::Turned;
+use crate::model::{ClientKey, KeyDigest, Secret};
+use aws_lc_rs::digest::{SHA256, digest};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName};
+use std::sync::Arc;
+
+/// The header that carries a client key, and nothing else.
+const ROTA_KEY: HeaderName = HeaderName::from_static("x-rota-key");
+/// Where clients put an API key of their own; a client key may sit there too, and is removed with it.
+const KEY_SLOTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
+
+/// Keys of which a request must name one.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys<'a> {
+    /// Those of the configuration, which open everything.
+    pub plain: &'a [Secret],
+    /// Those that people made for their clients.
+    pub named: &'a [Arc<ClientKey>],
+    /// Whether one is asked for where there are none.
+    pub asked: Asked,
+}
+
+/// When a key is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Always: where there is none nobody comes in.
+    Always,
+    /// Once there is one.
+    OnceThereIsOne,
+}
+
+impl Keys<'_> {
+    /// No key is asked for.
+    pub const NONE: Keys<'static> = Keys { plain: &[], named: &[], asked: Asked::OnceThereIsOne };
+}
+
+impl<'a> Keys<'a> {
+    /// The client that `headers` name by its key; none where no key is asked for, or it is one of the configuration's.
+    ///
+    /// # Errors
+    /// A key is asked for, and none that is known was sent.
+    pub(super) fn client(&self, headers: &HeaderMap) -> Result<Option<&'a Arc<ClientKey>>, Turned> {
+        if self.plain.is_empty() && self.named.is_empty() && self.asked == Asked::OnceThereIsOne {
+            return Ok(None);
+        }
+        let (mut plain, mut client) = (false, None);
+        for shown in shown(headers) {
+            let secret = Secret::new(shown);
+            for key in self.plain {
+                plain |= *key == secret;
+            }
+            if self.named.is_empty() {
+                continue;
+            }
+            let digest = digest_of(shown);
+            for key in self.named {
+                if key.digest == digest {
+                    client = Some(key);
+                }
+            }
+        }
+        match (plain, client) {
+            (true, _) => Ok(None),
+            (false, Some(client)) => Ok(Some(client)),
+            (false, None) => Err(Turned::ClientKey),
+        }
+    }
+}
+
+/// What a key comes to.
+pub fn digest_of(key: &str) -> KeyDigest {
+    let mut bytes = [0; 32];
+    // SHA-256 has 32 bytes.
+    bytes.copy_from_slice(digest(&SHA256, key.as_bytes()).as_ref());
+    KeyDigest::new(bytes)
+}
+
+/// Everything that may be a key.
+fn shown(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let named = [ROTA_KEY].into_iter().chain(KEY_SLOTS);
+    let named = named.filter_map(|name| headers.get(name)?.to_str().ok());
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token)
+    });
+    named.chain(bearer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{KeyName, KeyScope, Time};
+
+    /// PRX-3
+    #[test]
+    fn a_client_is_known_by_its_key_wherever_its_dialect_puts_it() {
+        let (work, home) = (key("work", "rota-work"), key("home", "rota-home"));
+        let named = [work.clone(), home.clone()];
+        let plain = [Secret::new("of-the-file")];
+        let keys = Keys { plain: &plain, named: &named, asked: Asked::OnceThereIsOne };
+        for (name, value, client) in [
+            ("x-rota-key", "rota-home", Ok(Some(&home))),
+            ("x-api-key", "rota-work", Ok(Some(&work))),
+            ("api-key", "rota-work", Ok(Some(&work))),
+            ("x-goog-api-key", "rota-work", Ok(Some(&work))),
+            ("authorization", "Bearer rota-home", Ok(Some(&home))),
+            ("authorization", "bearer of-the-file", Ok(None)),
+            ("authorization", "Basic rota-home", Err(Turned::ClientKey)),
+            ("x-api-key", "rota-wor", Err(Turned::ClientKey)),
+            ("x-api-key", "", Err(Turned::ClientKey)),
+            ("cookie", "rota-work", Err(Turned::ClientKey)),
+        ] {
+            assert_eq!(keys.client(&headers(name, value)), client, "{name}: {value}");
+        }
+    }
+
+    /// PRX-3
+    #[test]
+    fn a_key_is_asked_for_once_there_is_one_or_always_where_that_is_wished() {
+        let none = headers("x-api-key", "anything");
+        assert_eq!(Keys::NONE.client(&none), Ok(None));
+        let always = Keys { asked: Asked::Always, ..Keys::NONE };
+        assert_eq!(always.client(&none), Err(Turned::ClientKey));
+    }
+
+    fn key(name: &str, key: &str) -> Arc<ClientKey> {
+        let name = KeyName::try_from(name).expect("a name");
+        let (digest, scope) = (digest_of(key), KeyScope::default());
+        Arc::new(ClientKey { name, digest, scope, made: Time::default() })
+    }
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(name), http::HeaderValue::from_static(value))])
+    }
+}
