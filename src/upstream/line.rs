@@ -7,21 +7,66 @@ use super::outbound::OutboundBody;
 use super::pool::{Load, Pool};
 use crate::model::Origin;
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// An HTTP/1.1 connection. It is large, and changes hands with every request.
 pub(super) struct Line(Box<Ends>);
 
 struct Ends {
     load: Load,
+    /// What the connection is polled with.
+    waker: Waker,
+    bell: Arc<Bell>,
     sender: SendRequest<OutboundBody>,
     /// None once it has ended.
     connection: Option<Connection<Stream, OutboundBody>>,
+}
+
+/// Wakes whoever drives a line, but for what they do themselves: to take a chunk of the body tells the connection that
+/// there is room, and whoever takes it looks at the connection next.
+#[derive(Default)]
+struct Bell {
+    task: AtomicWaker,
+    state: AtomicU8,
+}
+
+/// It rings.
+const OPEN: u8 = 0;
+/// It does not.
+const MUFFLED: u8 = 1;
+/// It did not, and was rung meanwhile, maybe by somebody else.
+const MISSED: u8 = 2;
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.compare_exchange(MUFFLED, MISSED, Ordering::AcqRel, Ordering::Acquire) == Err(OPEN) {
+            self.task.wake();
+        }
+    }
+}
+
+impl Ends {
+    /// Reads and writes what can be.
+    fn drive(&mut self, cx: &Context<'_>) {
+        self.bell.task.register(cx.waker());
+        if let Some(connection) = &mut self.connection
+            && Pin::new(connection).poll(&mut Context::from_waker(&self.waker)).is_ready()
+        {
+            self.connection = None;
+        }
+    }
 }
 
 impl Line {
@@ -30,21 +75,14 @@ impl Line {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES as usize).writev(load == Load::Heavy);
         let (sender, connection) = builder.handshake(stream).await?;
-        Ok(Self(Box::new(Ends { load, sender, connection: Some(connection) })))
+        let bell = Arc::<Bell>::default();
+        let waker = Waker::from(Arc::clone(&bell));
+        Ok(Self(Box::new(Ends { load, waker, bell, sender, connection: Some(connection) })))
     }
 
     /// What it is for.
     pub(super) fn load(&self) -> Load {
         self.0.load
-    }
-
-    /// Reads and writes what can be. An end, in order or not, is told by what waits for it: the reply or its body.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.0.connection
-            && Pin::new(connection).poll(cx).is_ready()
-        {
-            self.0.connection = None;
-        }
     }
 
     fn has_ended(&self) -> bool {
@@ -57,8 +95,8 @@ impl Line {
     }
 
     /// As [`is_free`](Self::is_free), with a look at what the upstream did meanwhile. `cx` is woken by what it does next.
-    pub(super) fn is_still_free(&mut self, cx: &mut Context<'_>) -> bool {
-        self.drive(cx);
+    pub(super) fn is_still_free(&mut self, cx: &Context<'_>) -> bool {
+        self.0.drive(cx);
         self.is_free()
     }
 
@@ -67,17 +105,24 @@ impl Line {
         &mut self,
         request: Request<OutboundBody>,
     ) -> hyper::Result<Response<Incoming>> {
-        let Ends { sender, connection, .. } = &mut *self.0;
-        let mut answer = pin!(sender.send_request(request));
+        let mut answer = pin!(self.0.sender.send_request(request));
         poll_fn(|cx| {
-            if let Some(open) = connection
-                && Pin::new(open).poll(cx).is_ready()
-            {
-                *connection = None;
-            }
+            self.0.drive(cx);
             answer.as_mut().poll(cx)
         })
         .await
+    }
+
+    /// What is here of the reply's body. The connection is looked at before or after, and wakes; this needs no waker.
+    fn chunk(&self, body: &mut Incoming) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let bell = &self.0.bell;
+        bell.state.store(MUFFLED, Ordering::Release);
+        let chunk = Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        // Whoever got a chunk asks again.
+        if bell.state.swap(OPEN, Ordering::AcqRel) == MISSED && chunk.is_pending() {
+            bell.task.wake();
+        }
+        chunk
     }
 
     /// Lets it go on by itself: the request is still being sent though its reply has come, and must not wait for whoever
@@ -130,14 +175,16 @@ impl Source {
         let Some(loan) = &mut self.loan else {
             return Pin::new(&mut self.body).poll_frame(cx);
         };
-        // The connection wakes us; the body is asked after each look at it, and needs no waker of its own.
-        let mut unheard = Context::from_waker(Waker::noop());
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(&mut unheard) {
+        if let Poll::Ready(frame) = loan.line.chunk(&mut self.body) {
             return Poll::Ready(frame);
         }
-        loan.line.drive(cx);
+        loan.line.0.drive(cx);
+        let polled = loan.line.chunk(&mut self.body);
         self.settle();
-        Pin::new(&mut self.body).poll_frame(cx)
+        if polled.is_pending() && self.loan.is_none() {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        }
+        polled
     }
 
     pub(super) fn is_end_stream(&self) -> bool {

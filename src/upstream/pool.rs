@@ -70,10 +70,10 @@ impl Pool {
             }
             shelf.shared = None;
         }
-        let mut cx = Context::from_waker(Waker::noop());
+        let cx = Context::from_waker(Waker::noop());
         while let Some(at) = shelf.lines.iter().rposition(|line| line.open.load() == load) {
             let Idle { mut open, .. } = shelf.lines.remove(at);
-            if open.is_still_free(&mut cx) {
+            if open.is_still_free(&cx) {
                 return Some(Way::Line(open));
             }
         }
@@ -125,9 +125,9 @@ impl Pool {
     fn look(&self) -> bool {
         let mut shelves = self.lock();
         // An idle connection's waker may be a finished request's: from here on it is nobody's.
-        let mut cx = Context::from_waker(Waker::noop());
+        let cx = Context::from_waker(Waker::noop());
         for shelf in shelves.by_origin.values_mut() {
-            shelf.lines.retain_mut(|line| line.is_young() && line.open.is_still_free(&mut cx));
+            shelf.lines.retain_mut(|line| line.is_young() && line.open.is_still_free(&cx));
             shelf.shared.take_if(|shared| !shared.is_young() || shared.open.is_closed());
         }
         shelves.by_origin.retain(|_, shelf| !shelf.lines.is_empty() || shelf.shared.is_some());
