@@ -18,6 +18,7 @@ pub mod limits;
 pub mod model;
 pub mod notify;
 pub mod proxy;
+pub mod runs;
 pub mod scheduler;
 pub mod state;
 pub mod store;

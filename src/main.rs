@@ -1,5 +1,4 @@
 //! Parses the arguments, runs the command, turns its end into an exit code.
-use clap::Parser;
 use mimalloc::MiMalloc;
 use rota::cli::{self, Cli};
 use rota::config::Sources;
@@ -30,12 +29,12 @@ impl Write for Output {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     match cli::run(cli, Sources::from_process(), &mut Output(io::stdout().lock())) {
-        Ok(exit) => ExitCode::from(exit as u8),
+        Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(error.exit as u8)
+            ExitCode::from(error.exit.code())
         }
     }
 }

@@ -93,6 +93,7 @@ pub(super) async fn next(
         pinned,
         owner: None,
         permitted: None,
+        only: None,
         bond: Bond::Fast,
         replay_safe: false,
     };

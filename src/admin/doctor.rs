@@ -1,3 +1,5 @@
+mod around;
+
 use super::ApiError;
 use super::extract::Asked;
 use super::view::Stamp;
@@ -5,6 +7,7 @@ use crate::app::App;
 use crate::auth::import::{Client, Found, Unread, gather};
 use crate::config::Problem;
 use crate::model::{Account, CredentialKind, CredentialState, Snapshot, Time};
+use around::SetUp;
 use axum::Json;
 use axum::extract::State;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -69,17 +72,25 @@ impl JsonSchema for Files {
     }
 }
 
-/// `GET /api/doctor?file=PROGRAM:PATH`: what is wrong, and how to put it right. `file`, which may be given more than
-/// once, says where the caller's programs keep their logins; else those of rota's own user are looked at.
+/// `GET /api/doctor?file=PROGRAM:PATH&config=CLIENT:PATH`: what is wrong, and how to put it right. `file`, which may be given
+/// more than once, says where the caller's programs keep their logins; else those of rota's own user are looked at.
+/// `config` says where they keep their settings; they are looked at only if it is given. With `upstream=true` one upstream is
+/// asked, too, without a credential.
 pub(super) async fn examine(
     State(app): State<Arc<App>>,
     Asked(Files(asked)): Asked<Files>,
 ) -> Result<Json<DoctorView>, ApiError> {
-    let files = if asked.is_empty() { own(&app) } else { named(&asked)? };
+    let set_ups = set_ups(&asked)?;
+    let files = if asked.iter().any(|(name, _)| name == "file") { named(&asked)? } else { own(&app) };
     let world = app.state.snapshot();
     let mut checks = configuration(&app.warnings.load());
     checks.extend(store(&app));
+    checks.extend(around::ports(&app));
+    if asked.iter().any(|(name, value)| name == "upstream" && value == "true") {
+        checks.extend(around::upstream(&app).await);
+    }
     checks.extend(accounts(&world, app.clock.now()));
+    checks.extend(set_ups.iter().filter_map(|set_up| around::set_up(&app, set_up)));
     for (client, file) in files {
         match gather(client, &file, None, &app.clock).await {
             Ok(gathered) => checks.extend(shared(&world, client, &file, &gathered.reading.found)),
@@ -100,14 +111,27 @@ fn own(app: &App) -> Vec<(Client, PathBuf)> {
     Client::ALL.into_iter().flat_map(places).collect()
 }
 
-fn named(asked: &[(String, String)]) -> Result<Vec<(Client, PathBuf)>, ApiError> {
+/// The files that `config` names.
+fn set_ups(asked: &[(String, String)]) -> Result<Vec<SetUp>, ApiError> {
     if asked.len() > MOST_FILES {
-        return Err(ApiError::invalid("file", format!("at most {MOST_FILES}")));
+        return Err(ApiError::invalid("query", format!("at most {MOST_FILES} files")));
     }
-    let file = |(name, value): &(String, String)| {
-        if name != "file" {
-            return Err(ApiError::invalid("query", "takes file=PROGRAM:PATH and nothing else"));
-        }
+    if asked.iter().any(|(name, _)| !["config", "file", "upstream"].contains(&name.as_str())) {
+        let constraint = "takes file=PROGRAM:PATH, config=CLIENT:PATH and upstream=true, and nothing else";
+        return Err(ApiError::invalid("query", constraint));
+    }
+    let wanted = asked.iter().filter(|(name, _)| name == "config");
+    let set_up = |(_, value): &(String, String)| {
+        let constraint =
+            "must be CLIENT:PATH with an absolute path, of a client that has a file: see GET /api/clients";
+        SetUp::parse(value).ok_or_else(|| ApiError::invalid("config", constraint))
+    };
+    wanted.map(set_up).collect()
+}
+
+/// The files that `file` names.
+fn named(asked: &[(String, String)]) -> Result<Vec<(Client, PathBuf)>, ApiError> {
+    let file = |(_, value): &(String, String)| {
         let parts =
             value.split_once(':').and_then(|(client, path)| Some((Client::named(client)?, path.into())));
         parts.filter(|(_, path): &(Client, PathBuf)| path.is_absolute()).ok_or_else(|| {
@@ -118,7 +142,7 @@ fn named(asked: &[(String, String)]) -> Result<Vec<(Client, PathBuf)>, ApiError>
             )
         })
     };
-    asked.iter().map(file).collect()
+    asked.iter().filter(|(name, _)| name == "file").map(file).collect()
 }
 
 fn configuration(warnings: &[Problem]) -> Vec<Check> {

@@ -4,7 +4,7 @@ use super::described::{Described, Signature};
 use super::feature::Feature;
 use super::{
     accounts, antigravity, clients, decisions, doctor, events, force, handover, health, import, keys, limits,
-    login, openapi, sessions,
+    login, openapi, runs, sessions,
 };
 use super::{audit, edit, settings};
 use super::{providers, stats};
@@ -87,6 +87,12 @@ pub(super) fn all() -> Vec<Endpoint> {
         delete("/api/login/{id}", login::cancel, "Calls a sign-in off."),
         post("/api/login/{id}/complete", login::complete, "Takes what the person pasted."),
         get("/api/providers", providers::list, "What an account can be added for, and how."),
+        put(
+            "/api/runs/{id}",
+            runs::open,
+            "A command that `rota run` starts: lasts as long as the stream is read.",
+        ),
+        post("/api/runs/{id}/ready", runs::ready, "The command has been started."),
         get("/api/sessions", sessions::list, "Sessions that have an account, the one used last first."),
         delete("/api/sessions/{key}", sessions::forget, "Takes a session off its account."),
         get("/api/stats", stats::stats, "Requests by the hour, and what is left."),

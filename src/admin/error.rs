@@ -6,6 +6,7 @@ use crate::config::Untunable;
 use crate::engine::Rejection;
 use crate::model::Alias;
 use crate::proxy::Turned;
+use crate::runs::MOST_RUNS;
 use crate::state::CommitError;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -48,12 +49,15 @@ enum Code {
     PassphraseWrong,
     NotRenewable,
     RenewalFailed,
+    RunNotFound,
+    RunTaken,
     SessionNotFound,
     SettingLocked,
     StoreUnavailable,
     TicketUnknown,
     TokenNotGranted,
     TooManyReaders,
+    TooManyRuns,
     Turned(&'static str, StatusCode),
     Unauthorized,
     UnknownProvider,
@@ -87,12 +91,15 @@ impl Code {
             Self::PassphraseWrong => ("PASSPHRASE_WRONG", StatusCode::BAD_REQUEST),
             Self::NotRenewable => ("NOT_RENEWABLE", StatusCode::CONFLICT),
             Self::RenewalFailed => ("RENEWAL_FAILED", StatusCode::SERVICE_UNAVAILABLE),
+            Self::RunNotFound => ("RUN_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::RunTaken => ("RUN_TAKEN", StatusCode::CONFLICT),
             Self::SessionNotFound => ("SESSION_NOT_FOUND", StatusCode::NOT_FOUND),
             Self::SettingLocked => ("SETTING_LOCKED", StatusCode::CONFLICT),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::TicketUnknown => ("TICKET_UNKNOWN", StatusCode::FORBIDDEN),
             Self::TokenNotGranted => ("TOKEN_NOT_GRANTED", StatusCode::BAD_GATEWAY),
             Self::TooManyReaders => ("TOO_MANY_READERS", StatusCode::TOO_MANY_REQUESTS),
+            Self::TooManyRuns => ("TOO_MANY_RUNS", StatusCode::TOO_MANY_REQUESTS),
             Self::Turned(code, status) => (code, status),
             Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
             Self::UnknownProvider => ("UNKNOWN_PROVIDER", StatusCode::BAD_REQUEST),
@@ -163,6 +170,21 @@ impl ApiError {
             Code::SessionNotFound,
             format!("no session {key:?} has an account; `rota sessions` shows those that have one"),
         )
+    }
+
+    /// No command has this id, or not any more.
+    pub fn no_run() -> Self {
+        Self::new(Code::RunNotFound, "no command of this id runs; `rota run -- CMD` starts one")
+    }
+
+    /// A command has this id already.
+    pub fn run_taken() -> Self {
+        Self::new(Code::RunTaken, "a command of this id runs already; take another")
+    }
+
+    /// There are as many commands as there may be.
+    pub fn too_many_runs() -> Self {
+        Self::new(Code::TooManyRuns, format!("{MOST_RUNS} commands run already; end one of them"))
     }
 
     /// The body could not be read; `status` is what reading it came to.

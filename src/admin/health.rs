@@ -87,6 +87,7 @@ fn would_send(app: &App, world: &Snapshot, provider: &ProviderId) -> bool {
         pinned: None,
         owner: None,
         permitted: None,
+        only: None,
         bond: Default::default(),
         replay_safe: false,
     };

@@ -29,6 +29,7 @@ mod login;
 mod openapi;
 mod providers;
 mod reply;
+mod runs;
 mod sessions;
 mod settings;
 mod socket;

@@ -10,12 +10,13 @@ mod reload;
 mod running;
 mod serve;
 mod start;
+mod supervisor;
 
 pub use harden::harden;
 pub use info::{Addresses, ServerInfo, token_file};
 pub use key::{KeyError, sealer};
 pub use running::Running;
-pub use serve::{ServeOptions, serve};
+pub use serve::{ServeOptions, Until, serve};
 pub use start::{StartError, Writer, log_sink};
 
 use crate::admin::Readers;
@@ -28,6 +29,7 @@ use crate::limits::{ProbeTally, Prober};
 use crate::model::{Snapshot, Time};
 use crate::notify::Notifier;
 use crate::proxy::{ReplayBudget, RequestIds, SocketCounts};
+use crate::runs::Runs;
 use crate::state::SharedState;
 use crate::store::{Guard, Store};
 use crate::telemetry::{Probes, Renewals, Scrape, StoreFigures, Telemetry};
@@ -72,6 +74,8 @@ pub struct App {
     pub telemetry: Telemetry,
     /// Bytes of request bodies that are held for replay, in all.
     pub replay: Arc<ReplayBudget>,
+    /// Commands that `rota run` has started.
+    pub runs: Runs,
     /// How many WebSockets there are.
     pub sockets: SocketCounts,
     /// Numbers for requests.

@@ -122,6 +122,7 @@ impl Running {
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), StartError> {
         let config = self.app.config.load_full();
         let _ = self.stop.send(true);
+        self.app.runs.close();
         self.app.readers.end();
         let socket = self.socket.as_ref().map(JoinHandle::abort_handle);
         let cut = [Some(self.proxy.abort_handle()), Some(self.admin.abort_handle()), socket];

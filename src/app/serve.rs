@@ -1,10 +1,13 @@
 //! `rota serve`: its threads, signals, and the order of the end.
-use super::{Addresses, Running, StartError, reload};
+use super::supervisor::Supervisor;
+use super::{Addresses, App, Running, StartError, reload};
 use crate::config::{Config, MOST_WORKERS, Sources};
 use crate::telemetry;
 use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -14,7 +17,22 @@ use tokio::sync::oneshot;
 pub struct ServeOptions {
     /// Where to write the process id and the addresses once rota listens.
     pub server_info: Option<PathBuf>,
+    /// How long it serves.
+    pub until: Until,
 }
+
+/// What ends a daemon, besides a signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// Nothing.
+    #[default]
+    Told,
+    /// That no command of `rota run` is left.
+    Unused,
+}
+
+/// For the first command to come to a daemon that was started for it.
+const FIRST_COMMAND: Duration = Duration::from_secs(60);
 
 /// Runs the proxy until SIGTERM or SIGINT, then drains it: requests under way end within their grace, renewals end, the
 /// store keeps the last snapshot. A second signal cuts what is under way. SIGHUP reads the configuration again; a bad one
@@ -41,7 +59,10 @@ pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError
         let running = Running::start_over(sources, log.clone(), &control.handle, &lanes).await?;
         running.announce(options.server_info.as_deref())?;
         tell(&running);
-        until_told_to_stop(sources, running, signals).await
+        let supervisor = Supervisor::of(sources);
+        supervisor.ready();
+        let ending = End { signals, supervisor, until: options.until };
+        until_told_to_stop(sources, running, ending).await
     });
     data.shutdown_background();
     more.into_iter().for_each(Worker::stop);
@@ -73,24 +94,44 @@ fn tell(running: &Running) {
     );
 }
 
-async fn until_told_to_stop(
-    sources: &Sources,
-    mut running: Running,
-    mut signals: Signals,
-) -> Result<(), StartError> {
+async fn until_told_to_stop(sources: &Sources, mut running: Running, end: End) -> Result<(), StartError> {
+    let End { mut signals, supervisor, until } = end;
+    let app = Arc::clone(&running.app);
     let failed = loop {
         tokio::select! {
             Some(()) = signals.hangup.recv() => reload::reload(&running.app, sources).await,
             () = stop(&mut signals.terminate, &mut signals.interrupt) => break None,
             failed = running.failed() => break Some(failed),
+            () = unused(&app), if until == Until::Unused => break None,
+            () = supervisor.alive() => {}
         }
     };
     tracing::info!("stopping: no new requests; those under way may end");
+    supervisor.stopping();
     let stopped =
         running.stop(async move { stop(&mut signals.terminate, &mut signals.interrupt).await }).await;
     match failed {
         None => stopped,
         Some(failed) => Err(failed),
+    }
+}
+
+/// What ends it, and who is told.
+struct End {
+    signals: Signals,
+    supervisor: Supervisor,
+    until: Until,
+}
+
+/// Returns once every command has ended, or none has come.
+async fn unused(app: &App) {
+    let first = app.clock.now().after(FIRST_COMMAND);
+    tokio::select! {
+        () = app.runs.gone() => return,
+        () = app.clock.sleep_until(first) => {}
+    }
+    if !app.runs.is_empty() {
+        app.runs.gone().await;
     }
 }
 

@@ -10,6 +10,7 @@ use crate::limits::{Prober, ProberParts};
 use crate::model::{ProviderId, Snapshot};
 use crate::notify::Notifier;
 use crate::proxy::{PeerError, ReplayBudget, RequestIds, SocketCounts};
+use crate::runs::Runs;
 use crate::state::SharedState;
 use crate::store::{Backend, FileBackend, Guard, Opened, Store, StoreError, writer};
 use crate::telemetry::{LogFormat, LogSink, Telemetry};
@@ -175,6 +176,7 @@ impl App {
             readers: Readers::default(),
             telemetry: Telemetry::new(config.limits.decisions, log)?,
             replay: Arc::new(ReplayBudget::new(config.limits.replay_total)),
+            runs: Runs::default(),
             sockets: SocketCounts::default(),
             ids: RequestIds::new(clock.now()),
             started: clock.now(),

@@ -12,8 +12,9 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::fmt;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
 use tower_service::Service;
 
 /// A daemon that does not answer in this time is reported, not waited for.
@@ -201,7 +203,7 @@ pub(super) fn ask_reached(setup: &Setup, method: Method, path: &str) -> Result<(
 
 impl Daemon {
     /// The one behind the socket that was asked for, else the one that owns the store, if there is one.
-    async fn find(setup: &Setup, config: &Config) -> Result<Option<Self>, CliError> {
+    pub(super) async fn find(setup: &Setup, config: &Config) -> Result<Option<Self>, CliError> {
         let unread = |error| CliError::io("the admin token could not be read", &error);
         if let Some(path) = &setup.socket {
             let beside = app::token_file(path.parent().unwrap_or(Path::new("/")));
@@ -216,8 +218,37 @@ impl Daemon {
         Ok(Some(Self { reach: Reach::Tcp(info.admin), token }))
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, CliError> {
+    /// One call.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, CliError> {
         let patience = if method == Method::POST { LONG_PATIENCE } else { PATIENCE };
+        let asked = async {
+            let (reply, driver) = self.begin(method, path, body).await?;
+            let answer = whole(reply).await;
+            driver.abort();
+            answer.map_err(|error| self.silent(&error))
+        };
+        match tokio::time::timeout(patience, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CliError::failed(format!(
+                "the daemon at {} did not answer within {} s; nothing was changed by this command as far as it knows",
+                self.reach,
+                patience.as_secs()
+            ))),
+        }
+    }
+
+    /// The beginning of a reply, and what moves the rest of it.
+    pub(super) async fn begin(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(Response<Incoming>, JoinHandle<()>), CliError> {
         let host = match &self.reach {
             Reach::Tcp(admin) => admin.to_string(),
             Reach::Unix(_) => "localhost".to_owned(),
@@ -231,35 +262,43 @@ impl Daemon {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(written(body)))
             .map_err(|error| CliError::failed(format!("the request could not be built: {error}")))?;
-        let exchange = async {
+        let sent = async {
             match &self.reach {
-                Reach::Tcp(admin) => exchange(TcpStream::connect(admin).await?, request).await,
-                Reach::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
+                Reach::Tcp(admin) => send(TcpStream::connect(admin).await?, request).await,
+                Reach::Unix(path) => send(UnixStream::connect(path).await?, request).await,
             }
         };
-        let reach = &self.reach;
-        match tokio::time::timeout(patience, exchange).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(CliError::io(format!("the daemon at {reach} did not answer"), &error)),
-            Err(_) => Err(CliError::failed(format!(
-                "the daemon at {reach} did not answer within {} s; nothing was changed by this command as far as it knows",
-                patience.as_secs()
-            ))),
+        sent.await.map_err(|error| self.silent(&error))
+    }
+
+    /// It went away, or is going.
+    fn silent(&self, error: &io::Error) -> CliError {
+        let Self { reach, .. } = self;
+        CliError {
+            exit: Exit::NotRunning,
+            ..CliError::io(format!("the daemon at {reach} did not answer"), error)
         }
     }
 }
 
-async fn exchange(
+async fn send(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     request: Request<Full<Bytes>>,
-) -> io::Result<Answer> {
+) -> io::Result<(Response<Incoming>, JoinHandle<()>)> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let driver = tokio::spawn(connection);
+    let driver = tokio::spawn(async move {
+        // Whoever reads the reply is told how it ended.
+        let _ = connection.await;
+    });
     let reply = sender.send_request(request).await.map_err(io::Error::other)?;
+    Ok((reply, driver))
+}
+
+/// The rest of a reply.
+pub(super) async fn whole(reply: Response<Incoming>) -> io::Result<Answer> {
     let (head, body) = reply.into_parts();
     let body = Limited::new(body, ANSWER).collect().await.map_err(io::Error::other)?.to_bytes();
-    driver.abort();
     Ok(Answer { status: head.status, body: read(&body) })
 }
 
@@ -303,7 +342,7 @@ pub(super) fn succeed(answer: Answer) -> Result<Value, CliError> {
     Err(CliError::failed(format!("{message} [{code}]")))
 }
 
-fn not_running() -> CliError {
+pub(super) fn not_running() -> CliError {
     CliError { exit: Exit::NotRunning, message: "rota is not running; start it with `rota serve`".to_owned() }
 }
 

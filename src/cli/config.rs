@@ -1,3 +1,5 @@
+mod edit;
+
 use super::{CliError, Exit, Setup};
 use crate::config::{Config as Read, Explanation, Row, template};
 use crate::store::{FileBackend, kept_settings};
@@ -15,6 +17,8 @@ pub(super) struct Config {
 enum Command {
     /// Read the whole configuration, presets included, and say what is wrong
     Check,
+    /// Open the file in your editor, and take it only if it is right
+    Edit,
     /// Show where a value comes from; without a key, all of them
     Explain {
         /// The key, such as strategy or timeouts.connect
@@ -30,6 +34,7 @@ impl Config {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
         match self.command {
             Command::Check => check(setup, out),
+            Command::Edit => edit::run(setup, out),
             Command::Explain { key } => explain(setup, key.as_deref(), out),
             Command::Path => path(setup, out),
             Command::Template => {

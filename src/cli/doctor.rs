@@ -1,16 +1,37 @@
 use super::accounts::text;
 use super::api::{call, succeed};
+use super::connect::place;
 use super::import::home;
 use super::why::escaped;
 use super::{CliError, Exit, Setup};
 use crate::auth::import::Client;
+use crate::clients::clients;
+use clap::Args;
 use http::Method;
 use serde_json::Value;
 use std::io::Write;
 
-/// `rota doctor`: what is wrong, with the command that puts it right. Exit code 1 where something is.
-pub(super) fn run(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let found = succeed(call(setup, Method::GET, &question(setup), None)?)?;
+#[derive(Args)]
+pub(super) struct Doctor {
+    /// Ask no upstream whether it can be reached and what time it is
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Doctor {
+    /// What is wrong, with the command that puts it right. Exit code 1 where something is.
+    pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+        let mut question = question(setup);
+        if !self.offline {
+            question.push(if question.contains('?') { '&' } else { '?' });
+            question.push_str("upstream=true");
+        }
+        examine(setup, &question, out)
+    }
+}
+
+fn examine(setup: &Setup, question: &str, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let found = succeed(call(setup, Method::GET, question, None)?)?;
     let bad = found["bad"].as_u64().unwrap_or(0);
     if setup.json {
         writeln!(out, "{found}")?;
@@ -21,7 +42,7 @@ pub(super) fn run(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> 
 }
 
 /// Where the caller's programs keep their logins: a daemon's home may be another's.
-fn question(setup: &Setup) -> String {
+pub(super) fn question(setup: &Setup) -> String {
     let home = home(setup);
     let places = |client: Client| home.places(client).into_iter().map(move |place| (client, place));
     let files: Vec<String> = Client::ALL
@@ -30,6 +51,12 @@ fn question(setup: &Setup) -> String {
         .filter_map(|(client, place)| Some((client, std::path::absolute(place).ok()?)))
         .map(|(client, place)| format!("file={}:{}", client.as_str(), escaped(&place.display().to_string())))
         .collect();
+    let table = clients().unwrap_or_default();
+    let settings = table.iter().filter_map(|client| {
+        let file = place(setup, client, client.config.as_ref()?).ok()?;
+        Some(format!("config={}:{}", client.id, escaped(&file.display().to_string())))
+    });
+    let files: Vec<String> = files.into_iter().chain(settings).collect();
     match files.is_empty() {
         true => "/api/doctor".to_owned(),
         false => format!("/api/doctor?{}", files.join("&")),

@@ -1,25 +1,58 @@
 use crate::app::{KeyError, StartError};
 use crate::config::ConfigError;
 use crate::store::StoreError;
+use rustix::process::Signal;
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 /// How a command ends, as scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The configuration was refused (sysexits.h EX_CONFIG).
-    Config = 78,
+    Config,
     /// Another daemon owns the store (EX_TEMPFAIL).
-    Locked = 75,
+    Locked,
     /// It did what it was asked.
-    Done = 0,
+    Done,
     /// It did not.
-    Failed = 1,
+    Failed,
     /// No daemon is running.
-    NotRunning = 3,
+    NotRunning,
     /// No account could serve.
-    NoAccount = 4,
+    NoAccount,
+    /// The program that `rota run` has run ended with this code.
+    Program(u8),
     /// An account needs a human to sign in.
-    SignIn = 5,
+    SignIn,
+}
+
+impl Exit {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Config => 78,
+            Self::Locked => 75,
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::NotRunning => 3,
+            Self::NoAccount => 4,
+            Self::Program(code) => code,
+            Self::SignIn => 5,
+        }
+    }
+
+    /// As shells tell the end of a program: its code, or 128 and the signal that ended it.
+    pub(super) fn of_program(status: ExitStatus) -> Self {
+        let signal = status.signal().map(|signal| 128 + signal);
+        let code = status.code().or(signal).and_then(|code| u8::try_from(code).ok());
+        code.map_or(Self::Failed, Self::Program)
+    }
+
+    /// The same where the signal came before there was a program.
+    pub(super) fn signalled(signal: Signal) -> Self {
+        u8::try_from(128 + signal.as_raw()).map_or(Self::Failed, Self::Program)
+    }
 }
 
 /// Why a command did not do what it was asked: what happened, why, and what to do, in `message`.

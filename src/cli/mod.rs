@@ -18,13 +18,19 @@ mod error;
 mod fake;
 mod force;
 mod healthcheck;
+mod help;
 mod import;
 mod keys;
+mod live;
 mod login;
+mod logs;
 mod openapi;
 mod probe;
 mod render;
+mod report;
+mod run;
 mod serve;
+mod service;
 mod sessions;
 mod settings;
 mod status;
@@ -39,7 +45,7 @@ pub use error::{CliError, Exit};
 use crate::app;
 use crate::config::Sources;
 use crate::sys;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -58,6 +64,14 @@ pub struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+impl Cli {
+    /// The arguments of this process; wrong ones end it, with a word on what is right (exit code 2).
+    pub fn of_process() -> Self {
+        let matches = help::grouped(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// The heading above the options that every command takes.
@@ -96,10 +110,18 @@ enum Command {
     Connect(connect::Connect),
     /// Print what a program needs in its environment: eval "$(rota env claude)"
     Env(env::Env),
+    /// Run a program through rota, without changing a file of its own: rota run -- claude
+    Run(run::Run),
     /// Run the proxy
     Serve(serve::Serve),
+    /// Have the machine run it: now, and at every start
+    Service(service::Service),
     /// Show who is in rotation, how much is left, and whether all is well
-    Status,
+    Status(status::Status),
+    /// The same again every two seconds: status --watch
+    Top,
+    /// Show what is being decided, one line a request
+    Logs(logs::Logs),
     /// Ask the providers now how much is left: one line per account as it is known
     Probe(probe::Probe),
     /// Take an account out of rotation
@@ -125,7 +147,9 @@ enum Command {
     /// Show, make and take back keys of clients
     Keys(keys::Keys),
     /// Show what is wrong, with the command that puts it right: exit code 1 if something is
-    Doctor,
+    Doctor(doctor::Doctor),
+    /// Collect what somebody else needs to see what is wrong, without secrets
+    BugReport(report::BugReport),
     /// Open rota's page in your browser
     Dashboard(dashboard::Dashboard),
     /// Show, check and explain the configuration
@@ -156,14 +180,15 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
     };
     match command {
         Command::Accounts(command) => command.run(&setup, out),
-        Command::Completions(command) => command.run(out),
         Command::Audit(command) => command.run(&setup, out),
+        Command::BugReport(command) => command.run(&setup, out),
+        Command::Completions(command) => command.run(&setup, out),
         Command::Config(command) => command.run(&setup, out),
         Command::Connect(command) => command.run(&setup, out),
         Command::Dashboard(command) => command.run(&setup, out),
         Command::Demo(command) => command.run(out),
         Command::Disable(command) => command.run(&setup, out),
-        Command::Doctor => doctor::run(&setup, out),
+        Command::Doctor(command) => command.run(&setup, out),
         Command::Enable(command) => command.run(&setup, out),
         Command::Env(command) => command.run(&setup, out),
         Command::FakeUpstream(command) => command.run(out),
@@ -171,17 +196,21 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Healthcheck(command) => command.run(&setup, out),
         Command::Import(command) => command.run(&setup, out),
         Command::Keys(command) => command.run(&setup, out),
+        Command::Logs(command) => command.run(&setup, out),
         Command::Login(command) => command.run(&setup, out),
         Command::Openapi => openapi::run(out),
         Command::Probe(command) => command.run(&setup, out),
         Command::Remove(command) => command.run(&setup, out),
         Command::Rename(command) => command.run(&setup, out),
+        Command::Run(command) => command.run(&setup),
         Command::Serve(command) => command.run(&setup),
+        Command::Service(command) => command.run(&setup, out),
         Command::Sessions(command) => command.run(&setup, out),
         Command::Settings(command) => command.run(&setup, out),
-        Command::Status => status::run(&setup, out),
+        Command::Status(command) => command.run(&setup, out),
         Command::Store(command) => command.run(&setup, out),
         Command::Weight(command) => command.run(&setup, out),
+        Command::Top => status::Status::watching().run(&setup, out),
         Command::Why(command) => command.run(&setup, out),
     }
 }

@@ -1,7 +1,8 @@
 //! Words and columns for people. What is unknown is called so; a time is absolute and relative.
+use super::Setup;
 use crate::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// A table with aligned columns; a column is as wide as its widest cell.
 pub(super) fn table(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
@@ -26,6 +27,12 @@ pub(super) fn table(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) ->
 pub(super) fn now() -> Timestamp {
     let millis = i64::try_from(Clock::System.now().as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
+}
+
+/// True where standard output is a terminal that can be written over: not `TERM=dumb`, and not what somebody reads later.
+pub(super) fn is_terminal(setup: &Setup) -> bool {
+    let dumb = setup.sources.variable("TERM").is_none_or(|term| term == "dumb");
+    !dumb && io::stdout().is_terminal()
 }
 
 /// `in 6 min`, `in 1 h 12 min`, `3 d ago`.

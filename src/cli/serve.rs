@@ -1,5 +1,5 @@
 use super::{CliError, Exit, Setup};
-use crate::app::{self, ServeOptions};
+use crate::app::{self, ServeOptions, Until};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -14,12 +14,16 @@ pub(super) struct Serve {
     /// Write the process id and both addresses to this file, as JSON, once rota listens
     #[arg(long, value_name = "FILE")]
     server_info: Option<PathBuf>,
+    /// End once no command of `rota run` is left: how `rota run` starts it
+    #[arg(long, hide = true)]
+    for_commands: bool,
 }
 
 impl Serve {
     pub(super) fn run(self, setup: &Setup) -> Result<Exit, CliError> {
+        let until = if self.for_commands { Until::Unused } else { Until::Told };
         let sources = setup.sources.clone().with_addresses(self.listen, self.admin_listen);
-        app::serve(&sources, &ServeOptions { server_info: self.server_info })?;
+        app::serve(&sources, &ServeOptions { server_info: self.server_info, until })?;
         Ok(Exit::Done)
     }
 }

@@ -1,17 +1,63 @@
 use super::accounts::text;
-use super::api::{call, succeed};
+use super::api::{Daemon, call, not_running, runtime, succeed};
 use super::{CliError, Exit, Setup, force, render, windows};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::Provider;
+use clap::Args;
 use http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::io::Write;
+use std::time::Duration;
 
-/// `rota status`: works with and without a daemon; says which.
-pub(super) fn run(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let body = succeed(call(setup, Method::GET, "/api/status", None)?)?;
-    show(setup, &body, out)
+/// Between two pictures.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Home, and what was there before goes (ECMA-48, CUP and ED).
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
+#[derive(Args)]
+pub(super) struct Status {
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
+}
+
+impl Status {
+    /// What `rota top` is.
+    pub(super) fn watching() -> Self {
+        Self { watch: true }
+    }
+
+    /// Works with and without a daemon; says which. Only a daemon is watched.
+    pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+        if self.watch {
+            return watch(setup, out);
+        }
+        let body = succeed(call(setup, Method::GET, "/api/status", None)?)?;
+        show(setup, &body, out)
+    }
+}
+
+/// On a terminal each picture stands in the last one's place; elsewhere they follow each other, as plain text.
+fn watch(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let config = Config::load(&setup.sources)?.config;
+    let in_place = !setup.json && render::is_terminal(setup);
+    runtime()?.block_on(async {
+        let daemon = Daemon::find(setup, &config).await?.ok_or_else(not_running)?;
+        loop {
+            let body = succeed(daemon.ask(Method::GET, "/api/status", None).await?)?;
+            if in_place {
+                write!(out, "{CLEAR}")?;
+            }
+            show(setup, &body, out)?;
+            if !in_place && !setup.json {
+                writeln!(out)?;
+            }
+            out.flush()?;
+            Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
+        }
+    })
 }
 
 /// The answer of `GET /api/status`.

@@ -143,6 +143,7 @@ pub(super) fn told(decision: &Value, out: &mut dyn Write) -> Result<(), CliError
 fn attempt_words(attempt: &Value) -> String {
     let alias = text(&attempt["alias"]);
     let why = match attempt["why"].as_str() {
+        Some("chosen") => "it was chosen for this command",
         Some("forced") => "it is forced",
         Some("owner") => "only it holds the state this conversation needs",
         Some("refreshed") => "its token was renewed",

@@ -51,6 +51,8 @@ pub struct Client {
     env: BTreeMap<String, String>,
     #[serde(default)]
     run_env: BTreeMap<String, String>,
+    #[serde(default)]
+    run_unset: Vec<String>,
     flag: Option<String>,
     #[serde(default)]
     snippet: Vec<Snippet>,
@@ -104,6 +106,11 @@ impl Client {
         let mut env = self.env(base);
         env.extend(filled(&self.run_env, base));
         env
+    }
+
+    /// Variables that would lead it elsewhere, and are taken out for one run.
+    pub fn run_unset(&self) -> &[String] {
+        &self.run_unset
     }
 
     /// The arguments that go right behind the program's name for one run, with rota at `base`.

@@ -21,7 +21,8 @@ pub(super) fn check(config: &Config, layers: &Layers, problems: &mut Vec<Problem
 }
 
 fn timeouts(timeouts: &Timeouts, layers: &Layers, problems: &mut Vec<Problem>) {
-    let Timeouts { connect, first_byte, affinity_idle, affinity_lifetime, .. } = *timeouts;
+    let Timeouts { connect, first_byte, affinity_idle, affinity_lifetime, run_idle, run_lifetime, .. } =
+        *timeouts;
     if connect >= first_byte {
         problems.push(layers.error(
             either(layers, table::CONNECT.about.key, table::FIRST_BYTE.about.key),
@@ -32,6 +33,12 @@ fn timeouts(timeouts: &Timeouts, layers: &Layers, problems: &mut Vec<Problem>) {
         problems.push(layers.error(
             either(layers, table::AFFINITY_IDLE.about.key, table::AFFINITY_LIFETIME.about.key),
             above("affinity_idle", affinity_idle, "affinity_lifetime", affinity_lifetime),
+        ));
+    }
+    if run_idle > run_lifetime {
+        problems.push(layers.error(
+            either(layers, table::RUN_IDLE.about.key, table::RUN_LIFETIME.about.key),
+            above("run_idle", run_idle, "run_lifetime", run_lifetime),
         ));
     }
     if first_byte >= CLIENTS_GIVE_UP {

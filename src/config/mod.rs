@@ -288,6 +288,9 @@ fn timeouts(layers: &Layers) -> Result<Timeouts, ConfigError> {
         drain: layers.get(&table::DRAIN)?,
         affinity_idle: layers.get(&table::AFFINITY_IDLE)?,
         affinity_lifetime: layers.get(&table::AFFINITY_LIFETIME)?,
+        run_idle: layers.get(&table::RUN_IDLE)?,
+        run_lifetime: layers.get(&table::RUN_LIFETIME)?,
+        run_command: layers.get(&table::RUN_COMMAND)?,
     })
 }
 

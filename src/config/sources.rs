@@ -62,6 +62,11 @@ impl Sources {
         self
     }
 
+    /// The state directory of the command line, if it named one.
+    pub fn state_dir_flag(&self) -> Option<&str> {
+        self.flags.get(table::STATE_DIR.about.key).map(String::as_str)
+    }
+
     /// With the settings that the store keeps.
     #[must_use]
     pub fn with_persisted(mut self, settings: toml::Table) -> Self {
@@ -95,7 +100,7 @@ impl Sources {
     }
 
     /// The file the configuration is read from, whether it exists or not.
-    pub(super) fn config_file(&self) -> PathBuf {
+    pub fn config_file(&self) -> PathBuf {
         self.named_file().unwrap_or_else(|| self.config_dir().join("rota.toml"))
     }
 

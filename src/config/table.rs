@@ -51,7 +51,7 @@ pub(super) static SECTIONS: [(&str, &str); 12] = [
 ];
 
 /// Every setting, in the order of the file.
-pub(super) static ALL: [&dyn Described; 52] = [
+pub(super) static ALL: [&dyn Described; 55] = [
     &LISTEN,
     &ADMIN_LISTEN,
     &ADMIN_SOCKET,
@@ -82,6 +82,9 @@ pub(super) static ALL: [&dyn Described; 52] = [
     &DRAIN,
     &AFFINITY_IDLE,
     &AFFINITY_LIFETIME,
+    &RUN_IDLE,
+    &RUN_LIFETIME,
+    &RUN_COMMAND,
     &HEAD_BYTES,
     &REPLAY_BYTES,
     &REPLAY_TOTAL,
@@ -195,6 +198,12 @@ settings! {
         "A session that is silent for longer than this may change its account.";
     AFFINITY_LIFETIME: Duration = "timeouts.affinity_lifetime", Text, "\"24h\"", |value| duration(value, SECOND, 7 * DAY),
         "A session keeps its account for at most this long. Not below `affinity_idle`.";
+    RUN_IDLE: Duration = "timeouts.run_idle", Text, "\"300s\"", |value| duration(value, SECOND, 7 * DAY),
+        "`rota run --managed` ends its command after this long without a request or a piece of a reply.";
+    RUN_LIFETIME: Duration = "timeouts.run_lifetime", Text, "\"1h\"", |value| duration(value, SECOND, 7 * DAY),
+        "`rota run --managed` ends its command after this long, whatever it does. Not below `run_idle`.";
+    RUN_COMMAND: Duration = "timeouts.run_command", Text, "\"300s\"", |value| duration(value, SECOND, 30 * MINUTE),
+        "`rota run --timeout` ends its command after this long where it is given no time of its own.";
 
     HEAD_BYTES: usize = "limits.head_bytes", Text, "\"64KiB\"", |value| size(value, 8 * KIB, MIB),
         "The head of a request.";

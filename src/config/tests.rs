@@ -40,6 +40,9 @@ fn without_a_file_and_an_environment_everything_has_its_default() {
                 drain: secs(30),
                 affinity_idle: secs(3600),
                 affinity_lifetime: secs(86_400),
+                run_idle: Duration::from_secs(300),
+                run_lifetime: Duration::from_secs(3600),
+                run_command: Duration::from_secs(300),
             },
             limits: Bounds {
                 head_bytes: 64 * 1024,

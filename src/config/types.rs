@@ -33,6 +33,12 @@ pub struct Timeouts {
     pub affinity_idle: Duration,
     /// Age at which a session may change its account.
     pub affinity_lifetime: Duration,
+    /// Silence after which a managed command ends.
+    pub run_idle: Duration,
+    /// Age at which a managed command ends.
+    pub run_lifetime: Duration,
+    /// For a command that was given a time without saying which.
+    pub run_command: Duration,
 }
 
 /// How much rota holds in memory, at most (PRX-4).

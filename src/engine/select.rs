@@ -51,6 +51,8 @@ pub struct RoutingRequest {
     pub bond: Bond,
     /// The accounts that its client may use; none: all of the provider's.
     pub permitted: Option<Arc<[AccountId]>>,
+    /// The account that the person chose for the command it comes from: no other serves it.
+    pub only: Option<AccountId>,
     /// The preset calls its path safe to send again after a complete 5xx head.
     pub replay_safe: bool,
 }
@@ -75,6 +77,8 @@ pub enum Bond {
 /// Why this account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {
+    /// The person chose it for the command that asks.
+    Chosen,
     /// A force is on.
     Forced,
     /// It holds state the request needs.
@@ -95,6 +99,7 @@ impl Why {
     /// The wire string, as in logs, headers and labels.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Chosen => "chosen",
             Self::Forced => "forced",
             Self::Owner => "owner",
             Self::Refreshed => "refreshed",
@@ -152,7 +157,7 @@ pub enum Selection {
     },
 }
 
-/// Who serves this request: the hard owner, else the forced account, else the session's account, else rotation among
+/// Who serves this request: the hard owner, else the account chosen for its command, else the forced account, else the session's account, else rotation among
 /// those that were not tried (SEL-1 to SEL-10, FRC-2). Rotation asks the eligible and those on probation with a free
 /// place, then the draining. Where nobody is left for our own inference alone (a rest that nobody but us imposed, a
 /// taken probation place, an open breaker), the account nearest recovery is tried anyway, one request at a time where

@@ -75,6 +75,9 @@ pub enum Turned {
     /// A cross-origin preflight.
     #[error("cross-origin requests are refused")]
     Preflight,
+    /// The path says a command of `rota run` that does not run.
+    #[error("this command's session has ended; start it again with `rota run`")]
+    RunEnded,
     /// A request target that is neither a path nor a URL.
     #[error("the request target must be a path that begins with /")]
     Target,
@@ -133,7 +136,7 @@ impl Turned {
             | Self::Preflight => StatusCode::FORBIDDEN,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::HostForeign => StatusCode::MISDIRECTED_REQUEST,
-            Self::NoRoute { .. } => StatusCode::NOT_FOUND,
+            Self::NoRoute { .. } | Self::RunEnded => StatusCode::NOT_FOUND,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HandshakeVersion | Self::Upgrade => StatusCode::UPGRADE_REQUIRED,
             Self::UpstreamLost { .. } | Self::UpstreamRedirect | Self::UpstreamUnreachable { .. } => {
@@ -164,6 +167,7 @@ impl Turned {
             Self::OriginForeign => "ORIGIN_NOT_ALLOWED",
             Self::Path => "BAD_PATH",
             Self::Preflight => "PREFLIGHT_REFUSED",
+            Self::RunEnded => "RUN_ENDED",
             Self::Target => "BAD_TARGET",
             Self::TargetTooLong => "TARGET_TOO_LONG",
             Self::TransferCoding => "TRANSFER_CODING",

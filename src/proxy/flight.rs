@@ -1,5 +1,6 @@
 //! One request's accounting, from its arrival until the last byte of its reply is gone or the client is. It is a guard:
 //! whatever way a request ends, dropping this gives the lease back and tells the decision record, exactly once.
+use super::error::Turned;
 use super::ids::RequestId;
 use super::upload::Upload;
 use crate::affinity::{GRAIN, Mark};
@@ -10,6 +11,7 @@ use crate::engine::{
 };
 use crate::lease::Lease;
 use crate::model::{AccountId, Alias, ClientKey, LostReply, Provider, ProviderId, Reason, Time};
+use crate::runs::{self, Run};
 use crate::telemetry::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
@@ -49,6 +51,8 @@ pub(super) struct Flight {
     pub(super) lost: Option<LostReply>,
     /// What the refusal meant that passes inside a successful reply: such a reply has served nobody.
     pub(super) in_band: Option<Verdict>,
+    /// The command it comes from, where its path says one that runs.
+    run: Option<Arc<Run>>,
     /// When it came.
     pub(super) came: Time,
     /// When its session's account was last told that it is in use.
@@ -85,7 +89,12 @@ impl Flight {
     /// A request has come.
     pub(super) fn new<B>(app: Arc<App>, request: &Request<B>) -> Self {
         let came = app.clock.now();
+        let run = runs::split(request.uri().path()).and_then(|(id, _)| app.runs.find(id, came));
+        if let Some(run) = &run {
+            run.touch(came);
+        }
         Self {
+            run,
             id: app.ids.next(),
             came,
             touched: came,
@@ -122,6 +131,25 @@ impl Flight {
         let mut flight = Self::new(app, &request);
         flight.message = bytes as u64;
         flight
+    }
+
+    /// A path that says a command must say one that runs.
+    ///
+    /// # Errors
+    /// The command has ended, or rota was started anew without it.
+    pub(super) fn belongs(&self) -> Result<(), Turned> {
+        match runs::split(self.uri.path()) {
+            Some(_) if self.run.is_none() => Err(Turned::RunEnded),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The account that was chosen for the command: it serves what is asked of its own provider.
+    pub(super) fn only(&self) -> Option<AccountId> {
+        let chosen = self.run.as_ref()?.account()?;
+        let world = self.app.state.snapshot();
+        let elsewhere = world.account(chosen).is_some_and(|it| Some(&it.provider) != self.provider.as_ref());
+        (!elsewhere).then_some(chosen)
     }
 
     /// Says in the reply's headers who served and why, unless that is switched off.
@@ -180,6 +208,9 @@ impl Flight {
     /// So many bytes of the reply's body went on: also a sign that its session is in use (PRX-5).
     pub(super) fn sent(&mut self, bytes: usize) {
         self.bytes_out += bytes as u64;
+        if let Some(run) = &self.run {
+            run.touch(self.app.clock.now());
+        }
         let serves = self.in_band.is_none() && self.status.is_some_and(|status| status.is_success());
         if !serves {
             return;

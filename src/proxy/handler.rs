@@ -20,6 +20,7 @@ use crate::engine::{
 };
 use crate::lease::Lease;
 use crate::model::{AccountId, Alias, Credential, Snapshot};
+use crate::runs;
 use crate::telemetry::SkipRecord;
 use crate::upstream::{Reply, Sent, Upstream};
 use bytes::Bytes;
@@ -92,11 +93,13 @@ fn admit(
         flight.provider = routed.ok().map(|routed| routed.provider.id.clone());
     }
     let Admitted { target, client } = admitted?;
+    flight.belongs()?;
     flight.client = client.cloned();
     let routed = route::route(&world, &target, &head.uri, &head.headers);
     if let (Some(client), Ok(routed)) = (client, &routed) {
         let provider = &routed.provider.id;
-        if let Err(beyond) = client.scope.permits(provider, &head.method, head.uri.path()) {
+        let path = runs::split(head.uri.path()).map_or(head.uri.path(), |(_, path)| path);
+        if let Err(beyond) = client.scope.permits(provider, &head.method, path) {
             flight.provider = Some(provider.clone());
             return Err(Turned::ClientKeyScope { client: client.name.clone(), beyond });
         }
@@ -121,7 +124,7 @@ async fn serve(
     flight.provider = Some(routed.provider.id.clone());
     let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
     flight.upload = Some(intake.upload.clone());
-    let permitted = flight.permitted();
+    let (permitted, only) = (flight.permitted(), flight.only());
     let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
     let reasons = &mut flight.reasons;
     let watch = Stopwatch::start();
@@ -130,7 +133,7 @@ async fn serve(
     *waited += watch.elapsed();
     let now = app.clock.now();
     let request = intake.routing(model, session, &app, now);
-    let request = RoutingRequest { permitted, ..request };
+    let request = RoutingRequest { permitted, only, ..request };
     let way = flight.way.insert(Failover::open(request, &app.state.peek(), now));
     loop {
         let world = app.state.snapshot();

@@ -121,7 +121,8 @@ impl Intake {
         let pinned = pinned.or(binding.better);
         let Binding { owner, bond, .. } = binding;
         let replay_safe = self.replay_safe;
-        RoutingRequest { provider, model, session, pinned, owner, bond, permitted: None, replay_safe }
+        let (only, permitted) = (None, None);
+        RoutingRequest { provider, model, session, pinned, owner, bond, only, permitted, replay_safe }
     }
 
     /// The request for the next attempt, for `account`; an earlier attempt's body gets no more. What only another

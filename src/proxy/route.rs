@@ -3,6 +3,7 @@
 use super::error::Turned;
 use super::gate::Target;
 use crate::model::{Provider, ProviderId, Snapshot};
+use crate::runs;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::Uri;
@@ -30,10 +31,10 @@ pub(super) fn route(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Routed, Turned> {
-    let path = uri.path();
     let query = uri.query();
     match target {
         Target::Path => {
+            let path = runs::split(uri.path()).map_or(uri.path(), |(_, path)| path);
             if let Some((provider, rest)) = by_prefix(world, path) {
                 return routed(provider, rest, query);
             }
@@ -44,6 +45,7 @@ pub(super) fn route(
             routed(provider, path, query)
         }
         Target::Url(authority) => {
+            let path = uri.path();
             let provider = by_host(world, authority, path).ok_or(Turned::ForeignTarget)?;
             routed(provider, path, query)
         }

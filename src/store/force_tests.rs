@@ -214,6 +214,7 @@ fn served(world: &Snapshot, now: Time) -> Option<(u32, Why)> {
         session: None,
         pinned: None,
         owner: None,
+        only: None,
         bond: Default::default(),
         permitted: None,
         replay_safe: false,

@@ -33,8 +33,10 @@ pub(crate) use stall::Stall;
 
 use crate::engine::Phase;
 use crate::model::{Credential, Origin, Provider};
+use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, header};
+use http_body_util::Empty;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -112,6 +114,9 @@ pub enum Sent {
     Unprocessed(String),
 }
 
+/// For an upstream to say what time it is.
+const DATE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The way to all providers, with the connections kept open to them. Clones share the connections.
 #[derive(Clone)]
 pub struct Upstream {
@@ -154,6 +159,22 @@ impl Upstream {
         };
         let exchange = self.exchange(&provider.origin, request);
         self.answered(exchange, self.first_byte, upload).await
+    }
+
+    /// What the upstream's clock says, by the `Date` of its answer to a request without a credential; none if it does not
+    /// say.
+    ///
+    /// # Errors
+    /// It cannot be reached; why, for a person.
+    pub async fn date(&self, origin: &Origin) -> Result<Option<String>, String> {
+        let mut request = Request::new(OutboundBody::new(Empty::<Bytes>::new()));
+        *request.method_mut() = Method::HEAD;
+        let answered = tokio::time::timeout(DATE_PATIENCE, self.exchange(origin, request)).await;
+        let reply = answered.map_err(|_| format!("no answer within {} s", DATE_PATIENCE.as_secs()))?;
+        let (reply, _) = reply.map_err(|failure| match failure {
+            Failure::Lost(why) | Failure::NotSent(_, why) | Failure::Unprocessed(why) => why,
+        })?;
+        Ok(reply.headers().get(header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned))
     }
 
     /// One request over a connection that is open, or a new one.

@@ -13,5 +13,6 @@ mod owners;
 mod process;
 mod renewal;
 mod replies;
+mod runs;
 mod streams;
 mod websocket;

@@ -218,6 +218,7 @@ pub(crate) fn request() -> RoutingRequest {
         session: None,
         pinned: None,
         owner: None,
+        only: None,
         bond: Default::default(),
         permitted: None,
         replay_safe: true,

@@ -348,6 +348,7 @@ fn then(provider: &Provider, reply: &Recorded) -> Then {
         session: None,
         pinned: None,
         owner: None,
+        only: None,
         bond: Default::default(),
         permitted: None,
         replay_safe: true,

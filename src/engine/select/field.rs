@@ -56,10 +56,16 @@ impl<'a> Field<'a> {
         !self.tried.contains(&id)
     }
 
-    /// The one account that may serve: the hard owner, else the forced one while it is not durably unable.
+    /// The one account that may serve: the hard owner, else the one that was chosen for the command, else the forced one
+    /// while it is not durably unable. A choice for one command goes before a force for all, and before an owner that
+    /// another account could stand in for.
     pub(super) fn bound_to(&self) -> Option<(AccountId, Why)> {
-        if let Some(owner) = self.request.owner.filter(|owner| self.holds(*owner)) {
-            return Some((owner, Why::Owner));
+        let owner = self.request.owner.filter(|owner| self.holds(*owner));
+        match (owner, self.request.only) {
+            (Some(owner), None) => return Some((owner, Why::Owner)),
+            (Some(owner), Some(_)) if self.request.bond == Bond::Fast => return Some((owner, Why::Owner)),
+            (_, Some(only)) => return Some((only, Why::Chosen)),
+            (None, None) => {}
         }
         let forced = self.world.account(self.world.forced(self.now)?)?;
         let able = match self.eligibility(forced) {

@@ -22,6 +22,23 @@ fn the_owner_goes_before_the_force_and_the_force_before_the_session() {
     assert_eq!(of(&all, &asked), Some((1, Why::Rotated)));
 }
 
+/// What `rota run --account` asks for goes before a force for all, and before an owner that another could stand in for.
+#[test]
+fn an_account_that_was_chosen_for_a_command_serves_it_alone() {
+    let forced = done(&world(4), pin(2), START);
+    let chosen = RoutingRequest { only: Some(AccountId(4)), pinned: Some(AccountId(3)), ..request() };
+    assert_eq!(taken(&forced, &chosen, &[]), Some((4, Why::Chosen)));
+    let loose = RoutingRequest { owner: Some(AccountId(1)), bond: Bond::Loose, ..chosen.clone() };
+    assert_eq!(taken(&forced, &loose, &[]), Some((4, Why::Chosen)));
+    let fast = RoutingRequest { bond: Bond::Fast, ..loose };
+    assert_eq!(taken(&forced, &fast, &[]), Some((1, Why::Owner)), "nobody else can read it");
+    let off = switch_off(&forced, 4);
+    assert_eq!(taken(&off, &chosen, &[]), None);
+    let gone = RoutingRequest { only: Some(AccountId(9)), ..request() };
+    assert_eq!(taken(&off, &gone, &[]), None, "one that was removed is not replaced");
+    assert_eq!(taken(&world(4), &chosen, &[AccountId(4)]), None, "nor is one that has failed");
+}
+
 /// SEL-3, SEL-12
 #[test]
 fn why_a_session_left_its_account_is_told_by_the_account_it_was_with() {

@@ -103,9 +103,11 @@ fn told(mut flight: Flight, offer: Offer, takeover: &Takeover, text: String) -> 
 /// Ask, do, report, until a ruling passes or a step refuses.
 async fn negotiate(flight: &mut Flight, wanted: Wanted, uri: http::Uri) -> Result<Answer, Turned> {
     let app = flight.app.clone();
-    let (waited, lease) = (&mut flight.waited, &mut flight.lease);
     let now = app.clock.now();
-    let way = flight.way.insert(Failover::open(wanted.routing(&app), &app.state.snapshot(), now));
+    let only = flight.only();
+    let request = RoutingRequest { only, ..wanted.routing(&app) };
+    let (waited, lease) = (&mut flight.waited, &mut flight.lease);
+    let way = flight.way.insert(Failover::open(request, &app.state.snapshot(), now));
     loop {
         let world = app.state.snapshot();
         let watch = Stopwatch::start();
@@ -172,8 +174,8 @@ impl Wanted {
         let pinned = (session.as_ref()).and_then(|it| app.affinity.find(&provider, it, app.clock.now()));
         let replay_safe = self.routed.replay_safe;
         let permitted = self.client.as_ref().and_then(|client| client.scope.accounts.clone());
-        let (model, owner, bond) = (None, None, Bond::Fast);
-        RoutingRequest { provider, model, session, pinned, owner, bond, permitted, replay_safe }
+        let (model, owner, only, bond) = (None, None, None, Bond::Fast);
+        RoutingRequest { provider, model, session, pinned, owner, bond, only, permitted, replay_safe }
     }
 
     async fn send(&self, app: &App, credential: &Credential, decision: Decision) -> Result<Tried, Turned> {

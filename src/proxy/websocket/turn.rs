@@ -294,8 +294,8 @@ impl Bound {
         let session = self.session.clone().filter(|_| pinned.is_some());
         let (provider, replay_safe) = (self.provider.id.clone(), self.replay_safe);
         let permitted = self.client.as_ref().and_then(|client| client.scope.accounts.clone());
-        let bond = Bond::Fast;
-        RoutingRequest { provider, model, session, pinned, owner, bond, permitted, replay_safe }
+        let (bond, only) = (Bond::Fast, None);
+        RoutingRequest { provider, model, session, pinned, owner, bond, only, permitted, replay_safe }
     }
 
     /// Nobody serves what `request` asks for. If that is so for this connection only, the next leads elsewhere.

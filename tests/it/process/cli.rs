@@ -140,6 +140,57 @@ fn why_tells_of_each_account_and_why_it_was_left() {
     assert!(place.rota(&["why"]).out.contains("refused HOST_NOT_ALLOWED, 0 attempts, 421"));
 }
 
+/// Nothing but text goes into a pipe, whatever the environment says of colours, unless it forces them on clap's own words.
+#[test]
+fn what_is_not_a_terminal_gets_no_escape_codes() {
+    let fake = Fake::keys(&["a"]);
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb"), ("TERM", "xterm-256color"), ("CLICOLOR", "1")]
+    {
+        let mut place = Place::before(&fake);
+        place.set(name, value);
+        place.add("work", "openai", "sk-a");
+        let daemon = place.serve();
+        for args in [
+            &["status"][..],
+            &["accounts"],
+            &["doctor", "--offline"],
+            &["why", "--next", "--provider", "openai"],
+            &["config", "explain"],
+            &["connect"],
+            &["connect", "codex", "--dry-run"],
+            &["frobnicate"],
+            &["disable", "nobody"],
+            &["--help"],
+            &["run", "--help"],
+        ] {
+            let ran = place.rota(args);
+            assert!(
+                !format!("{}{}", ran.out, ran.err).contains('\u{1b}'),
+                "{name}={value} {args:?}: {ran:?}"
+            );
+        }
+        drop(daemon);
+    }
+}
+
+/// What is wrong, and what was probably meant.
+#[test]
+fn a_wrong_name_is_answered_with_the_nearest() {
+    let place = Place::new();
+    place.add("work", "openai", "sk-a");
+    for (args, code, meant) in [
+        (&["disable", "wrok"][..], 1, "did you mean \"work\""),
+        (&["config", "explain", "timeouts.conect"], 1, "did you mean `timeouts.connect`"),
+        (&["stauts"], 2, "'status'"),
+        (&["connect", "codx"], 2, "'codex'"),
+        (&["service", "instal"], 2, "'install'"),
+    ] {
+        let ran = place.rota(args);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(code), ""), "{ran:?}");
+        assert!(ran.err.starts_with("error: ") && ran.err.contains(meant), "{meant}: {}", ran.err);
+    }
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let place = Place::new();

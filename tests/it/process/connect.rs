@@ -260,4 +260,36 @@ fn completions_are_there_for_every_shell() {
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{shell}");
         assert!(ran.out.contains("connect") && ran.out.contains("rota"), "{shell}: {}", ran.out);
     }
+    assert_eq!(place.rota(&["completions"]).code, Some(2));
+}
+
+/// A shell asks for the names of accounts while somebody types: at once, and without a word where there is nobody.
+#[test]
+fn aliases_are_completed_from_the_daemon() {
+    let fake = Fake::keys(&["a"]);
+    let place = Place::before(&fake);
+    let nobody = place.rota(&["completions", "--accounts"]);
+    assert_eq!((nobody.code, nobody.out.as_str(), nobody.err.as_str()), (Some(0), "", ""));
+    assert!(!place.state().exists());
+    place.add("work", "openai", "sk-a");
+    place.add("home", "openai", "sk-a");
+    let daemon = place.serve();
+    assert_eq!(
+        place.rota(&["completions", "--accounts"]).out.lines().collect::<BTreeSet<_>>(),
+        ["home", "work"].into()
+    );
+    // What bash does when Tab is pressed behind `rota disable w`.
+    let script = place.file("rota.bash", 0o600, &place.rota(&["completions", "bash"]).out);
+    let bin =
+        std::path::Path::new(env!("CARGO_BIN_EXE_rota")).parent().expect("a directory").display().to_string();
+    let typed = format!(
+        "PATH=\"{bin}:$PATH\"; source '{}'; COMP_WORDS=(rota disable w); COMP_CWORD=2; _rota_and_accounts rota w disable; \
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display()
+    );
+    let mut shell = place.shell("exec bash -c \"$TYPED\"");
+    let done = shell.env("TYPED", typed).env("PATH", "/usr/bin:/bin").output().expect("a shell");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(said.lines().any(|line| line == "work") && !said.contains("home"), "{said} {done:?}");
+    drop(daemon);
 }

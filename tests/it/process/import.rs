@@ -314,32 +314,32 @@ fn the_doctor_finds_a_login_with_two_owners_until_there_is_but_one() {
         let place = Place::new();
         let daemon = running.then(|| stranger(&place));
         let file = place.kept("codex/chatgpt.json", ".codex/auth.json");
-        let alone = place.rota(&["doctor"]);
+        let alone = place.rota(&["doctor", "--offline"]);
         assert_eq!(alone.code, Some(0), "{alone:?}");
-        assert!(alone.out.contains("! accounts  there are none yet"), "{}", alone.out);
+        assert!(alone.out.contains("! accounts   there are none yet"), "{}", alone.out);
         assert_eq!(place.rota(&["import", "codex", "--as", "work"]).code, Some(0));
         let before = seen(&place);
-        let ran = place.rota(&["doctor"]);
+        let ran = place.rota(&["doctor", "--offline"]);
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "a warning is no failure: {ran:?}");
         for words in [
-            "✔ config    no problems\n".to_owned(),
-            "✔ store     intact\n".to_owned(),
-            "✔ accounts  one, and its credential is in order\n".to_owned(),
-            format!("! codex     {} holds the same login as \"work\"; two owners", file.display()),
-            "            → rota login work\n".to_owned(),
+            "✔ config     no problems\n".to_owned(),
+            "✔ store      intact\n".to_owned(),
+            "✔ accounts   one, and its credential is in order\n".to_owned(),
+            format!("! codex      {} holds the same login as \"work\"; two owners", file.display()),
+            "             → rota login work\n".to_owned(),
             "0 problems, 1 warning.\n".to_owned(),
         ] {
             assert!(ran.out.contains(&words), "{words:?} is not in\n{}", ran.out);
         }
         assert_eq!(seen(&place), before, "looking changes nothing");
-        let told = place.json(&["doctor"]);
+        let told = place.json(&["doctor", "--offline"]);
         assert_eq!((&told["bad"], &told["warnings"]), (&json!(0), &json!(1)));
         // A login of its own: other tokens, the same person.
         assert_eq!(place.rota(&["accounts", "rm", "work", "--yes", "--force"]).code, Some(0));
         let own = json!({"kind": "oauth", "accessToken": "canary-own", "refreshToken": "canary-own-refresh",
             "expiresAt": "2100-01-01T00:00:00Z", "accountId": "org-1", "userId": "user-1"});
         place.add_login("work", "codex", &own);
-        let healed = place.rota(&["doctor"]);
+        let healed = place.rota(&["doctor", "--offline"]);
         assert!(healed.code == Some(0) && healed.out.ends_with("All is well.\n"), "{healed:?}");
         let log = daemon.map_or_else(String::new, Daemon::stop);
         assert!(!format!("{ran:?}{healed:?}{told}{log}").contains("canary"));
@@ -357,7 +357,7 @@ fn the_doctor_says_what_is_wrong_and_what_to_do() {
     place.add_login("one", "codex", &twin);
     place.add_login("two", "codex", &twin);
     place.file("home/.claude/.credentials.json", 0o600, "canary");
-    let ran = place.rota(&["doctor"]);
+    let ran = place.rota(&["doctor", "--offline"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for words in [
         "✘ old-laptop  its token has ended, and nothing can renew it\n              → rota login old-laptop\n",
@@ -372,7 +372,7 @@ fn the_doctor_says_what_is_wrong_and_what_to_do() {
     // Off, it waits for nobody: nothing is bad about it.
     place.rota(&["accounts", "rm", "two", "--yes"]);
     place.rota(&["disable", "old-laptop"]);
-    let ran = place.rota(&["doctor"]);
+    let ran = place.rota(&["doctor", "--offline"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("! old-laptop"), "{}", ran.out);
 }

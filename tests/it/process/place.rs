@@ -93,6 +93,13 @@ impl Place {
         command
     }
 
+    /// A line for a shell, run in the home.
+    pub(super) fn shell(&self, line: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]).env_clear().envs(&self.env).current_dir(self.path("home"));
+        command
+    }
+
     pub(super) fn rota(&self, args: &[&str]) -> Ran {
         self.rota_given(args, "")
     }
@@ -232,6 +239,11 @@ impl Lines {
         }
         self.text.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
         self.more.notify_all();
+    }
+
+    /// What has come by now.
+    pub(super) fn so_far(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     /// Waits until `wanted` holds of the text, and returns it.

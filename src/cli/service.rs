@@ -1,0 +1,204 @@
+//! `rota service`: has the machine's service manager run `rota serve`, now and at every start.
+mod unit;
+
+use super::confirm::confirm;
+use super::{CliError, Exit, Setup};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::process::{Command as Process, Stdio};
+use unit::{Manager, Places, Scope, Unit};
+
+#[derive(Args)]
+pub(super) struct Service {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the service's file, start it, and have it started at every sign-in
+    Install(Options),
+    /// Show how the service is
+    Status(Options),
+    /// Stop it, and remove its file
+    Uninstall(Options),
+}
+
+#[derive(Args)]
+struct Options {
+    /// The machine's own service, with its state in /var/lib/rota; needs root
+    #[arg(long)]
+    system: bool,
+    /// Show what would be written and run, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Service {
+    pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+        match self.command {
+            Command::Install(options) => install(setup, &options, out),
+            Command::Status(options) => status(setup, &options),
+            Command::Uninstall(options) => uninstall(setup, &options, out),
+        }
+    }
+}
+
+fn install(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let unit = unit(setup, options)?;
+    if options.dry_run {
+        return shown(setup, &unit, &unit.install, out);
+    }
+    if let Some(dir) = unit.path.parent() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir);
+        made.map_err(|error| CliError::io(format!("{} cannot be made", dir.display()), &error))?;
+    }
+    std::fs::write(&unit.path, &unit.text).map_err(|error| {
+        let rights = if options.system { "; the machine's own service needs root" } else { "" };
+        CliError::io(format!("{} cannot be written{rights}", unit.path.display()), &error)
+    })?;
+    run_all(&unit.install).map_err(|error| {
+        CliError::failed(format!(
+            "{} is written, but {error}\n  to start it by hand: {}",
+            unit.path.display(),
+            joined(&unit.install)
+        ))
+    })?;
+    if setup.json {
+        writeln!(out, "{}", json!({"file": unit.path, "installed": true}))?;
+        return Ok(Exit::Done);
+    }
+    writeln!(out, "✔ {} written, started, enabled at every start", unit.path.display())?;
+    if options.system {
+        writeln!(
+            out,
+            "  It runs as a user of its own: name those who may use it in `allowed_uids` of /etc/rota/rota.toml."
+        )?;
+    }
+    writeln!(out, "  See: rota service status, rota status. Undo: rota service uninstall")?;
+    Ok(Exit::Done)
+}
+
+fn uninstall(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let unit = unit(setup, options)?;
+    if !unit.path.exists() {
+        return Err(CliError::failed(format!(
+            "no service is installed: {} does not exist; `rota service install` makes one",
+            unit.path.display()
+        )));
+    }
+    let commands: Vec<Vec<String>> = unit.uninstall.iter().chain(&unit.gone).cloned().collect();
+    if options.dry_run {
+        return shown(setup, &Unit { text: String::new(), ..unit.clone() }, &commands, out);
+    }
+    if !options.yes && !confirm(&format!("Stop rota and remove {}?", unit.path.display()))? {
+        return Err(CliError::failed("nothing was changed"));
+    }
+    // One that does not run, or that its manager has forgotten, goes all the same.
+    let stopped = run_all(&unit.uninstall);
+    std::fs::remove_file(&unit.path)
+        .map_err(|error| CliError::io(format!("{} cannot be removed", unit.path.display()), &error))?;
+    let told = stopped.and_then(|()| run_all(&unit.gone));
+    if let Err(error) = told {
+        eprintln!("warning: {error}");
+    }
+    match setup.json {
+        true => writeln!(out, "{}", json!({"file": unit.path, "installed": false}))?,
+        false => writeln!(out, "✔ stopped; {} is gone. Accounts and settings stay", unit.path.display())?,
+    }
+    Ok(Exit::Done)
+}
+
+/// In the manager's own words, and with its own idea of what is well.
+fn status(setup: &Setup, options: &Options) -> Result<Exit, CliError> {
+    let unit = unit(setup, options)?;
+    if !unit.path.exists() {
+        return Err(CliError {
+            exit: Exit::NotRunning,
+            message: format!(
+                "no service is installed: {} does not exist; `rota service install` makes one",
+                unit.path.display()
+            ),
+        });
+    }
+    let Some((program, words)) = unit.status.split_first() else {
+        return Ok(Exit::Done);
+    };
+    let ended = Process::new(program).args(words).stdin(Stdio::null()).status();
+    let ended = ended.map_err(|error| unstarted(program, &error))?;
+    Ok(if ended.success() { Exit::Done } else { Exit::NotRunning })
+}
+
+fn shown(
+    setup: &Setup,
+    unit: &Unit,
+    commands: &[Vec<String>],
+    out: &mut dyn Write,
+) -> Result<Exit, CliError> {
+    if setup.json {
+        writeln!(out, "{}", json!({"file": unit.path, "text": unit.text, "commands": commands}))?;
+        return Ok(Exit::Done);
+    }
+    match unit.text.is_empty() {
+        true => writeln!(out, "Would remove {}\n", unit.path.display())?,
+        false => writeln!(out, "Would write {}:\n\n{}", unit.path.display(), unit.text)?,
+    }
+    writeln!(out, "Would run: {}\nNothing done.", joined(commands))?;
+    Ok(Exit::Done)
+}
+
+fn unit(setup: &Setup, options: &Options) -> Result<Unit, CliError> {
+    let manager = if cfg!(target_os = "macos") { Manager::Launchd } else { Manager::Systemd };
+    let scope = if options.system { Scope::System } else { Scope::User };
+    let home = setup.sources.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let home = match (home, scope) {
+        (Some(home), _) => home,
+        (None, Scope::System) => PathBuf::from("/"),
+        (None, Scope::User) => {
+            return Err(CliError::failed("HOME is not set, so there is no place for a service"));
+        }
+    };
+    let config = setup.sources.variable("XDG_CONFIG_HOME").map(PathBuf::from);
+    let config = config.filter(|config| config.is_absolute()).unwrap_or_else(|| home.join(".config"));
+    let places = Places { home, config, uid: rustix::process::getuid().as_raw() };
+    let program =
+        std::env::current_exe().map_err(|error| CliError::io("rota does not find itself", &error))?;
+    let mut command = vec![program.display().to_string(), "serve".to_owned()];
+    if let Some(file) = &setup.sources.file {
+        let file = std::path::absolute(file).map_err(|error| CliError::io(file.display(), &error))?;
+        command.extend(["--config".to_owned(), file.display().to_string()]);
+    }
+    if let Some(dir) = setup.sources.state_dir_flag() {
+        command.extend(["--state-dir".to_owned(), dir.to_owned()]);
+    }
+    Ok(Unit::new(manager, scope, &places, &command))
+}
+
+fn run_all(commands: &[Vec<String>]) -> Result<(), CliError> {
+    for command in commands {
+        let Some((program, words)) = command.split_first() else {
+            continue;
+        };
+        let ran = Process::new(program).args(words).stdin(Stdio::null()).stdout(Stdio::null()).output();
+        let ran = ran.map_err(|error| unstarted(program, &error))?;
+        if !ran.status.success() {
+            let told = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
+            return Err(CliError::failed(format!("`{}` failed: {told}", command.join(" "))));
+        }
+    }
+    Ok(())
+}
+
+fn unstarted(program: &str, error: &io::Error) -> CliError {
+    CliError::io(format!("`{program}` cannot be started, so no service manager can be told"), error)
+}
+
+fn joined(commands: &[Vec<String>]) -> String {
+    commands.iter().map(|command| command.join(" ")).collect::<Vec<_>>().join(" && ")
+}

@@ -1,0 +1,191 @@
+//! What a service manager is given, as pure text: where it goes, what is in it, and the commands that make it known.
+use std::path::{Path, PathBuf};
+
+const SYSTEMD: &str = include_str!("../../../packaging/service/rota.service");
+const LAUNCHD: &str = include_str!("../../../packaging/service/rota.plist");
+
+/// Whose service it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The machine's, whoever is signed in.
+    System,
+    /// One person's, from sign-in on.
+    User,
+}
+
+/// Who runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manager {
+    Launchd,
+    Systemd,
+}
+
+/// Where a person's things are.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    pub(super) home: PathBuf,
+    /// `$XDG_CONFIG_HOME`, or what stands for it.
+    pub(super) config: PathBuf,
+    pub(super) uid: u32,
+}
+
+/// A service that can be installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// Its file.
+    pub(super) path: PathBuf,
+    /// What is in it.
+    pub(super) text: String,
+    /// Make it known, start it now and at every start.
+    pub(super) install: Vec<Vec<String>>,
+    /// Stop it and forget it, before its file goes.
+    pub(super) uninstall: Vec<Vec<String>>,
+    /// Once its file is gone.
+    pub(super) gone: Vec<Vec<String>>,
+    /// How it is.
+    pub(super) status: Vec<String>,
+}
+
+impl Unit {
+    /// The service that runs `command`.
+    pub(super) fn new(manager: Manager, scope: Scope, places: &Places, command: &[String]) -> Self {
+        match manager {
+            Manager::Launchd => launchd(scope, places, command),
+            Manager::Systemd => systemd(scope, places, command),
+        }
+    }
+}
+
+fn systemd(scope: Scope, places: &Places, command: &[String]) -> Unit {
+    let (dir, mark, other, option) = match scope {
+        Scope::System => (PathBuf::from("/etc/systemd/system"), "system| ", "user| ", "--system"),
+        Scope::User => (places.config.join("systemd/user"), "user| ", "system| ", "--user"),
+    };
+    let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+    let lines = SYSTEMD.lines().filter(|line| !line.starts_with(other));
+    let text: String = lines.map(|line| format!("{}\n", line.strip_prefix(mark).unwrap_or(line))).collect();
+    let systemctl = |words: &[&str]| {
+        let words = ["systemctl", option].into_iter().chain(words.iter().copied());
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    Unit {
+        path: dir.join("rota.service"),
+        text: text.replace("{command}", &words.join(" ")),
+        install: vec![systemctl(&["daemon-reload"]), systemctl(&["enable", "--now", "rota.service"])],
+        uninstall: vec![systemctl(&["disable", "--now", "rota.service"])],
+        gone: vec![systemctl(&["daemon-reload"])],
+        status: systemctl(&["status", "--no-pager", "rota.service"]),
+    }
+}
+
+fn launchd(scope: Scope, places: &Places, command: &[String]) -> Unit {
+    let (dir, log, domain) = match scope {
+        Scope::System => {
+            let log = PathBuf::from("/Library/Logs/rota.log");
+            (PathBuf::from("/Library/LaunchDaemons"), log, "system".to_owned())
+        }
+        Scope::User => {
+            let log = places.home.join("Library/Logs/rota.log");
+            (places.home.join("Library/LaunchAgents"), log, format!("gui/{}", places.uid))
+        }
+    };
+    let path = dir.join("rota.plist");
+    let arguments: Vec<String> =
+        command.iter().map(|word| format!("    <string>{}</string>", escaped(word))).collect();
+    let text = LAUNCHD.replace("{arguments}", &arguments.join("\n"));
+    let launchctl = |words: &[&str]| {
+        let words = std::iter::once("launchctl").chain(words.iter().copied());
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let file = path.display().to_string();
+    Unit {
+        text: text.replace("{log}", &escaped(&shown(&log))),
+        install: vec![launchctl(&["bootstrap", &domain, &file])],
+        uninstall: vec![launchctl(&["bootout", &format!("{domain}/rota")])],
+        gone: Vec::new(),
+        status: launchctl(&["print", &format!("{domain}/rota")]),
+        path,
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A word of `ExecStart=`: in quotes, with what systemd would replace doubled (systemd.service(5), "Command lines").
+fn quoted(word: &str) -> String {
+    let word = word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    format!("\"{word}\"")
+}
+
+fn escaped(word: &str) -> String {
+    word.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn places() -> Places {
+        Places { home: "/home/x".into(), config: "/home/x/.config".into(), uid: 1000 }
+    }
+
+    fn unit(manager: Manager, scope: Scope) -> Unit {
+        let command = ["/opt/my \"rota\"/rota", "serve", "--config", "/a&b/100%$HOME"].map(str::to_owned);
+        Unit::new(manager, scope, &places(), &command)
+    }
+
+    #[test]
+    fn a_unit_is_told_the_program_word_by_word() {
+        let of_user = unit(Manager::Systemd, Scope::User);
+        assert_eq!(of_user.path, Path::new("/home/x/.config/systemd/user/rota.service"));
+        let line = "ExecStart=\"/opt/my \\\"rota\\\"/rota\" \"serve\" \"--config\" \"/a&b/100%%$$HOME\"\n";
+        assert!(of_user.text.contains(line), "{}", of_user.text);
+        assert!(of_user.text.contains("\nType=notify\n") && of_user.text.contains("\nWatchdogSec=30\n"));
+        assert_eq!(of_user.install[1], ["systemctl", "--user", "enable", "--now", "rota.service"]);
+        let of_system = unit(Manager::Systemd, Scope::System);
+        assert_eq!(of_system.path, Path::new("/etc/systemd/system/rota.service"));
+        for (text, system) in [(&of_user.text, false), (&of_system.text, true)] {
+            assert_eq!(text.contains("\nDynamicUser=yes\n"), system);
+            assert_eq!(text.contains("\nProtectSystem=strict\n"), system);
+            assert_eq!(text.contains("\nWantedBy=default.target\n"), !system);
+            assert!(text.contains("\nNoNewPrivileges=yes\n"));
+            assert!(!text.contains('{') && !text.contains("user|") && !text.contains("system|"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_property_list_is_well_formed_text() {
+        let unit = unit(Manager::Launchd, Scope::User);
+        assert_eq!(unit.path, Path::new("/home/x/Library/LaunchAgents/rota.plist"));
+        assert!(unit.text.contains("<string>/a&amp;b/100%$HOME</string>"), "{}", unit.text);
+        assert!(
+            unit.text.contains("<string>/home/x/Library/Logs/rota.log</string>") && !unit.text.contains('{')
+        );
+        assert_eq!(unit.uninstall[0], ["launchctl", "bootout", "gui/1000/rota"]);
+        let of_system = self::unit(Manager::Launchd, Scope::System);
+        assert_eq!(of_system.install[0][..3], ["launchctl", "bootstrap", "system"]);
+    }
+
+    /// Where systemd is, it reads both units itself and has nothing to say of them.
+    #[test]
+    fn systemd_finds_nothing_wrong_with_the_units() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (scope, option) in [(Scope::User, "--user"), (Scope::System, "--system")] {
+            let command = ["/bin/true".to_owned(), "serve".to_owned()];
+            let unit = Unit::new(Manager::Systemd, scope, &places(), &command);
+            let file = dir.path().join("rota.service");
+            std::fs::write(&file, &unit.text).expect("a file");
+            let mut analyze = Command::new("systemd-analyze");
+            analyze.args([option, "--man=no", "verify"]).arg(&file).env("XDG_RUNTIME_DIR", dir.path());
+            let Ok(ran) = analyze.output() else {
+                // Without systemd there is nobody to ask; the text is held by the tests above.
+                return;
+            };
+            let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+            let wrong: Vec<&str> = told.lines().filter(|line| line.contains("rota.service")).collect();
+            assert_eq!(wrong, [""; 0], "{option}: {told}");
+        }
+    }
+}
