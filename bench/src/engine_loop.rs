@@ -121,6 +121,7 @@ impl Pool {
             model: Some("m-1".parse::<ModelName>().map_err(unreadable)?),
             session: sessions.first().cloned(),
             pinned: None,
+            only: None,
             owner: None,
             bond: Bond::Fast,
             permitted: None,

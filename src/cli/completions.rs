@@ -81,6 +81,6 @@ fn with_accounts(shell: Shell) -> String {
              compadd -- ${{(f)\"$({NAMES})\"}}\n            ;;\n    esac\n    _rota \"$@\"\n}}\n\
              compdef _rota_and_accounts rota\n"
         ),
-        _ => String::new(),
+        Shell::Elvish | Shell::PowerShell | _ => String::new(),
     }
 }

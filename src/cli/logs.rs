@@ -51,7 +51,10 @@ impl Logs {
         for decision in wanted.into_iter().skip(skip) {
             told(setup, decision, out)?;
         }
-        while self.follow {
+        if !self.follow {
+            return Ok(Exit::Done);
+        }
+        loop {
             out.flush()?;
             Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
             let seen: BTreeSet<String> = latest.iter().map(|decision| id(decision).to_owned()).collect();
@@ -61,7 +64,6 @@ impl Logs {
                 told(setup, decision, out)?;
             }
         }
-        Ok(Exit::Done)
     }
 
     fn wants(&self, decision: &Value) -> bool {

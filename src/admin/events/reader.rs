@@ -68,7 +68,7 @@ enum Woken {
     Decision(Result<Arc<DecisionRecord>, RecvError>),
     Ended,
     Heartbeat,
-    Login(Result<JobReport, RecvError>),
+    Login(Result<Box<JobReport>, RecvError>),
     Sessions,
     State,
 }
@@ -123,7 +123,7 @@ impl Reader {
             biased;
             _ = self.ended.wait_for(|ended| *ended) => Woken::Ended,
             () = news => Woken::State,
-            job = self.logins.recv() => Woken::Login(job),
+            job = self.logins.recv() => Woken::Login(job.map(Box::new)),
             _ = self.looks.tick() => Woken::Sessions,
             record = self.decisions.recv() => Woken::Decision(record),
             () = self.heartbeat.as_mut() => Woken::Heartbeat,
@@ -136,7 +136,7 @@ impl Reader {
             Woken::Decision(Err(RecvError::Lagged(missed))) => {
                 self.tell(&Event::Lagged(LaggedEvent { of: "decision", missed }));
             }
-            Woken::Login(Ok(job)) => self.tell(&Event::Login(Box::new(job.into()))),
+            Woken::Login(Ok(job)) => self.tell(&Event::Login(Box::new((*job).into()))),
             Woken::Login(Err(RecvError::Lagged(missed))) => {
                 self.tell(&Event::Lagged(LaggedEvent { of: "login", missed }));
             }

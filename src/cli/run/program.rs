@@ -24,10 +24,7 @@ pub(super) fn start(client: &Client, command: &[OsString], base: &str) -> Result
         command.env_remove(name);
     }
     command.spawn().map_err(|error| {
-        let exit = match error.kind() {
-            io::ErrorKind::NotFound => 127,
-            _ => 126,
-        };
+        let exit = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
         let message = format!("{} cannot be started: {error}", program.to_string_lossy());
         CliError { exit: Exit::Program(exit), message }
     })

@@ -246,9 +246,9 @@ fn value(place: &Place, name: &str) -> Value {
 }
 
 fn word(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    if value.is_null() {
+        String::new()
+    } else {
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
     }
 }
