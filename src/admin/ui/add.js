@@ -15,12 +15,13 @@ export function addView(main) {
   imported = null;
   main.append(h('h1', {}, 'Add account'), region(h('div', { class: 'view' }), ['add', 'jobs', 'status'], () => [
     h('fieldset', { class: 'row' }, h('legend', {}, 'How'), WAYS.map(([value, words]) => h('label', {}, h('input', { type: 'radio', name: 'way', value, checked: draft.way === value, onchange: () => set('way', value) }), ` ${words}`))),
-    { 'sign-in': signIn, import: takeOver, key }[draft.way](),
+    offered === undefined ? h('p', { class: 'mute' }, 'Loading…') : { 'sign-in': signIn, import: takeOver, key }[draft.way](),
   ]));
-  getIfThere('/api/providers').then(answer => {
+  // Where it cannot be told what there is, it can be typed.
+  getIfThere('/api/providers').catch(() => offered ?? null).then(answer => {
     offered = answer;
     changed('add');
-  }, () => {});
+  });
 }
 
 function set(name, value) {
