@@ -124,4 +124,4 @@ check-deny: ## Banned crates, licences, sources
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2
 	cargo deny --workspace check bans licenses sources
 
-nightly: lint test doc crash refresh-race power-cuts renewals clients-full metrics-check image-test check-deny coverage mutants ## All of it; hours
+nightly: lint test doc crash refresh-race power-cuts renewals clients-full metrics-check image-test check-deny web-full perf-gate coverage mutants ## All of it; hours
