@@ -150,8 +150,7 @@ impl App {
         let upstream = Upstream::new(&upstream_config(&config))?;
         let writer = Writer::start(&store, &state, &clock, durable, control);
         let tokens = TokenClient::like(&upstream).with_variables(Variables::of(sources));
-        let runtime = control.clone();
-        let refresher = refresher(&state, &store, &tokens, &config, runtime.clone());
+        let refresher = refresher(&state, &store, &tokens, &config, control.clone());
         let app = Self {
             affinity: Affinity::new(affinity_bounds(&config)),
             owners: Owners::new(OWNERS),
@@ -161,7 +160,7 @@ impl App {
                 refresher: refresher.clone(),
                 patience: config.timeouts.probe,
                 clock: clock.clone(),
-                runtime,
+                runtime: control.clone(),
             }),
             refresher,
             logins: Logins::new(LoginsParts {

@@ -140,10 +140,14 @@ impl Origin {
         if !tls && !is_loopback(host) {
             return Err(format!("http:// to {host:?} would send credentials in the clear; use https://"));
         }
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let port = authority.port_u16().unwrap_or(if tls { HTTPS } else { HTTP });
         let host = host.to_ascii_lowercase();
-        let header = HeaderValue::from_maybe_shared(bytes::Bytes::from(authority_of(tls, &host, port)))
-            .map_err(|_| format!("{text:?} has a host that no header can name"))?;
+        let header = HeaderValue::from_maybe_shared(bytes::Bytes::from(authority_of(
+            &host,
+            port,
+            if tls { HTTPS } else { HTTP },
+        )))
+        .map_err(|_| format!("{text:?} has a host that no header can name"))?;
         Ok(Self { tls, host: host.into(), port, header })
     }
 
@@ -164,7 +168,7 @@ impl Origin {
 
     /// `host`, or `host:port` where the port is not the scheme's own: what goes into `Host`.
     pub fn authority(&self) -> String {
-        authority_of(self.tls, &self.host, self.port)
+        authority_of(&self.host, self.port, if self.tls { HTTPS } else { HTTP })
     }
 
     /// [`authority`](Self::authority) as the `Host` header's value.
@@ -173,11 +177,12 @@ impl Origin {
     }
 }
 
-fn authority_of(tls: bool, host: &str, port: u16) -> String {
-    match (tls, port) {
-        (true, 443) | (false, 80) => host.to_owned(),
-        (_, port) => format!("{host}:{port}"),
-    }
+/// The ports that are left out of an authority: those of the schemes (RFC 9110 §4.2).
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
+
+fn authority_of(host: &str, port: u16, standard: u16) -> String {
+    if port == standard { host.to_owned() } else { format!("{host}:{port}") }
 }
 
 impl fmt::Display for Origin {

@@ -19,7 +19,7 @@ use crate::engine::{
     observe, why_left,
 };
 use crate::lease::Lease;
-use crate::model::{AccountId, Alias, Credential, Snapshot};
+use crate::model::{AccountId, Alias, Credential, SessionKey, Snapshot};
 use crate::runs;
 use crate::telemetry::SkipRecord;
 use crate::upstream::{Reply, Sent, Upstream};
@@ -124,17 +124,10 @@ async fn serve(
     flight.provider = Some(routed.provider.id.clone());
     let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
     flight.upload = Some(intake.upload.clone());
-    let (permitted, only) = (flight.permitted(), flight.only());
+    let request = asked(flight, &mut intake, session).await?;
     let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
     let reasons = &mut flight.reasons;
-    let watch = Stopwatch::start();
-    let model = intake.model().await?;
-    intake.bonds(session.as_ref()).await?;
-    *waited += watch.elapsed();
-    let now = app.clock.now();
-    let request = intake.routing(model, session, &app, now);
-    let request = RoutingRequest { permitted, only, ..request };
-    let way = flight.way.insert(Failover::open(request, &app.state.peek(), now));
+    let way = flight.way.insert(Failover::open(request, &app.state.peek(), app.clock.now()));
     loop {
         let world = app.state.snapshot();
         let watch = Stopwatch::start();
@@ -188,6 +181,21 @@ async fn serve(
             }
         }
     }
+}
+
+/// What is asked of the engine, once the body has told which model and whose state it is about.
+async fn asked(
+    flight: &mut Flight,
+    intake: &mut Intake,
+    session: Option<SessionKey>,
+) -> Result<RoutingRequest, Turned> {
+    let app = flight.app.clone();
+    let watch = Stopwatch::start();
+    let model = intake.model().await?;
+    intake.bonds(session.as_ref()).await?;
+    flight.waited += watch.elapsed();
+    let request = intake.routing(model, session, &app, app.clock.now());
+    Ok(RoutingRequest { permitted: flight.permitted(), only: flight.only(), ..request })
 }
 
 /// What the state should learn. It is turned down where the account is gone or renewed since: then it is nobody's fault

@@ -29,7 +29,10 @@ fn while_it_is_off_nothing_of_it_is_there() {
             assert_eq!(told(ask(PATH), PATH), told(ask(unknown), unknown), "{method} {with_token}");
         }
     }
-    let everywhere = ["/openapi.json", "/metrics", "/api/status", "/api/accounts", "/api/doctor", "/"];
+    // The flag itself is described, or nobody could set it.
+    let document = place.admin(&daemon, "GET", "/openapi.json").send().body;
+    assert!(!document.contains(PATH) && !document.contains("plugin"), "{document}");
+    let everywhere = ["/metrics", "/api/status", "/api/accounts", "/api/doctor", "/"];
     for path in everywhere {
         let page = place.admin(&daemon, "GET", path).send();
         assert!(!page.body.to_lowercase().contains("antigravity"), "{path} has it");

@@ -83,7 +83,7 @@ fn a_unix_socket_is_a_door_like_the_other() {
     assert!(ran.err.contains(&format!("UNIX-CONNECT:{socket}")), "{ran:?}");
     assert!(ran.out.starts_with("http://127.0.0.1:7683/#ticket="), "{ran:?}");
     let gone = place.rota(&["--socket", &format!("{socket}.not"), "accounts"]);
-    assert_eq!(gone.code, Some(1), "{gone:?}");
+    assert_eq!(gone.code, Some(3), "{gone:?}");
     daemon.stop();
     assert!(!path.exists(), "the file goes with the daemon");
 }
