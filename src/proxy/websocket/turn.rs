@@ -95,8 +95,9 @@ impl Bound {
         let mut flight = Flight::of_message(self.app.clone(), &self.uri, text.len());
         flight.client = self.client.clone();
         flight.provider = Some(self.provider.id.clone());
-        let request = self.request(frame.model());
-        if self.leads_to_reader(&request, text) {
+        let request = RoutingRequest { only: flight.only(), ..self.request(frame.model()) };
+        // What its handshake was let in by may have ended since: the next handshake is told so.
+        if flight.belongs().is_err() || !self.is_known() || self.leads_to_reader(&request, text) {
             flight.turned(RECONNECT);
             return Begin::Reconnect;
         }
@@ -142,6 +143,12 @@ impl Bound {
                 Step::Wait(until) => app.clock.sleep_until(until).await,
             }
         }
+    }
+
+    /// True while the key that it was opened with is one, where it was a client's.
+    fn is_known(&self) -> bool {
+        let world = self.app.state.snapshot();
+        self.client.as_ref().is_none_or(|client| world.keys.iter().any(|key| key.digest == client.digest))
     }
 
     /// Whether another account can read what the message holds, and would serve its session now: a fork's or a resumed

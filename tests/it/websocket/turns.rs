@@ -1,11 +1,13 @@
 use super::{handshakes, in_flight, pair, turns, upstream};
-use crate::harness::{Echo, Ended, Rota, Socket, create, login, rota};
+use crate::harness::{Echo, Ended, RESPONSES, Rota, Socket, create, login, rota};
 use fake_upstream::{Account, FakeUpstream, Fault, Outcome as Seen, Script};
 use futures_util::{SinkExt, StreamExt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rota::engine::{Command, LastEnabled};
-use rota::model::{Actor, Alias, FaultClass, Reason, Switch, Time};
+use rota::model::{Actor, Alias, ClientKey, FaultClass, KeyScope, Reason, Switch, Time};
+use rota::proxy::digest_of;
+use rota::runs::{Bounds, RunId};
 use rota::telemetry::Outcome;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -62,6 +64,48 @@ async fn a_refusal_after_the_first_word_is_the_clients_and_teaches_the_account()
     let mut again = Socket::of(&rota, "s-1").await;
     assert_eq!(again.ask(&create()).await.last().map(String::as_str), Some("response.completed"));
     assert_eq!(turns(&fake), ["a", "b"]);
+}
+
+/// PRX-5: `rota run --account` goes before a force over a WebSocket, too, and no turn begins once the command has ended.
+#[tokio::test]
+async fn a_commands_own_account_serves_its_turns_until_the_command_ends() {
+    let fake = upstream().await;
+    let rota = pair(&fake).start().await;
+    let work = rota.account("work").id;
+    let id = RunId::new(&"5".repeat(32)).expect("an id");
+    let path = format!("{}{RESPONSES}", id.prefix());
+    let runs = &rota.app.runs;
+    let bounds = Bounds { idle: None, lifetime: None, command: None };
+    let command = runs.open(id, Some(work), bounds, rota.app.clock.now()).expect("a place");
+    let mut socket = Socket::open(&rota, &path, &[]).await.map_err(|answer| answer.status).expect("it opens");
+    let home = Alias::try_from("home").expect("an alias");
+    rota.app.state.apply(Command::Forced { alias: home, by: Actor::Admin }).expect("forced");
+    for _ in 0..2 {
+        assert_eq!(socket.ask(&create()).await.last().map(String::as_str), Some("response.completed"));
+    }
+    drop(command);
+    socket.say(&create()).await;
+    assert_eq!(socket.rest().await.1, Ended::Closed(1012));
+    let again = Socket::open(&rota, &path, &[]).await.err().expect("a refusal");
+    assert_eq!((again.status.as_u16(), turns(&fake)), (404, strings(&["a", "a"])));
+}
+
+/// PRX-3: a key that was taken back opens no further turn.
+#[tokio::test]
+async fn no_turn_begins_for_a_client_whose_key_is_gone() {
+    let fake = upstream().await;
+    let rota = pair(&fake).start().await;
+    let added = |name: &str| rota.app.state.apply(Command::KeyAdded(Box::new(client_key(name))));
+    added("ci").expect("added");
+    let shown = [("x-rota-key", "rota-ci")];
+    let mut socket = Socket::open(&rota, RESPONSES, &shown).await.map_err(|it| it.status).expect("it opens");
+    assert_eq!(socket.ask(&create()).await.last().map(String::as_str), Some("response.completed"));
+    added("other").expect("added");
+    rota.app.state.apply(Command::KeyRemoved { name: client_key("ci").name }).expect("removed");
+    socket.say(&create()).await;
+    assert_eq!(socket.rest().await.1, Ended::Closed(1012));
+    let again = Socket::open(&rota, RESPONSES, &shown).await.err().expect("a refusal");
+    assert_eq!((again.status.as_u16(), turns(&fake)), (401, strings(&["a"])));
 }
 
 /// FLO-8: nobody else is there to connect to.
@@ -233,6 +277,16 @@ fn text(bytes: &[u8]) -> Message {
 fn limit() -> Value {
     json!({"type": "error", "status": 429, "error": {"type": "usage_limit_reached", "message": "full",
         "resets_in_seconds": 600}})
+}
+
+/// Its key is `rota-` and its name.
+fn client_key(name: &str) -> ClientKey {
+    ClientKey {
+        digest: digest_of(&format!("rota-{name}")),
+        name: name.parse().expect("a name"),
+        scope: KeyScope::default(),
+        made: Time::from_secs(0),
+    }
 }
 
 fn strings(texts: &[&str]) -> Vec<String> {
