@@ -3,7 +3,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rota::affinity::{Affinity, AffinityBounds};
 use rota::engine::{
     Applied, Bond, Command, LastEnabled, Live, NewAccount, Outcome, Rejection, RoutingRequest, Selection,
-    Turn, Verdict, apply, classify, observe, select,
+    Turn, Verdict, apply, classify, index, observe, select,
 };
 use rota::model::{
     Account, AccountId, Actor, Alias, Credential, CredentialKind, Identity, ModelName, Provider, ProviderId,
@@ -221,7 +221,9 @@ fn world(accounts: u32) -> Result<Snapshot, PoolError> {
         settings: Settings::clone(&world.settings),
         providers: world.providers.to_vec(),
     };
-    Ok(apply(&world, again, NOW)?.snapshot)
+    let world = apply(&world, again, NOW)?.snapshot;
+    // As whoever publishes a snapshot does.
+    Ok(Snapshot { index: Arc::new(index(&world, &world, NOW)), ..world })
 }
 
 fn newcomer() -> Result<NewAccount, PoolError> {

@@ -46,6 +46,7 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
     };
     note("listen", old.listen != new.listen);
     note("admin_listen", old.admin_listen != new.admin_listen);
+    note("allowed_uids", old.allowed_uids != new.allowed_uids);
     note("admin_socket", old.admin_socket != new.admin_socket);
     note("state_dir", old.state_dir != new.state_dir);
     note("limits", old.limits != new.limits);

@@ -90,9 +90,6 @@ impl Flight {
     pub(super) fn new<B>(app: Arc<App>, request: &Request<B>) -> Self {
         let came = app.clock.now();
         let run = runs::split(request.uri().path()).and_then(|(id, _)| app.runs.find(id, came));
-        if let Some(run) = &run {
-            run.touch(came);
-        }
         Self {
             run,
             id: app.ids.next(),
@@ -133,15 +130,17 @@ impl Flight {
         flight
     }
 
-    /// A path that says a command must say one that runs.
+    /// A path that says a command must say one that runs, which is in use now.
     ///
     /// # Errors
     /// The command has ended, or rota was started anew without it.
     pub(super) fn belongs(&self) -> Result<(), Turned> {
-        match runs::split(self.uri.path()) {
-            Some(_) if self.run.is_none() => Err(Turned::RunEnded),
-            Some(_) | None => Ok(()),
+        match (&self.run, runs::split(self.uri.path())) {
+            (Some(run), _) => run.touch(self.came),
+            (None, Some(_)) => return Err(Turned::RunEnded),
+            (None, None) => {}
         }
+        Ok(())
     }
 
     /// The account that was chosen for the command: it serves what is asked of its own provider.
@@ -178,6 +177,9 @@ impl Flight {
     fn sign_force(&self, headers: &mut HeaderMap) {
         let world = self.app.state.snapshot();
         let forced = world.forced(self.app.clock.now()).and_then(|id| world.account(id));
+        let permitted = self.permitted();
+        let told = |id: &AccountId| permitted.as_ref().is_none_or(|permitted| permitted.contains(id));
+        let forced = forced.filter(|account| told(&account.id));
         match forced.filter(|account| Some(&account.provider) == self.provider.as_ref()) {
             Some(account) => insert(headers, X_ROTA_FORCE, account.alias.as_str()),
             None if self.trail().iter().any(|attempt| attempt.decision.why == Why::Forced) => {

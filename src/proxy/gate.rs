@@ -2,7 +2,7 @@
 //! or without DNS rebinding, and let nothing through that two programs could frame differently. No check here answers
 //! with an `Access-Control` header: there is none to allow anybody.
 use super::error::Turned;
-use super::keys::Keys;
+use super::keys::{Asked, Keys};
 use crate::model::ClientKey;
 use http::header::{EXPECT, HOST, HeaderMap, HeaderName, ORIGIN, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -22,6 +22,7 @@ const PREFLIGHT: HeaderName = HeaderName::from_static("access-control-request-me
 pub struct Gate {
     hosts: Vec<String>,
     port: String,
+    asked: Asked,
 }
 
 /// What the configuration adds to a listener's own names.
@@ -57,13 +58,19 @@ impl Gate {
     /// The gate of a listener on `port`: it answers to the loopback's three names.
     pub fn new(port: u16) -> Self {
         let hosts = NAMES.iter().map(|name| format!("{name}:{port}")).collect();
-        let gate = Self { hosts, port: port.to_string() };
+        let gate = Self { hosts, port: port.to_string(), asked: Asked::OnceThereIsOne };
         if port == 80 { gate.without_port() } else { gate }
     }
 
     /// The same, also where no port is named: for a Unix socket, where there is none.
     pub fn without_port(mut self) -> Self {
         self.hosts.extend(NAMES.map(str::to_owned));
+        self
+    }
+
+    /// The same where a key decides alone who comes in: it is asked for whatever the configuration comes to say.
+    pub fn with_keys_only(mut self) -> Self {
+        self.asked = Asked::Always;
         self
     }
 
@@ -76,7 +83,8 @@ impl Gate {
         check_method(&head.method)?;
         check_framing(&head.headers)?;
         check_values(&head.headers)?;
-        let client = extra.keys.client(&head.headers)?;
+        let asked = if self.asked == Asked::Always { Asked::Always } else { extra.keys.asked };
+        let client = Keys { asked, ..extra.keys }.client(&head.headers)?;
         check_path(head)?;
         Ok(Admitted { target, client })
     }

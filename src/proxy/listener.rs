@@ -92,8 +92,9 @@ impl Door {
         let Entrance { listener, users } = entrance;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = listener.local_addr().unwrap_or(nowhere);
+        let gate = Gate::new(server.port());
+        let gate = Arc::new(if users == Users::Anybody { gate.with_keys_only() } else { gate });
         let guests = Guests::open(users)?;
-        let gate = Arc::new(Gate::new(server.port()));
         Ok(Self { app, listener, server, gate, guests, lanes, places })
     }
 

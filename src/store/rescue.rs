@@ -184,6 +184,8 @@ pub fn restore(backend: &dyn Backend, from: &Path, sealer: &Sealer) -> Result<Re
             wanted.accounts.push(account);
         }
         wanted.next_account = wanted.next_account.max(current.next_account);
+        // A key that was taken back since must open nothing, and one that was made since must not be all that is missing.
+        wanted.keys = current.keys;
     }
     overwrite(backend, Key::State, &wanted.text())?;
     Ok(report)

@@ -363,6 +363,18 @@ fn a_client_key_opens_from_any_of_its_places_and_nothing_else_does() {
     }
 }
 
+/// PRX-3: a reload that takes the keys away does not open a listener that everybody reaches.
+#[test]
+fn where_keys_alone_decide_one_is_asked_for_also_where_there_is_none() {
+    let gate = Gate::new(PORT).with_keys_only();
+    let bare = head("GET", "/p", &[OWN]);
+    assert_eq!(gate.admit(&bare, &extra(&[])).err(), Some(Turned::ClientKey));
+    let keys = [Secret::new("key")];
+    let shown = head("GET", "/p", &[OWN, ("x-rota-key", "key")]);
+    assert!(gate.admit(&shown, &extra(&keys)).is_ok());
+    assert!(Gate::new(PORT).admit(&bare, &extra(&[])).is_ok());
+}
+
 const OWN: (&str, &str) = ("host", "127.0.0.1:7682");
 
 fn verdict(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Target, Turned> {

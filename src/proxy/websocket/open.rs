@@ -5,6 +5,7 @@ use super::super::error::Turned;
 use super::super::flight::Flight;
 use super::super::handler::admission;
 use super::super::intake;
+use super::super::keys::Keys;
 use super::super::reply::{self, ReplyStream};
 use super::super::route::Routed;
 use super::super::sign_in;
@@ -44,6 +45,7 @@ struct Wanted {
     headers: HeaderMap,
     session: Option<SessionKey>,
     client: Option<Arc<ClientKey>>,
+    keyed: bool,
 }
 
 /// Answers a handshake that passed the gate. What the connection goes on as is put into `takeover`.
@@ -60,7 +62,8 @@ pub(in super::super) async fn open(
     let mut headers = head.headers;
     let session = intake::session_key(&headers, &routed.provider);
     intake::strip(&mut headers, &routed.provider);
-    let wanted = Wanted { routed, headers, session, client: flight.client.clone() };
+    let keyed = Keys::of(&app.config.load(), &app.state.snapshot()).asks();
+    let wanted = Wanted { routed, headers, session, client: flight.client.clone(), keyed };
     match negotiate(&mut flight, wanted, head.uri).await {
         Ok(Answer::Open(bound, head, upstream)) => {
             let mut response = reply::bare(StatusCode::SWITCHING_PROTOCOLS);
@@ -214,6 +217,7 @@ impl Wanted {
             provider: self.routed.provider,
             session: self.session,
             client: self.client,
+            keyed: self.keyed,
             account: decision.account,
             uri,
             replay_safe: self.routed.replay_safe,

@@ -3,6 +3,7 @@
 //! again, and rotation chooses anew.
 use super::super::bonds::Bonds;
 use super::super::flight::{self, Ending, Flight};
+use super::super::keys::Keys;
 use super::super::markers::{self, Markers};
 use super::super::meaning::Meaning;
 use super::super::sanitize::{sanitize, without_texts};
@@ -28,6 +29,8 @@ pub(in super::super) struct Bound {
     pub(super) session: Option<SessionKey>,
     /// Whose key the handshake named.
     pub(super) client: Option<Arc<ClientKey>>,
+    /// The handshake had to name a key.
+    pub(super) keyed: bool,
     pub(super) account: AccountId,
     pub(super) uri: Uri,
     pub(super) replay_safe: bool,
@@ -88,6 +91,10 @@ impl Bound {
     /// A message that asks has come. It joins a turn that is under way.
     pub(super) async fn begin(&mut self, frame: &Frame<'_>, text: &str) -> Begin {
         self.app.sockets.turn();
+        if !self.is_let_in() {
+            // The next handshake is told why.
+            return Begin::Reconnect;
+        }
         if let Some(turn) = &mut self.turn {
             turn.asked += 1;
             return self.readable(text).map_or(Begin::Pass, Begin::PassAs);
@@ -96,8 +103,7 @@ impl Bound {
         flight.client = self.client.clone();
         flight.provider = Some(self.provider.id.clone());
         let request = RoutingRequest { only: flight.only(), ..self.request(frame.model()) };
-        // What its handshake was let in by may have ended since: the next handshake is told so.
-        if flight.belongs().is_err() || !self.is_known() || self.leads_to_reader(&request, text) {
+        if flight.belongs().is_err() || self.leads_to_reader(&request, text) {
             flight.turned(RECONNECT);
             return Begin::Reconnect;
         }
@@ -145,10 +151,13 @@ impl Bound {
         }
     }
 
-    /// True while the key that it was opened with is one, where it was a client's.
-    fn is_known(&self) -> bool {
+    /// True while a handshake like its own would be let in: a client's key is one, and none is asked for that was not.
+    fn is_let_in(&self) -> bool {
         let world = self.app.state.snapshot();
-        self.client.as_ref().is_none_or(|client| world.keys.iter().any(|key| key.digest == client.digest))
+        match &self.client {
+            Some(client) => world.keys.iter().any(|key| key.digest == client.digest),
+            None => self.keyed || !Keys::of(&self.app.config.load(), &world).asks(),
+        }
     }
 
     /// Whether another account can read what the message holds, and would serve its session now: a fork's or a resumed
