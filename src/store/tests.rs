@@ -2,7 +2,10 @@
 //! survives, and nothing that was not changed is touched.
 use super::fixture::{Dir, NOW, account, full_account, key, login, reopened, world};
 use super::*;
-use crate::model::{Account, AccountId, Actor, CredentialState, Force, Snapshot, Switch, Time, Weight};
+use crate::model::{
+    Account, AccountId, Actor, ClientKey, CredentialState, Force, KeyDigest, KeyName, KeyScope, Snapshot,
+    Switch, Time, Weight,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fs;
@@ -445,6 +448,37 @@ fn a_backup_brings_back_what_it_holds_and_takes_nothing_that_came_later() {
     let kept: Vec<_> = report.kept_credentials.iter().map(ToString::to_string).collect();
     assert_eq!((restored, kept), (vec!["a1".to_owned(), "a2".to_owned()], vec!["a1".to_owned()]));
     assert_eq!(report.kept_accounts, ["a3"]);
+}
+
+/// STO-8, PRX-3
+#[test]
+fn a_backup_opens_no_door_that_was_shut_since_and_shuts_none_that_is_open() {
+    let dir = Dir::new();
+    let store = dir.open().store;
+    let mut before = world(vec![account(1)]);
+    before.keys = [client_key("shut-since", 1)].map(Arc::new).into();
+    store.save(&before, None).unwrap();
+    let to = dir.path.join("../backup");
+    store.backup(&to).unwrap();
+    let mut after = before.clone();
+    after.keys = [client_key("made-since", 2)].map(Arc::new).into();
+    store.save(&after, None).unwrap();
+    restore(dir.backend().as_ref(), &to, &Sealer::Clear).unwrap();
+    assert_eq!(dir.open().keys, [client_key("made-since", 2)]);
+    // Where there is no state to tell, the backup's are better than none.
+    fs::remove_file(dir.path.join("state.json")).unwrap();
+    fs::remove_file(dir.path.join("state.json.lkg")).unwrap();
+    restore(dir.backend().as_ref(), &to, &Sealer::Clear).unwrap();
+    assert_eq!(dir.open().keys, [client_key("shut-since", 1)]);
+}
+
+fn client_key(name: &str, byte: u8) -> ClientKey {
+    ClientKey {
+        name: KeyName::try_from(name).unwrap(),
+        digest: KeyDigest::new([byte; 32]),
+        scope: KeyScope::default(),
+        made: NOW,
+    }
 }
 
 /// STO-5 STO-8

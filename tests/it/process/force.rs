@@ -69,8 +69,7 @@ fn a_force_on_a_spent_account_ends_at_once_and_everybody_is_told() {
     let ended = place.json(&["status"])["forceEnded"].clone();
     assert_eq!((&ended["alias"], &ended["reason"]), (&json!("home"), &json!("payment-required")));
     assert_eq!(place.json(&["force"])["ended"], ended);
-    let page = place.admin(&daemon, "GET", "/metrics").send().body;
-    assert!(page.contains(r#"rota_forces_ended_total{reason="payment-required"} 1"#), "{page}");
+    let page = daemon.counted(&[r#"rota_forces_ended_total{reason="payment-required"} 1"#]);
     assert!(!page.contains("rota_force_until_timestamp_seconds{"), "{page}");
     let words = place.rota(&["status"]).out;
     assert!(words.contains("! the force on home ended"), "{words}");

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -288,6 +288,20 @@ impl Daemon {
     /// Waits until `wanted` holds of its log.
     pub(super) fn wrote_what(&self, wanted: impl Fn(&str) -> bool) -> String {
         self.lines.wait(wanted)
+    }
+
+    /// The page of metrics, once it has all of `series`: what a thread or task counts after a reply was sent comes when it
+    /// comes.
+    pub(super) fn counted(&self, series: &[&str]) -> String {
+        let begun = Instant::now();
+        loop {
+            let page = Talk::to(self.admin(), "GET", "/metrics").send().body;
+            let missing: Vec<_> = series.iter().filter(|series| !page.contains(**series)).collect();
+            if missing.is_empty() {
+                return page;
+            }
+            assert!(begun.elapsed() < GUARD, "{missing:?} not counted within {GUARD:?}:\n{page}");
+        }
     }
 
     pub(super) fn log(&self) -> String {

@@ -89,8 +89,7 @@ fn a_refused_renewal_is_told_and_counted() {
     let reply = daemon.ask("/backend-api/codex/responses");
     assert_eq!(reply.status, 400, "{reply:?}");
     assert!(reply.body.contains("rota status"), "{reply:?}");
-    let page = super::talk::Talk::to(daemon.admin(), "GET", "/metrics").send().body;
-    assert!(page.contains(r#"rota_renewals_total{account="team",outcome="permanent"} 1"#), "{page}");
+    daemon.counted(&[r#"rota_renewals_total{account="team",outcome="permanent"} 1"#]);
     let status = place.rota(&["status"]).out;
     assert!(status.contains("needs-reauth"), "{status}");
     assert_eq!(place.rota(&["why", "--next", "--provider", "codex"]).code, Some(4));

@@ -110,15 +110,13 @@ fn the_metrics_page_needs_no_token_and_is_well_formed() {
         (200, Some("text/plain; version=0.0.4; charset=utf-8"))
     );
     well_formed(&page.body);
-    for series in [
+    daemon.counted(&[
         r#"rota_requests_total{provider="openai",outcome="served"} 1"#,
         r#"rota_failovers_total{provider="openai",reason="payment-required"} 1"#,
         r#"rota_account_eligible{account="home"} 1"#,
         r#"rota_account_eligible{account="work"} 0"#,
         "rota_panics 0",
-    ] {
-        assert!(page.body.contains(series), "{series} is not in\n{}", page.body);
-    }
+    ]);
 }
 
 /// ADM-7
