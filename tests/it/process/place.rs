@@ -11,12 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// How long anything may take before the test fails. Nothing waits for this.
 pub(super) const GUARD: Duration = Duration::from_secs(60);
+
+/// How often what is counted is looked at before the test fails.
+const LOOKS: usize = 60_000;
 
 /// A home.
 pub(super) struct Place {
@@ -293,15 +296,14 @@ impl Daemon {
     /// The page of metrics, once it has all of `series`: what a thread or task counts after a reply was sent comes when it
     /// comes.
     pub(super) fn counted(&self, series: &[&str]) -> String {
-        let begun = Instant::now();
-        loop {
-            let page = Talk::to(self.admin(), "GET", "/metrics").send().body;
-            let missing: Vec<_> = series.iter().filter(|series| !page.contains(**series)).collect();
-            if missing.is_empty() {
+        let mut page = String::new();
+        for _ in 0..LOOKS {
+            page = Talk::to(self.admin(), "GET", "/metrics").send().body;
+            if series.iter().all(|series| page.contains(series)) {
                 return page;
             }
-            assert!(begun.elapsed() < GUARD, "{missing:?} not counted within {GUARD:?}:\n{page}");
         }
+        panic!("{series:?}: not all of it was counted within {LOOKS} looks at\n{page}");
     }
 
     pub(super) fn log(&self) -> String {
