@@ -5,7 +5,7 @@ use super::flight::Flight;
 use super::gate::{Admitted, Extra, Gate, Target};
 use super::hold::{Begun, hold, streams};
 use super::intake::{Intake, Outbound};
-use super::keys::Keys;
+use super::keys::{Asked, Keys};
 use super::refusal;
 use super::reply::{self, ReplyStream};
 use super::route::{self, Routed};
@@ -83,7 +83,8 @@ fn admit(
     }
     let app = flight.app.clone();
     let (config, world) = (app.config.load(), app.state.peek());
-    let keys = Keys::of(&config, &world);
+    let asked = if config.require_client_key { Asked::Always } else { Asked::OnceThereIsOne };
+    let keys = Keys { plain: &config.client_keys, named: &world.keys, asked };
     let extra = Extra { hosts: &config.allowed_hosts, origins: &config.allowed_origins, keys };
     let admitted = gate.admit(head, &extra);
     if admitted == Err(Turned::ClientKey) {

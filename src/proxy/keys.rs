@@ -1,8 +1,8 @@
 //! What a client shows for a key, and whose it is. Every key is compared in full whatever comes, so that time tells
 //! nothing; the keys that people made for their clients are known by what they come to only.
 use super::error::Turned;
-use crate::config::Config;
-use crate::model::{ClientKey, KeyDigest, Secret, Snapshot};
+use crate::app::App;
+use crate::model::{ClientKey, KeyDigest, Secret};
 use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
@@ -37,29 +37,24 @@ pub enum Asked {
     OnceThereIsOne,
 }
 
+/// True where a request must name a key now.
+pub(super) fn asked(app: &App) -> bool {
+    let config = app.config.load();
+    config.require_client_key || !config.client_keys.is_empty() || !app.state.peek().keys.is_empty()
+}
+
 impl Keys<'_> {
     /// No key is asked for.
     pub const NONE: Keys<'static> = Keys { plain: &[], named: &[], asked: Asked::OnceThereIsOne };
 }
 
 impl<'a> Keys<'a> {
-    /// Those that are in force.
-    pub(super) fn of(config: &'a Config, world: &'a Snapshot) -> Self {
-        let asked = if config.require_client_key { Asked::Always } else { Asked::OnceThereIsOne };
-        Self { plain: &config.client_keys, named: &world.keys, asked }
-    }
-
-    /// True where a request must name one.
-    pub(super) fn asks(&self) -> bool {
-        !(self.plain.is_empty() && self.named.is_empty() && self.asked == Asked::OnceThereIsOne)
-    }
-
     /// The client that `headers` name by its key; none where no key is asked for, or it is one of the configuration's.
     ///
     /// # Errors
     /// A key is asked for, and none that is known was sent.
     pub(super) fn client(&self, headers: &HeaderMap) -> Result<Option<&'a Arc<ClientKey>>, Turned> {
-        if !self.asks() {
+        if self.plain.is_empty() && self.named.is_empty() && self.asked == Asked::OnceThereIsOne {
             return Ok(None);
         }
         let (mut plain, mut client) = (false, None);

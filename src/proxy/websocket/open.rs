@@ -5,7 +5,7 @@ use super::super::error::Turned;
 use super::super::flight::Flight;
 use super::super::handler::admission;
 use super::super::intake;
-use super::super::keys::Keys;
+use super::super::keys;
 use super::super::reply::{self, ReplyStream};
 use super::super::route::Routed;
 use super::super::sign_in;
@@ -62,7 +62,7 @@ pub(in super::super) async fn open(
     let mut headers = head.headers;
     let session = intake::session_key(&headers, &routed.provider);
     intake::strip(&mut headers, &routed.provider);
-    let keyed = Keys::of(&app.config.load(), &app.state.snapshot()).asks();
+    let keyed = keys::asked(&app);
     let wanted = Wanted { routed, headers, session, client: flight.client.clone(), keyed };
     match negotiate(&mut flight, wanted, head.uri).await {
         Ok(Answer::Open(bound, head, upstream)) => {

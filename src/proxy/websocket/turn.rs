@@ -3,7 +3,7 @@
 //! again, and rotation chooses anew.
 use super::super::bonds::Bonds;
 use super::super::flight::{self, Ending, Flight};
-use super::super::keys::Keys;
+use super::super::keys;
 use super::super::markers::{self, Markers};
 use super::super::meaning::Meaning;
 use super::super::sanitize::{sanitize, without_texts};
@@ -153,10 +153,9 @@ impl Bound {
 
     /// True while a handshake like its own would be let in: a client's key is one, and none is asked for that was not.
     fn is_let_in(&self) -> bool {
-        let world = self.app.state.snapshot();
         match &self.client {
-            Some(client) => world.keys.iter().any(|key| key.digest == client.digest),
-            None => self.keyed || !Keys::of(&self.app.config.load(), &world).asks(),
+            Some(client) => self.app.state.peek().keys.iter().any(|key| key.digest == client.digest),
+            None => self.keyed || !keys::asked(&self.app),
         }
     }
 
