@@ -20,7 +20,7 @@ pub struct Sources {
     pub flags: BTreeMap<&'static str, String>,
     /// The environment. An empty value is none.
     pub env: BTreeMap<String, String>,
-    /// Settings that the store keeps, in the shape of the file; only `rotation` is looked at.
+    /// Settings that the store keeps, in the shape of the file. Those that may not change at run time are told of and ignored.
     pub persisted: Option<toml::Table>,
     /// Where rota runs.
     pub surroundings: Surroundings,

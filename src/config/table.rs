@@ -222,9 +222,10 @@ settings! {
 
     PROBE_EVERY: Option<Duration> = "probe.every", Text, "\"15m\"",
         probe_every,
-        "Limits that were last seen longer ago are asked for at the provider's usage endpoint, which costs no quota: one \
-         account after the other, a minute or more apart, and never more often than the provider's preset allows. From 1m \
-         to 1d, or 0s: only when a person asks (`rota probe`).";
+        "Limits that were last seen longer ago are asked for at the provider's usage endpoint, which costs no quota: each \
+         account at a moment of its own, up to a quarter of this later, the accounts of one provider a minute or more \
+         apart, and never more often than its preset allows. From 1m to 1d, or 0s: only when a person asks (`rota probe`: \
+         at once, a second or two between the accounts of one provider).";
     PROBE_MODEL: model::ModelProbes = "probe.model", Flag, "false", model_probes,
         "Whether a small request may be sent to a model, where nothing else tells the limits. It costs quota.";
     PROBE_EFFORT: Effort = "probe.effort", Text, "\"low\"",
