@@ -113,6 +113,19 @@ test('the privacy button hides e-mail addresses everywhere, in tips and titles a
   }, { before: page => changed(page, '**/api/status', known) });
 });
 
+test('what is typed and what is written over several lines is covered, too, while it holds an address', () => made.visit('#/accounts/work', async page => {
+  const notes = page.getByLabel('Notes', { exact: true });
+  await until('they are there', async () => (await notes.inputValue()) === 'ask ana@studio.example');
+  const covered = field => field.evaluate(el => getComputedStyle(el).webkitTextSecurity);
+  assert.equal(await covered(notes), 'none');
+  await page.getByRole('button', { name: 'Hide e-mails' }).click();
+  await until('the notes are covered', async () => (await covered(notes)) === 'disc');
+  await until('the tags are covered', async () => (await covered(page.getByLabel('Tags', { exact: true }))) === 'disc');
+  assert.equal(await covered(page.getByLabel('Name', { exact: true })), 'none', 'what holds none is not');
+  await page.getByRole('button', { name: 'Hide e-mails' }).click();
+  await until('they can be read', async () => (await covered(notes)) === 'none');
+}, { before: page => changed(page, '**/api/status', status => ({ ...status, accounts: status.accounts.map(account => ({ ...account, notes: 'ask ana@studio.example', tags: ['of-ana@studio.example'] })) })) }));
+
 test('colours are those of the system, or as they were chosen, and that is kept', () => made.visit('', async page => {
   const back = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   await page.getByLabel('Colours').waitFor();

@@ -1,9 +1,9 @@
 // One account: its switch, its login, what is left, and what people call it.
 import { button, form, sure } from './act.js';
 import { account as path, api } from './api.js';
-import { enabledSwitch, probe, stateOf, tokenOf, who } from './accounts.js';
+import { enabledSwitch, probe, probing, stateOf, tokenOf, who } from './accounts.js';
 import { limitLines } from './chart.js';
-import { card, field, h, table } from './dom.js';
+import { card, field, h, missing, table } from './dom.js';
 import { keep, reload } from './live.js';
 import { meters } from './limits.js';
 import { signInAgain } from './signin.js';
@@ -12,12 +12,12 @@ import { changed, named, region, when, world } from './world.js';
 const EVERY = 15_000;
 
 export function accountView(main, alias) {
-  let detail = null;
+  let detail;
   let draft = null;
   const drawn = region(main, ['status', 'jobs', 'detail'], () => {
     const account = named(alias);
-    if (!world.status) return h('p', { class: 'mute' }, 'Loading…');
-    if (!account) return card('gone', `There is no account ${alias}`, h('p', {}, 'It was removed or renamed. ', h('a', { href: '#/' }, 'All accounts')));
+    if (!world.status) return missing();
+    if (!account) return [h('h1', {}, alias), card('gone', `There is no account ${alias}`, h('p', {}, 'It was removed or renamed. ', h('a', { href: '#/' }, 'All accounts')))];
     return parts(account, detail, (draft ??= drafted(account)), fresh => (draft = fresh));
   });
   keep(drawn, path(alias), 'limits', EVERY, answer => {
@@ -48,14 +48,13 @@ function parts(account, detail, draft, redraft) {
     card('limits', 'Left', meters(limits),
       limits.limitError && h('p', { class: 'sub' }, 'The last try to learn it failed ', limits.lastLimitErrorAt && when(limits.lastLimitErrorAt), `: ${limits.limitError}`),
       h('p', { class: 'sub' }, limits.lastLimitProbeAt ? ['Seen ', when(limits.lastLimitProbeAt)] : 'Never seen.'),
-      h('div', { class: 'row' }, button(`probe ${alias}`, 'Probe now', () => probe([alias]), { disabled: probing(limits) }), probing(limits) && h('span', { class: 'sub', role: 'status' }, `${limits.refresh}…`))),
-    card('history', 'Left, over time', detail?.history ? limitLines(detail.history) : h('p', { class: 'mute' }, 'Not available.')),
+      h('div', { class: 'row' }, button(`probe ${alias}`, 'Probe now', () => probe([alias]), { disabled: probing(account) }), probing(account) && h('span', { class: 'sub', role: 'status' }, `${limits.refresh}…`))),
+    card('history', 'Left, over time', detail ? limitLines(detail.history) : missing(detail)),
     settings(account, draft, redraft),
     card('removal', 'Remove', h('p', { class: 'sub' }, 'The account and its credential go; other programs’ logins are not touched.'), button(`remove ${alias}`, 'Remove this account', () => remove(account), { class: 'danger' })),
   ];
 }
 
-const probing = limits => ['queued', 'running'].includes(limits.refresh);
 const fact = (name, value) => h('div', {}, h('dt', {}, name), h('dd', {}, value));
 
 function settings({ alias }, draft, redraft) {

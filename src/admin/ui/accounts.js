@@ -1,7 +1,7 @@
 // The accounts: who serves, how much is left, and the one switch that takes an account out of rotation.
-import { act, sure, toggle } from './act.js';
+import { sure, toggle } from './act.js';
 import { account as path, api } from './api.js';
-import { h, table } from './dom.js';
+import { h, missing, table } from './dom.js';
 import { reload } from './live.js';
 import { meters } from './limits.js';
 import { percent, state } from './words.js';
@@ -68,15 +68,19 @@ function row(account) {
 
 /** All of them. */
 export function accountsTable() {
-  if (!world.status) return h('p', { class: 'mute' }, 'Loading…');
+  if (!world.status) return missing();
   if (!accounts().length) {
     return h('p', {}, 'No accounts yet. ', h('a', { href: '#/add' }, 'Add the first one'), ', or type ', h('code', {}, 'rota login NAME'), '.');
   }
   return table('Accounts table', ['Account', 'In rotation', 'Login', 'State', 'Left', 'Share, 24 h', 'Token', ACTIONS], accounts().map(row));
 }
 
-/** Asks the providers what is left, of all or of some. */
-export const probe = aliases => act(`probe ${aliases ?? ''}`, async () => {
-  await api('POST', '/api/limits/refresh', aliases ? { aliases } : {});
+/** Asks the providers what is left, of all that tell when they are asked, or of some. What comes of it is in the accounts. */
+export async function probe(aliases) {
+  const { jobs } = await api('POST', '/api/limits/refresh', aliases ? { aliases } : {});
+  if (!jobs.length) throw new Error('No account here tells what is left when it is asked.');
   await reload();
-});
+}
+
+/** Whether an account is being asked, or will be. */
+export const probing = ({ limits }) => ['queued', 'running'].includes(limits.refresh);

@@ -69,6 +69,8 @@ export function sure(question, explanation, yes) {
   return new Promise(resolve => {
     const done = answer => () => {
       resolve(answer);
+      // Closed first: that gives the focus back.
+      box.close();
       box.remove();
     };
     const box = h('dialog', { 'aria-labelledby': 'sure-h' }, h('h2', { id: 'sure-h' }, question), h('p', {}, explanation),

@@ -1,7 +1,7 @@
 // A new account: sign in, take over another program's login, or give a key.
 import { button, form } from './act.js';
 import { api, getIfThere } from './api.js';
-import { card, choice, field, h } from './dom.js';
+import { card, choice, field, h, missing } from './dom.js';
 import { reload } from './live.js';
 import { asked, begin, jobOf, jobView, ways } from './signin.js';
 import { changed, named, region } from './world.js';
@@ -15,7 +15,7 @@ export function addView(main) {
   imported = null;
   main.append(h('h1', {}, 'Add account'), region(h('div', { class: 'view' }), ['add', 'jobs', 'status'], () => [
     h('fieldset', { class: 'row' }, h('legend', {}, 'How'), WAYS.map(([value, words]) => h('label', {}, h('input', { type: 'radio', name: 'way', value, checked: draft.way === value, onchange: () => set('way', value) }), ` ${words}`))),
-    offered === undefined ? h('p', { class: 'mute' }, 'Loading…') : { 'sign-in': signIn, import: takeOver, key }[draft.way](),
+    offered === undefined ? missing() : { 'sign-in': signIn, import: takeOver, key }[draft.way](),
   ]));
   // Where it cannot be told what there is, it can be typed.
   getIfThere('/api/providers').catch(() => offered ?? null).then(answer => {

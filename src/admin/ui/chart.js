@@ -3,8 +3,9 @@ import { h, table } from './dom.js';
 import { clock, count, day, percent, windowName } from './words.js';
 
 const WIDE = 640, HIGH = 190, LEFT = 34, FOOT = 20;
-/** Colours there are; what comes after them is added up as `others`. */
+/** Colours there are; what comes after them is added up under a name that no account can have. */
 export const MOST_NAMES = 7;
+const REST = 'all others';
 
 /** The names worth a colour of their own, the busiest first, and the rest under one name. */
 export function ranked(series) {
@@ -13,14 +14,14 @@ export function ranked(series) {
   const order = [...sums].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
   const named = order.slice(0, MOST_NAMES).map(([name, sum]) => ({ name, sum }));
   const rest = order.slice(MOST_NAMES).reduce((sum, [, n]) => sum + n, 0);
-  return rest ? [...named, { name: 'others', sum: rest }] : named;
+  return rest ? [...named, { name: REST, sum: rest }] : named;
 }
 
 /** What one moment holds of each of `names`. */
 export function parts(byAccount, names) {
-  const own = names.map(({ name }) => byAccount[name] ?? 0);
+  const own = names.map(({ name }) => (Object.hasOwn(byAccount, name) ? byAccount[name] : 0));
   const all = Object.values(byAccount).reduce((sum, n) => sum + n, 0);
-  const others = names.findIndex(({ name }) => name === 'others');
+  const others = names.findIndex(({ name }) => name === REST);
   if (others >= 0) own[others] = all - own.reduce((sum, n, i) => (i === others ? sum : sum + n), 0);
   return own;
 }
@@ -97,9 +98,9 @@ export function limitLines(samples) {
   const left = ({ windows }, name) => windows.find(({ window }) => window === name)?.remainingPercent;
   const said = n => (n == null ? 'unknown' : percent(n, 1));
   return [
-    frame('limits', 'Quota left over time', names.map(name => `${windowName(name)} ${said(left(sorted.at(-1), name))} now`).join(', '), 100, ' %', lines,
+    frame('limits', 'Quota left over time', names.map(name => `${windowName(name)} ${said(left(sorted.at(-1), name))} when last seen`).join(', '), 100, ' %', lines,
       h('text', { class: 'axis', x: LEFT, y: HIGH - 4 }, day(sorted[0].at)), h('text', { class: 'axis end', x: WIDE, y: HIGH - 4 }, day(sorted.at(-1).at))),
-    h('div', { class: 'legend' }, names.map((name, i) => key(windowName(name), i, said(left(sorted.at(-1), name))))),
+    h('div', { class: 'legend' }, names.map((name, i) => key(windowName(name), i, said(left(sorted.at(-1), name)))), h('span', { class: 'sub' }, `last seen ${day(sorted.at(-1).at)}`)),
     folded(table('Quota left, table', ['When', ...names.map(windowName), 'Seen by'], sorted.map(sample => [day(sample.at), ...names.map(name => said(left(sample, name))), sample.source?.kind ?? '–']))),
   ];
 }

@@ -1,7 +1,7 @@
 // What to paste where, for each client; and whether its first request has come.
 import { button } from './act.js';
 import { getIfThere } from './api.js';
-import { card, choice, field, h } from './dom.js';
+import { card, choice, field, h, missing } from './dom.js';
 import { ending, story } from './words.js';
 import { changed, now, region, world } from './world.js';
 
@@ -18,9 +18,7 @@ export function connectView(main) {
     changed('clients');
   };
   main.append(h('h1', {}, 'Connect'), region(h('div', { class: 'view' }), ['clients'], () => {
-    if (clients === undefined) return h('p', { class: 'mute' }, 'Loading…');
-    if (clients instanceof Error) return h('p', { class: 'bad', role: 'alert' }, clients.message);
-    if (!clients?.length) return h('p', { class: 'mute' }, 'Not available: this rota does not tell of clients.');
+    if (!clients?.length) return missing(clients);
     const client = clients.find(({ id }) => id === chosen) ?? clients[0];
     return [field('Client', choice({ id: 'client', value: client.id, onchange: pick }, clients.map(({ id, name }) => [id, name]))), told(client)];
   }), region(h('p', { id: 'first', class: 'card', role: 'status' }), ['decisions', 'clients'], () => first(since)));

@@ -1,7 +1,7 @@
 // What was decided: the latest requests, and the trail of one.
 import { button } from './act.js';
 import { get } from './api.js';
-import { card, choice, field, h, table } from './dom.js';
+import { card, choice, field, h, missing, table } from './dom.js';
 import { clock, count, day, ending, fits, millis, signInEnd, story, why } from './words.js';
 import { changed, learn, MOST_DECISIONS, region, when, world } from './world.js';
 
@@ -15,6 +15,9 @@ export function decisionLine(decision) {
   return h('li', { key: decision.requestId }, h('a', { href: `#/decisions/${decision.requestId}` }, h('code', {}, clock(decision.at))), ' ',
     h('b', {}, decision.selectedAlias ?? '–'), ' ', h('span', { class: tone }, words), h('div', { class: 'sub' }, story(decision)));
 }
+
+/** In place of a list that is empty. */
+export const noDecision = () => (world.told ? h('p', { class: 'mute' }, 'No request has come since rota was started.') : missing());
 
 export function decisionsView(main, id) {
   if (id) trail(main, id);
@@ -32,7 +35,7 @@ function list(main) {
     button('older', 'Fetch older ones', async () => learn((await get(`/api/decisions?limit=${MOST_DECISIONS}`)).decisions))]),
   region(h('section', { class: 'card', 'aria-label': 'Decisions' }), ['decisions'], () => {
     const found = world.decisions.filter(decision => fits(decision, wanted));
-    if (!world.decisions.length) return h('p', { class: 'mute' }, 'No request has come since rota was started.');
+    if (!world.decisions.length) return noDecision();
     if (!found.length) return h('p', { class: 'mute' }, 'None of those known here fits.');
     return [h('ol', { class: 'plain', id: 'decisions' }, found.slice(0, SHOWN).map(decisionLine)), h('p', { class: 'sub' }, `${Math.min(SHOWN, found.length)} of ${found.length} shown, the newest first.`)];
   }));
@@ -61,7 +64,7 @@ function whole(decision) {
       fact('Added by rota', millis(decision.overheadMs)), fact('First byte', millis(decision.firstByteMs)), fact('In all', millis(decision.durationMs)),
       fact('Bytes', `${count(decision.bytesIn)} in, ${count(decision.bytesOut)} out`))),
     card('tries', 'Who was asked, and why', decision.attempts.length ? table('Attempts', ['Account', 'Why it', 'Answer', 'What it meant', 'Took'], decision.attempts.map(a =>
-      [a.alias, why(a.why), a.status ?? 'none', a.reason ? `${a.reason} (${a.verdict}${a.rule ? `, rule ${a.rule}` : ''}; blames: ${a.scope})` : 'served', millis(a.ms)])) : h('p', { class: 'mute' }, 'Nobody.'),
+      [a.alias, why(a.why), a.status ?? 'none', a.reason ? `${a.reason} (${a.verdict}${a.rule ? `, rule ${a.rule}` : ''}; blames: ${a.scope})` : a.status >= 400 ? 'handed on as it was' : 'served', millis(a.ms)])) : h('p', { class: 'mute' }, 'Nobody.'),
     decision.signIn && h('p', {}, `A sign-in to ${decision.signIn.alias} was asked for, ${signInEnd(decision.signIn.end)}.`),
     decision.inBand && h('p', { class: 'warn' }, `The reply held a refusal: ${decision.inBand.reason ?? decision.inBand.verdict}.`)),
     skipped.length > 0 && card('skipped', 'Who was not, and why', table('Skipped accounts', ['Account', 'Reason', 'Until'], skipped.map(([alias, { reason, until }]) => [alias, reason, until ? when(until) : 'somebody acts']))),

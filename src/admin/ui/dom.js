@@ -18,7 +18,7 @@ export function h(tag, props, ...kids) {
     else if (value === true) el.setAttribute(name, '');
     else if (value !== false && value != null) el.setAttribute(name, READ_OUT.has(name) ? shown(String(value)) : value);
   }
-  if (el.type === 'text' && shown(el.value) !== el.value) el.dataset.private = '';
+  if (['text', 'textarea'].includes(el.type) && shown(el.value) !== el.value) el.dataset.private = '';
   return el;
 }
 
@@ -77,6 +77,12 @@ function nodes(kids) {
 export function link(url, text) {
   const fine = URL.canParse(url) && ['http:', 'https:'].includes(new URL(url).protocol);
   return fine ? h('a', { href: url, target: '_blank', rel: 'noreferrer' }, text ?? url) : h('code', {}, url);
+}
+
+/** In place of what is not there (null), has not come yet (undefined), or could not (an error); null where it has. */
+export function missing(what) {
+  if (what instanceof Error) return h('p', { class: 'bad', role: 'alert' }, what.message);
+  return what == null ? h('p', { class: 'mute' }, what === undefined ? 'Loading…' : 'Not available.') : null;
 }
 
 /** A card with a heading. */

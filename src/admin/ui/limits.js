@@ -15,6 +15,8 @@ export function meters(limits) {
 }
 
 function meter({ window, remainingPercent: left, resetsAt }, { mark }) {
+  // What was seen is not of this filling of the window.
+  if (resetsAt && Date.parse(resetsAt) <= now()) return h('div', { class: 'meter sub' }, `${windowName(window)}: unknown, reset `, when(resetsAt));
   const said = `${windowName(window)}: ${percent(left)} left`;
   return h('div', { class: 'meter' },
     h('span', { class: 'sub' }, windowName(window)),

@@ -1,6 +1,6 @@
 // Keeps the world up to date: the server's events where there are any, asking where there are none, and the truth about
 // whether anybody is there at all.
-import { ask, get, getIfThere, token } from './api.js';
+import { ask, get, getIfThere, Refused, token } from './api.js';
 import { changed, learn, world } from './world.js';
 
 const POLL = 2000;
@@ -71,11 +71,26 @@ export async function reload() {
   await Promise.all([learnStats(), learnFlags(), get(`/api/decisions?limit=${DECISIONS}`).then(page => learn(page.decisions))]);
 }
 
-function lost(error) {
-  if (error.lost) link('lost');
+/** Everything again, for the views as well. */
+async function catchUp() {
+  await reload();
+  dispatchEvent(new Event('rota:again'));
 }
 
-/** Asks for `path` while `el` is on the page: now, at each event `name`, and every so often. `take` is given the answer,
+// Whether events come in.
+let hearing = false;
+
+let retry;
+
+/** Something did not come. While events still do, it is asked for again from here; otherwise by who waits for events. */
+function lost(error) {
+  if (!error.lost) return;
+  link('lost');
+  clearTimeout(retry);
+  retry = setTimeout(() => hearing && catchUp().then(() => hearing && link('live')).catch(lost), RETRY);
+}
+
+/** Asks for `path` while `el` is on the page: now, at each event `name`, when rota is back, and every so often. `take` is given the answer,
  * null where this rota has no such endpoint, or the error. */
 export function keep(el, path, name, every, take) {
   let timer;
@@ -83,9 +98,10 @@ export function keep(el, path, name, every, take) {
   const tick = () => {
     if (el.isConnected) return again();
     clearInterval(timer);
-    removeEventListener(`rota:${name}`, tick);
+    heard.forEach(event => removeEventListener(event, tick));
   };
-  addEventListener(`rota:${name}`, tick);
+  const heard = [`rota:${name}`, 'rota:again'];
+  heard.forEach(event => addEventListener(event, tick));
   timer = setInterval(tick, every);
   again();
   return again;
@@ -99,7 +115,7 @@ const EVENTS = {
   limits: () => status().catch(lost),
   login: () => status().catch(lost),
   settings: () => Promise.all([status(), learnFlags()]).catch(lost),
-  lagged: () => reload().catch(lost),
+  lagged: () => catchUp().catch(lost),
 };
 
 function hear(block) {
@@ -115,9 +131,8 @@ function hear(block) {
   dispatchEvent(new CustomEvent(`rota:${name}`, { detail }));
 }
 
-/** Reads events until they end. An `EventSource` would have to put the token into an address. */
-async function listen() {
-  const stop = new AbortController();
+/** Reads events until they end, or are not wanted any more. An `EventSource` would have to put the token into an address. */
+async function listen(stop) {
   let watch;
   const alive = () => {
     clearTimeout(watch);
@@ -126,7 +141,8 @@ async function listen() {
   alive();
   try {
     const reply = await ask('GET', '/api/events', undefined, stop.signal);
-    await reload();
+    await catchUp();
+    hearing = true;
     link('live');
     const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = '';
@@ -134,43 +150,52 @@ async function listen() {
       const { value, done } = await reader.read();
       if (done) return;
       alive();
-      world.seen = Date.now();
+      if (world.link === 'live') world.seen = Date.now();
       const blocks = (text + value.replaceAll('\r', '')).split('\n\n');
       text = blocks.pop();
       blocks.forEach(hear);
     }
   } finally {
+    hearing = false;
     clearTimeout(watch);
     stop.abort();
   }
 }
 
-async function poll() {
-  await reload();
-  link('polling');
-  await wait(POLL);
+/** One turn of keeping up. True where somebody answered. */
+async function keepUp(stop) {
+  try {
+    await listen(stop);
+    return false;
+  } catch (error) {
+    // It is there, but it has no events for this page: an older one, or one that too many listen to.
+    if (!(error instanceof Refused) || error.lost) return false;
+  }
+  try {
+    await reload();
+    link('polling');
+    return true;
+  } catch {
+    return false;
+  }
 }
 
-/** Goes on for as long as there is a token. */
+// The one that keeps up now.
+let following = new AbortController();
+
+/** Keeps up for as long as there is a token. Whoever calls it again begins anew. */
 export async function follow() {
-  let absent = false;
+  following.abort();
+  const mine = (following = new AbortController());
   const beat = setInterval(() => world.link === 'live' && document.visibilityState === 'visible' &&
     Promise.all([status(), stats()]).catch(lost), REFRESH);
-  while (token.get()) {
-    try {
-      if (absent) {
-        await poll();
-        continue;
-      }
-      await listen();
-    } catch (error) {
-      if (error.absent) absent = true;
-      else if (error.status === 401) break;
-    }
-    if (!absent) {
-      link('lost');
-      await wait(RETRY);
-    }
+  while (token.get() && !mine.signal.aborted) {
+    const stop = new AbortController();
+    mine.signal.addEventListener('abort', () => stop.abort(), { once: true, signal: stop.signal });
+    const there = await keepUp(stop);
+    if (mine.signal.aborted) break;
+    if (!there) link('lost');
+    await wait(there ? POLL : RETRY);
   }
   clearInterval(beat);
 }

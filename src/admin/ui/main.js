@@ -21,7 +21,7 @@ const $ = selector => document.querySelector(selector);
 const THEME = 'rota.theme';
 
 /** By the first part of the address. `flag`: only where that feature is on. */
-const VIEWS = {
+const VIEWS = Object.assign(Object.create(null), {
   '': { title: 'Overview', show: overview },
   decisions: { title: 'Decisions', show: decisionsView },
   sessions: { title: 'Sessions', show: sessionsView },
@@ -30,9 +30,18 @@ const VIEWS = {
   antigravity: { title: 'Antigravity', show: quotasView, flag: 'antigravity' },
   add: { title: 'Add account', show: addView, hidden: true },
   accounts: { title: 'Account', show: accountView, hidden: true },
-};
+});
 const allowed = view => !view.flag || world.flags?.[view.flag] === true;
-const place = () => location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
+const place = () => location.hash.replace(/^#\/?/, '').split('/').map(plain);
+
+/** What a part of the address says; one that is no text as it stands. */
+function plain(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
 
 // Made once: an image is fetched for each node of its own.
 const brand = h('strong', { class: 'brand' }, h('img', { src: '/ui/icon.svg', alt: '', width: 22, height: 22 }), 'rota');

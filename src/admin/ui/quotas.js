@@ -1,5 +1,5 @@
 // The quotas of accounts outside the pool, as a plugin's file tells them: a panel to read from, there only while its flag is on.
-import { card, h, table } from './dom.js';
+import { card, h, missing, table } from './dom.js';
 import { keep } from './live.js';
 import { changed, region, when } from './world.js';
 
@@ -9,9 +9,7 @@ export function quotasView(main) {
   let page;
   main.append(h('h1', {}, 'Antigravity'));
   const place = region(h('div'), ['quotas'], () => {
-    if (page === undefined) return h('p', { class: 'mute' }, 'Loading…');
-    if (page instanceof Error) return h('p', { class: 'bad', role: 'alert' }, page.message);
-    if (page === null) return h('p', { class: 'mute' }, 'Not available.');
+    if (!page?.accounts) return missing(page);
     const { file, problem, accounts } = page;
     return card('quotas', 'Outside the pool', h('p', { class: 'sub' }, 'Read only: nothing here has a say in who serves. ', file && h('code', {}, file)), problem && h('p', { class: 'warn', role: 'alert' }, problem),
       accounts.length ? table('Accounts outside the pool', ['Account', 'State', 'Spent', 'Used last'], accounts.map(row)) : !problem && h('p', { class: 'mute' }, 'It holds no account.'));

@@ -1,7 +1,7 @@
 // Which conversation is on which account, and taking one off it.
 import { button } from './act.js';
 import { api } from './api.js';
-import { card, h, table } from './dom.js';
+import { card, h, missing, table } from './dom.js';
 import { keep } from './live.js';
 import { changed, region, when, world } from './world.js';
 
@@ -11,9 +11,7 @@ export function sessionsView(main) {
   let page;
   main.append(h('h1', {}, 'Sessions'));
   const place = region(h('div'), ['sessions'], () => {
-    if (page === undefined) return h('p', { class: 'mute' }, 'Loading…');
-    if (page instanceof Error) return h('p', { class: 'bad', role: 'alert' }, page.message);
-    if (page === null) return h('p', { class: 'mute' }, 'Not available.');
+    if (!page?.sessions) return missing(page);
     return card('pins', 'Soft: moves when its account cannot serve', page.sessions.length ? table('Sessions', ['Session', 'Named by', 'Provider', 'Account', 'Used', 'Ends', 'Actions'], page.sessions.map(row))
       : h('p', { class: 'mute' }, 'No session has an account.'), h('p', { class: 'sub' }, `${page.sessions.length} of ${page.total} shown.`));
   });

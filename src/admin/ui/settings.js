@@ -1,7 +1,7 @@
 // What may change while rota runs: each value with where it comes from, checked before it is sent.
 import { button, form, sure, toggle } from './act.js';
 import { account as path, api } from './api.js';
-import { card, choice, h, table } from './dom.js';
+import { card, choice, h, missing, table } from './dom.js';
 import { keep, reload } from './live.js';
 import { day } from './words.js';
 import { accounts, changed, region, world } from './world.js';
@@ -32,9 +32,7 @@ export function settingsView(main) {
 
 function values(state) {
   const { page, draft } = state;
-  if (page === undefined) return h('p', { class: 'mute' }, 'Loading…');
-  if (page instanceof Error) return h('p', { class: 'bad', role: 'alert' }, page.message);
-  if (page === null) return card('values', 'Settings', h('p', { class: 'mute' }, 'Not available: this rota’s settings are those of its file.'));
+  if (!page?.settings) return missing(page);
   const open = Object.keys(draft).length > 0;
   return [
     card('values', 'What may change while rota runs', form('save', 'Save', () => save(state), page.settings.filter(({ key }) => !key.startsWith('features.')).map(one => setting(one, state))),
@@ -154,8 +152,6 @@ function flags() {
 const said = value => (value == null ? '–' : typeof value === 'object' ? JSON.stringify(value) : String(value));
 
 function log(audit) {
-  if (!audit) return [];
-  if (audit instanceof Error) return h('p', { class: 'bad', role: 'alert' }, audit.message);
-  return card('audit', 'Who changed what', audit.entries.length ? table('Audit log', ['When', 'Who', 'What', 'Of', 'Before', 'After'], audit.entries.map(entry =>
-    [day(entry.at), entry.actor, entry.action, said(entry.target), said(entry.before), [said(entry.after), entry.reason && ` (${entry.reason})`]])) : h('p', { class: 'mute' }, 'Nothing yet.'));
+  return card('audit', 'Who changed what', missing(audit) ?? (audit.entries.length ? table('Audit log', ['When', 'Who', 'What', 'Of', 'Before', 'After'], audit.entries.map(entry =>
+    [day(entry.at), entry.actor, entry.action, said(entry.target), said(entry.before), [said(entry.after), entry.reason && ` (${entry.reason})`]])) : h('p', { class: 'mute' }, 'Nothing yet.')));
 }

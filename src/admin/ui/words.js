@@ -46,7 +46,7 @@ export function trust(limits, now) {
       return { known: limits.windows.length > 0, mark: '✕', note: `error, ${age} old`, title: failed };
     default: {
       const since = age ? `last seen ${age} ago` : 'nothing has been seen yet';
-      return { known: false, mark: '?', note: 'unknown', title: limits.limitError ? `${since}; ${failed}` : since };
+      return { known: false, mark: limits.limitError ? '✕' : '?', note: 'unknown', title: limits.limitError ? `${since}; ${failed}` : since };
     }
   }
 }

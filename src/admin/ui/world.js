@@ -6,11 +6,13 @@ import { beside } from './words.js';
 export const MOST_DECISIONS = 200;
 const BETWEEN_DRAWINGS = 200;
 
+/** What was not heard of yet is undefined, or for `decisions` not `told`; null is what this rota does not have. */
 export const world = {
-  status: null,
-  stats: null,
-  flags: null,
+  status: undefined,
+  stats: undefined,
+  flags: undefined,
   decisions: [],
+  told: false,
   // 'connecting' | 'live' | 'polling' | 'lost'
   link: 'connecting',
   seen: Date.now(),
@@ -41,15 +43,15 @@ function draw() {
   const topics = new Set(dirty);
   dirty.clear();
   for (const region of [...regions]) {
-    if (!region.el.isConnected && region.born) regions.delete(region);
+    if (!region.el.isConnected) regions.delete(region);
     else if (topics.has('*') || region.topics.some(topic => topics.has(topic))) region.draw();
-    region.born ||= region.el.isConnected;
   }
 }
 
-/** Keeps `el` showing what `build` makes, whenever one of `topics` changes and for as long as it is on the page. */
+/** Keeps `el` showing what `build` makes, whenever one of `topics` changes and for as long as it is on the page, where it must
+ * be before the next drawing. */
 export function region(el, topics, build) {
-  const made = { el, topics, born: el.isConnected, draw: () => patch(el, build()) };
+  const made = { el, topics, draw: () => patch(el, build()) };
   regions.add(made);
   made.draw();
   return el;
@@ -70,7 +72,8 @@ setInterval(() => {
 export function learn(decisions) {
   const known = new Set(world.decisions.map(decision => decision.requestId));
   const fresh = decisions.filter(decision => !known.has(decision.requestId));
-  if (!fresh.length) return;
+  if (!fresh.length && world.told) return;
+  world.told = true;
   world.decisions = [...fresh, ...world.decisions].sort((a, b) => (a.at < b.at ? 1 : -1)).slice(0, MOST_DECISIONS);
   changed('decisions');
 }

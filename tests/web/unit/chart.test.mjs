@@ -10,7 +10,7 @@ test('the busiest accounts have a colour each, and the rest is added up', () => 
   const names = ranked([{ at: at(1), byAccount }, { at: at(2), byAccount: { a9: 1 } }]);
   assert.equal(names.length, MOST_NAMES + 1);
   assert.deepEqual(names[0], { name: 'a0', sum: 10 });
-  assert.deepEqual(names.at(-1), { name: 'others', sum: 7 });
+  assert.deepEqual(names.at(-1), { name: 'all others', sum: 7 });
   const own = parts(byAccount, names);
   assert.deepEqual(own, [10, 9, 8, 7, 6, 5, 4, 6]);
   assert.equal(own.reduce((a, b) => a + b), Object.values(byAccount).reduce((a, b) => a + b), 'nothing is lost');
@@ -20,6 +20,7 @@ test('nothing is nothing', () => {
   assert.deepEqual(ranked([]), []);
   assert.deepEqual(ranked([{ at: at(1), byAccount: {} }]), []);
   assert.deepEqual(parts({}, [{ name: 'a' }]), [0]);
+  assert.deepEqual(parts({}, [{ name: 'constructor' }, { name: 'others' }]), [0, 0], 'whatever an account is called');
 });
 
 test('the top of a scale is round and not below what it shows', () => {

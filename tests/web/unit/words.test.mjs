@@ -36,6 +36,7 @@ test('limits are fresh, stale, failed or unknown, and unknown is never a number'
     const said = trust(limits('unknown', rest), NOW);
     assert.equal(said.known, false);
     assert.equal(said.note, 'unknown');
+    assert.equal(said.mark, rest.limitError ? '✕' : '?');
   }
   assert.equal(trust(limits('fresh', { windows: [] }), NOW).known, false, 'an answer without windows is not 0 %');
 });
