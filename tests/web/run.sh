@@ -6,6 +6,16 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+# Said once, and not by every test.
+node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 18 || (major === 18 && minor >= 19) ? 0 : 1)' || {
+  echo "error: node is missing or older than 18.19; on Debian, as root: apt-get install nodejs npm" >&2
+  exit 1
+}
+[ -d node_modules/playwright-core ] || {
+  echo "error: what the tests use is missing; run: npm ci --prefix tests/web" >&2
+  exit 1
+}
+
 run() {
   node --test --test-concurrency=2 --test-reporter=spec "$@"
 }
