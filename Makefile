@@ -61,12 +61,18 @@ image-test: ## The container image without an engine (needs root)
 	cargo build --release --locked --bin rota
 	tests/image/run.sh target/release/rota
 
-.PHONY: web web-full
-web: build tests/web/node_modules ## The dashboard in real headless Chromium (needs node, npm, chromium)
-	tests/web/run.sh
+.PHONY: web web-full web-load web-pictures
+web: build tests/web/node_modules ## The dashboard in real headless Chromium; ROUNDS=5: five times (needs node, npm, chromium)
+	ROUNDS=$(or $(ROUNDS),1) tests/web/run.sh
 
 web-full: build tests/web/node_modules ## The same five times in a row, a minute of load, and the pictures of docs/ anew
 	tests/web/run.sh --full
+
+web-load: build tests/web/node_modules ## Fifty accounts and a hundred decisions a second before the page, for a minute
+	tests/web/run.sh --load
+
+web-pictures: build tests/web/node_modules ## The dashboard's pictures in docs/ anew
+	tests/web/run.sh --pictures
 
 tests/web/node_modules: tests/web/package-lock.json
 	npm ci --prefix tests/web --no-audit --no-fund

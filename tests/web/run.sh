@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # The dashboard's tests. Needs `cargo build --workspace`, node, `npm ci --prefix tests/web`, and Chromium.
-#   tests/web/run.sh            all tests, once
-#   tests/web/run.sh --full     all tests five times in a row, the load test of a minute, the pictures of docs/
+#   tests/web/run.sh            all tests; ROUNDS=5: five times in a row, ending at the first failure
 #   tests/web/run.sh NAME...    those files only: `overview` is overview.test.mjs
+#   tests/web/run.sh --load     fifty accounts and a hundred decisions a second for a minute
+#   tests/web/run.sh --pictures the pictures of docs/ anew
+#   tests/web/run.sh --full     all of it, five times in a row what is not a picture or a load
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -20,13 +22,20 @@ run() {
   node --test --test-concurrency=2 --test-reporter=spec "$@"
 }
 
+rounds() {
+  local round
+  for ((round = 1; round <= $1; round++)); do
+    printf '=== round %s of %s\n' "$round" "$1"
+    run unit/*.test.mjs ./*.test.mjs
+  done
+}
+
 case ${1-} in
-  "") run unit/*.test.mjs ./*.test.mjs ;;
+  "") rounds "${ROUNDS:-1}" ;;
+  --load) run load.mjs ;;
+  --pictures) run screenshots.mjs ;;
   --full)
-    for round in 1 2 3 4 5; do
-      printf '=== round %s of 5\n' "$round"
-      run unit/*.test.mjs ./*.test.mjs
-    done
+    rounds "${ROUNDS:-5}"
     run load.mjs
     run screenshots.mjs
     ;;
