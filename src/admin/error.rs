@@ -53,6 +53,7 @@ enum Code {
     RunTaken,
     SessionNotFound,
     SettingLocked,
+    Stopping,
     StoreUnavailable,
     TicketUnknown,
     TokenNotGranted,
@@ -95,6 +96,7 @@ impl Code {
             Self::RunTaken => ("RUN_TAKEN", StatusCode::CONFLICT),
             Self::SessionNotFound => ("SESSION_NOT_FOUND", StatusCode::NOT_FOUND),
             Self::SettingLocked => ("SETTING_LOCKED", StatusCode::CONFLICT),
+            Self::Stopping => ("STOPPING", StatusCode::SERVICE_UNAVAILABLE),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::TicketUnknown => ("TICKET_UNKNOWN", StatusCode::FORBIDDEN),
             Self::TokenNotGranted => ("TOKEN_NOT_GRANTED", StatusCode::BAD_GATEWAY),
@@ -180,6 +182,11 @@ impl ApiError {
     /// A command has this id already.
     pub fn run_taken() -> Self {
         Self::new(Code::RunTaken, "a command of this id runs already; take another")
+    }
+
+    /// No command is taken in any more.
+    pub fn stopping() -> Self {
+        Self::new(Code::Stopping, "rota is stopping; ask again once the next one runs")
     }
 
     /// There are as many commands as there may be.

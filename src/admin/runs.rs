@@ -88,6 +88,7 @@ pub(super) async fn open(
         command: bound("commandMs", wanted.command_ms, LONGEST_COMMAND)?,
     };
     let guard = app.runs.open(id, account, bounds, app.clock.now()).map_err(|why| match why {
+        NotOpened::Closing => ApiError::stopping(),
         NotOpened::Full => ApiError::too_many_runs(),
         NotOpened::Taken => ApiError::run_taken(),
     })?;

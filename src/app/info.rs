@@ -31,6 +31,9 @@ pub struct ServerInfo {
     pub proxy: SocketAddr,
     /// Where the admin API listens.
     pub admin: SocketAddr,
+    /// A `rota run` has started it, and it ends with the last command; nobody else starts it again.
+    #[serde(default)]
+    pub for_commands: bool,
 }
 
 impl ServerInfo {

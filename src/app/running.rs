@@ -1,5 +1,5 @@
 use super::memory::{self, Memory};
-use super::{Addresses, App, ServerInfo, StartError, Writer, token_file};
+use super::{Addresses, App, ServerInfo, StartError, Until, Writer, token_file};
 use crate::admin::{self, AdminSocket, AdminToken};
 use crate::config::{Config, Listen, Sources};
 use crate::proxy::{Entrance, Guests, Lane, Lanes, PeerError, Users};
@@ -96,13 +96,15 @@ impl Running {
     /// What scripts and the command line need to reach it.
     pub fn info(&self) -> Option<ServerInfo> {
         let Addresses { proxy, admin } = self.app.addresses();
-        Some(ServerInfo { pid: std::process::id(), proxy: *proxy.first()?, admin: admin? })
+        let pid = std::process::id();
+        Some(ServerInfo { pid, proxy: *proxy.first()?, admin: admin?, for_commands: false })
     }
 
     /// Writes [`info`](Self::info) where the command line looks, and to `also`.
-    pub fn announce(&self, also: Option<&Path>) -> io::Result<()> {
+    pub fn announce(&self, until: Until, also: Option<&Path>) -> io::Result<()> {
+        let for_commands = until == Until::Unused;
         match self.info() {
-            Some(info) => info.write(&self.app.config.load().state_dir, also),
+            Some(info) => ServerInfo { for_commands, ..info }.write(&self.app.config.load().state_dir, also),
             None => Ok(()),
         }
     }

@@ -57,7 +57,7 @@ pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError
     let served = data.block_on(async {
         let signals = Signals::listen()?;
         let running = Running::start_over(sources, log.clone(), &control.handle, &lanes).await?;
-        running.announce(options.server_info.as_deref())?;
+        running.announce(options.until, options.server_info.as_deref())?;
         tell(&running);
         let supervisor = Supervisor::of(sources);
         supervisor.ready();
@@ -127,10 +127,11 @@ struct End {
 async fn unused(app: &App) {
     let first = app.clock.now().after(FIRST_COMMAND);
     tokio::select! {
-        () = app.runs.gone() => return,
+        () = app.runs.gone() => {}
         () = app.clock.sleep_until(first) => {}
     }
-    if !app.runs.is_empty() {
+    // One may come between the end of the last and this.
+    while !app.runs.close_unused() {
         app.runs.gone().await;
     }
 }

@@ -78,6 +78,7 @@ pub(super) enum Link {
 pub(super) struct Daemon {
     reach: Reach,
     token: AdminToken,
+    for_commands: bool,
 }
 
 /// Where a daemon listens.
@@ -209,13 +210,18 @@ impl Daemon {
             let beside = app::token_file(path.parent().unwrap_or(Path::new("/")));
             let file = if beside.exists() { beside } else { app::token_file(&config.state_dir) };
             let token = AdminToken::load(&file).map_err(unread)?;
-            return Ok(Some(Self { reach: Reach::Unix(path.clone()), token }));
+            return Ok(Some(Self { reach: Reach::Unix(path.clone()), token, for_commands: false }));
         }
         let Some(info) = daemon(config).await? else {
             return Ok(None);
         };
         let token = AdminToken::load(&app::token_file(&config.state_dir)).map_err(unread)?;
-        Ok(Some(Self { reach: Reach::Tcp(info.admin), token }))
+        Ok(Some(Self { reach: Reach::Tcp(info.admin), token, for_commands: info.for_commands }))
+    }
+
+    /// True where a `rota run` has started it, and nobody starts it again.
+    pub(super) fn is_for_commands(&self) -> bool {
+        self.for_commands
     }
 
     /// One call.

@@ -1,7 +1,7 @@
 use super::address::{Address, Runs};
 use super::connect::{find, names};
 use super::{CliError, Exit, Setup};
-use crate::clients::Client;
+use crate::clients::{Client, exempting};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -43,6 +43,12 @@ impl Env {
             writeln!(out, "{}", shell.export(name, value))?;
         }
         tell(&client, &env, runs);
+        for (name, value) in exempting(&setup.sources.env) {
+            eprintln!(
+                "rota: your proxy would be given what is meant for rota; exempt this machine from it, too: {}",
+                shell.export(&name, &value)
+            );
+        }
         Ok(Exit::Done)
     }
 }

@@ -1,6 +1,6 @@
 //! A stream of events of the admin API (`text/event-stream`), read as it comes.
 use super::CliError;
-use super::api::{Daemon, succeed, whole};
+use super::api::{Answer, Daemon, succeed, whole};
 use http::Method;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -26,24 +26,47 @@ pub(super) struct Live {
     text: Vec<u8>,
 }
 
+/// Why there is no stream.
+pub(super) enum NotLive {
+    /// The API refused it.
+    Refused(Answer),
+    /// It could not be asked.
+    Unasked(CliError),
+}
+
+impl From<CliError> for NotLive {
+    fn from(error: CliError) -> Self {
+        Self::Unasked(error)
+    }
+}
+
+impl From<NotLive> for CliError {
+    fn from(why: NotLive) -> Self {
+        match why {
+            NotLive::Unasked(error) => error,
+            NotLive::Refused(answer) => match succeed(answer) {
+                Ok(_) => Self::failed("the daemon answered with an error"),
+                Err(error) => error,
+            },
+        }
+    }
+}
+
 impl Live {
-    /// Asks for it. What the API refuses is the error.
+    /// Asks for it.
     pub(super) async fn open(
         daemon: &Daemon,
         method: Method,
         path: &str,
         body: Option<Value>,
-    ) -> Result<Self, CliError> {
+    ) -> Result<Self, NotLive> {
         let (reply, driver) = daemon.begin(method, path, body).await?;
         if reply.status().is_success() {
             return Ok(Self { body: reply.into_body(), driver, text: Vec::new() });
         }
         let refused = whole(reply).await.map_err(|error| CliError::io("the answer was lost", &error));
         driver.abort();
-        match succeed(refused?) {
-            Ok(_) => Err(CliError::failed("the daemon answered with an error")),
-            Err(error) => Err(error),
-        }
+        Err(NotLive::Refused(refused?))
     }
 
     /// The next event; none once the stream has ended, however it did.

@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::Time;
 use clap::Args;
-use rustix::process::{Pid, Signal, kill_process};
-use signals::Signals;
+use rustix::process::{Pid, Signal};
+use signals::{Signals, Stops};
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -81,9 +81,10 @@ impl Run {
                 signal = signals.next() => return Ok(Exit::signalled(signal)),
             };
             let mut watch = prepared?;
-            let child = program::start(&client, &self.command, watch.base())?;
+            let stops = Stops::listen()?;
+            let child = program::start(&client, &self.command, watch.base(), &setup.sources)?;
             watch.ready().await;
-            attend(setup, &config, Attended { child, watch, signals }).await
+            attend(setup, &config, Attended { child, watch, signals, stops }).await
         })
     }
 
@@ -115,11 +116,12 @@ struct Attended {
     child: Child,
     watch: Watch,
     signals: Signals,
+    stops: Stops,
 }
 
 /// Until the program has ended.
 async fn attend(setup: &Setup, config: &Config, attended: Attended) -> Result<Exit, CliError> {
-    let Attended { mut child, mut watch, mut signals } = attended;
+    let Attended { mut child, mut watch, mut signals, mut stops } = attended;
     let mut patience: Option<Time> = None;
     loop {
         let over = async {
@@ -133,6 +135,11 @@ async fn attend(setup: &Setup, config: &Config, attended: Attended) -> Result<Ex
             signal = signals.next() => {
                 if signals::is_ours_to_pass_on(signal) {
                     send(&child, signal);
+                }
+            }
+            stop = stops.next() => {
+                if let Some(program) = pid(&child) {
+                    signals::follow(stop, program);
                 }
             }
             news = watch.next(setup, config) => match news {
@@ -153,11 +160,13 @@ async fn attend(setup: &Setup, config: &Config, attended: Attended) -> Result<Ex
 
 /// To the program, if it has not ended.
 fn send(child: &Child, signal: Signal) {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid {
-        // It may end at this moment, which is what is wanted.
-        let _ = kill_process(pid, signal);
+    if let Some(program) = pid(child) {
+        signals::send(program, signal);
     }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
 }
 
 #[cfg(test)]

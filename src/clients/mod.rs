@@ -3,12 +3,14 @@
 mod diff;
 mod document;
 mod edit;
+mod exempt;
 mod jsonc;
 mod shown;
 
 pub use diff::{Line, diff};
 pub use document::{Format, Malformed};
 pub use edit::{ConfigFile, EditError, Undone};
+pub use exempt::exempting;
 pub use shown::{ClientView, ClientsView, SnippetView, page};
 
 use serde::Deserialize;

@@ -5,7 +5,7 @@ use super::setting::Shape;
 use super::sources::Sources;
 use super::table::ALL;
 use crate::model::{AliasText, Param, TokenSource};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Proxies whose URL may hold a password (PRX-8). Names are also read in lower case.
 const PROXIES: [&str; 3] = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"];
@@ -25,6 +25,19 @@ impl Sources {
             proxy || known.contains(*name) || named.iter().any(|text| text.fits(name))
         };
         self.env.iter().filter(is_secret).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Of these, with their values, those that were not put there for rota: a program that is started by a command gets them
+    /// back, and without its proxy it would reach nothing.
+    pub fn variables_of_others(&self) -> BTreeMap<String, String> {
+        let named = self.named_by_presets();
+        let is_proxy = |name: &str| PROXIES.contains(&name.to_ascii_uppercase().as_str());
+        let of_others = |name: &String| {
+            let other = is_proxy(name) || FOREIGN_SECRETS.contains(&name.as_str());
+            other && !named.iter().any(|text| text.fits(name))
+        };
+        let names = self.secret_variables().into_iter().filter(of_others);
+        names.filter_map(|name| self.env.get(&name).cloned().map(|value| (name, value))).collect()
     }
 
     fn named_by_presets(&self) -> Vec<AliasText> {
@@ -59,7 +72,10 @@ mod tests {
             ("PATH", "/bin"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let found = Sources { env, ..Sources::default() }.secret_variables();
+        let sources = Sources { env, ..Sources::default() };
+        let returned: Vec<String> = sources.variables_of_others().into_keys().collect();
+        assert_eq!(returned, [FOREIGN_SECRETS[0], "HTTPS_PROXY", "all_proxy"].map(str::to_owned));
+        let found = sources.secret_variables();
         let expected = ["HTTPS_PROXY", "ROTA_CLIENT_KEYS", "all_proxy", FOREIGN_SECRETS[0]];
         assert_eq!(found, expected.map(str::to_owned).into());
     }

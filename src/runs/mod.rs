@@ -79,6 +79,8 @@ pub struct Run {
 /// Why a command is not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotOpened {
+    /// rota stops.
+    Closing,
     /// There are [`MOST_RUNS`].
     Full,
     /// There is one of this id.
@@ -103,7 +105,7 @@ impl Runs {
     /// Takes one in.
     ///
     /// # Errors
-    /// There are too many, or one of this id.
+    /// There are too many, or one of this id, or rota stops.
     pub fn open(
         &self,
         id: RunId,
@@ -111,9 +113,43 @@ impl Runs {
         bounds: Bounds,
         now: Time,
     ) -> Result<RunGuard, NotOpened> {
-        if self.all.len() >= MOST_RUNS {
-            return Err(NotOpened::Full);
+        self.count()?;
+        let opened = self.enter(id, account, bounds, now);
+        if opened.is_err() {
+            self.uncount();
         }
+        opened
+    }
+
+    /// It is counted before it is there, so that a daemon that ends unused cannot take one in at its last moment.
+    fn count(&self) -> Result<(), NotOpened> {
+        let mut counted = Ok(());
+        self.census.send_if_modified(|census| {
+            counted = match census {
+                Census { closing: true, .. } => Err(NotOpened::Closing),
+                Census { open, .. } if *open >= MOST_RUNS => Err(NotOpened::Full),
+                Census { .. } => Ok(()),
+            };
+            if counted.is_ok() {
+                census.open += 1;
+                census.ever += 1;
+            }
+            counted.is_ok()
+        });
+        counted
+    }
+
+    fn uncount(&self) {
+        self.census.send_modify(|census| census.open -= 1);
+    }
+
+    fn enter(
+        &self,
+        id: RunId,
+        account: Option<AccountId>,
+        bounds: Bounds,
+        now: Time,
+    ) -> Result<RunGuard, NotOpened> {
         let lease = Mutex::new(Lease::new(bounds, now));
         let run = Arc::new(Run { account, lease, moved: Notify::new() });
         match self.all.entry(id.clone()) {
@@ -122,10 +158,6 @@ impl Runs {
                 place.insert(Arc::clone(&run));
             }
         }
-        self.census.send_modify(|census| {
-            census.open += 1;
-            census.ever += 1;
-        });
         Ok(RunGuard { runs: self.clone(), id, run })
     }
 
@@ -154,7 +186,15 @@ impl Runs {
         let _ = census.wait_for(|census| census.ever > 0 && census.open == 0).await;
     }
 
-    /// rota stops: whoever watches a command is told so.
+    /// Closes if there is no command, and tells whether there is none: none comes any more then.
+    pub fn close_unused(&self) -> bool {
+        self.census.send_if_modified(|census| {
+            census.closing |= census.open == 0;
+            census.open == 0
+        })
+    }
+
+    /// rota stops: no command is taken in any more, and whoever watches one is told so.
     pub fn close(&self) {
         self.census.send_modify(|census| census.closing = true);
     }
@@ -224,7 +264,7 @@ impl RunGuard {
 impl Drop for RunGuard {
     fn drop(&mut self) {
         self.runs.all.remove(&self.id);
-        self.runs.census.send_modify(|census| census.open -= 1);
+        self.runs.uncount();
     }
 }
 
@@ -266,6 +306,23 @@ mod tests {
         drop(guard);
         assert!(runs.find(&id(1).to_string(), NOW).is_none() && runs.is_empty());
         runs.gone().await;
+    }
+
+    #[test]
+    fn whoever_stops_takes_no_command_in() {
+        let runs = Runs::default();
+        let open = |number| runs.open(id(number), None, Bounds::default(), NOW);
+        let guard = open(1).expect("a place");
+        assert!(!runs.close_unused(), "somebody needs it");
+        drop(guard);
+        assert!(open(2).is_ok(), "and it was not closed by asking");
+        assert!(runs.close_unused());
+        assert_eq!(open(3).err(), Some(NotOpened::Closing));
+        let told = Runs::default();
+        let guard = told.open(id(1), None, Bounds::default(), NOW).expect("a place");
+        told.close();
+        assert_eq!(told.open(id(2), None, Bounds::default(), NOW).err(), Some(NotOpened::Closing));
+        drop(guard);
     }
 
     /// PRX-5: an ended session is refused, and leaves nothing behind, a thousand times.

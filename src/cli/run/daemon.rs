@@ -5,10 +5,11 @@ use crate::cli::api::Daemon;
 use crate::cli::{CliError, Exit, Setup};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::store::{Backend, FileBackend};
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
@@ -32,7 +33,7 @@ pub(super) async fn reach(setup: &Setup, config: &Config) -> Result<Reached, Cli
     if let Some(daemon) = Daemon::find(setup, config).await? {
         return Ok(Reached { daemon, started: false });
     }
-    let log = log_file(config)?;
+    let log = Log::open(config)?;
     let mut child = start(setup, &log)?;
     let until = Clock::System.now().after(PATIENCE);
     loop {
@@ -43,20 +44,22 @@ pub(super) async fn reach(setup: &Setup, config: &Config) -> Result<Reached, Cli
             return Ok(Reached { daemon, started: true });
         }
         if let Some(status) = child.try_wait()? {
-            // Another program's was faster.
-            if status.code() == Some(i32::from(Exit::Locked.code()))
-                && let Some(daemon) = Daemon::find(setup, config).await?
-            {
-                return Ok(Reached { daemon, started: false });
+            let told = log.last_words();
+            let message = format!("rota could not be started for this command:\n{told}");
+            // Another program's was faster, or the last one is not gone yet.
+            if status.code() == Some(i32::from(Exit::Locked.code())) {
+                return match Daemon::find(setup, config).await? {
+                    Some(daemon) => Ok(Reached { daemon, started: false }),
+                    None => Err(CliError { exit: Exit::Locked, message }),
+                };
             }
-            let told = last_words(&log);
-            return Err(CliError::failed(format!("rota could not be started for this command:\n{told}")));
+            return Err(CliError::failed(message));
         }
         if Clock::System.now() >= until {
             let seconds = PATIENCE.as_secs();
             return Err(CliError::failed(format!(
                 "rota was started for this command and does not listen after {seconds} s; see {}",
-                log.display()
+                log.path.display()
             )));
         }
         Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
@@ -64,18 +67,47 @@ pub(super) async fn reach(setup: &Setup, config: &Config) -> Result<Reached, Cli
 }
 
 /// Where it writes what it has to say. It outlives this command, so it cannot write to its terminal.
-fn log_file(config: &Config) -> Result<PathBuf, CliError> {
-    let made = crate::store::FileBackend::create(&config.state_dir);
-    made?;
-    Ok(config.state_dir.join("run.log"))
+struct Log {
+    path: PathBuf,
+    file: File,
+    /// What was there before.
+    from: u64,
+}
+
+impl Log {
+    /// That of the last daemon is dropped while no daemon owns the store: none writes there then.
+    fn open(config: &Config) -> Result<Self, CliError> {
+        let backend = FileBackend::create(&config.state_dir)?;
+        let path = config.state_dir.join("run.log");
+        let unwritten = |error: io::Error| CliError::io(path.display(), &error);
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let file = file.map_err(unwritten)?;
+        if let Ok(_owner) = backend.own() {
+            file.set_len(0).map_err(unwritten)?;
+        }
+        let from = file.metadata().map_err(unwritten)?.len();
+        Ok(Self { path, file, from })
+    }
+
+    fn last_words(&self) -> String {
+        let mut text = Vec::new();
+        if let Ok(mut file) = File::open(&self.path)
+            && file.seek(SeekFrom::Start(self.from)).is_ok()
+        {
+            let _ = file.take(SHOWN).read_to_end(&mut text);
+        }
+        let text = String::from_utf8_lossy(&text);
+        let lines =
+            text.trim().lines().map(|line| format!("  {}", line.strip_prefix("error: ").unwrap_or(line)));
+        lines.collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// In a group of its own, so that Ctrl-C is the program's.
-fn start(setup: &Setup, log: &Path) -> Result<Child, CliError> {
+fn start(setup: &Setup, log: &Log) -> Result<Child, CliError> {
     let program =
         std::env::current_exe().map_err(|error| CliError::io("rota does not find itself", &error))?;
-    let written = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(log);
-    let written = written.map_err(|error| CliError::io(log.display(), &error))?;
+    let written = log.file.try_clone().map_err(|error| CliError::io(log.path.display(), &error))?;
     let mut command = Command::new(program);
     command.args(["serve", "--for-commands"]);
     if let Some(file) = &setup.sources.file {
@@ -88,14 +120,4 @@ fn start(setup: &Setup, log: &Path) -> Result<Child, CliError> {
     command.env_clear().envs(&setup.sources.env);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(written).process_group(0);
     command.spawn().map_err(|error| CliError::io("rota could not be started for this command", &error))
-}
-
-fn last_words(log: &Path) -> String {
-    let mut text = Vec::new();
-    if let Ok(file) = File::open(log) {
-        let _ = file.take(SHOWN).read_to_end(&mut text);
-    }
-    let text = String::from_utf8_lossy(&text);
-    let lines = text.trim().lines().map(|line| format!("  {}", line.strip_prefix("error: ").unwrap_or(line)));
-    lines.collect::<Vec<_>>().join("\n")
 }

@@ -1,13 +1,20 @@
 //! The program itself: how it is pointed at rota, and how it is started.
 use crate::cli::{CliError, Exit};
-use crate::clients::Client;
+use crate::clients::{Client, exempting};
+use crate::config::Sources;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use tokio::process::{Child, Command};
 
-/// Starts it with rota at `base`. Input, output and the terminal are this process's own.
-pub(super) fn start(client: &Client, command: &[OsString], base: &str) -> Result<Child, CliError> {
+/// Starts it with rota at `base`. Input, output, the terminal and the environment are those that this process was given,
+/// but for what points it at rota and what is secret to rota.
+pub(super) fn start(
+    client: &Client,
+    command: &[OsString],
+    base: &str,
+    sources: &Sources,
+) -> Result<Child, CliError> {
     let arguments = client.run_arguments(base);
     let env = client.run_env(base);
     if arguments.is_empty() && env.is_empty() {
@@ -19,7 +26,7 @@ pub(super) fn start(client: &Client, command: &[OsString], base: &str) -> Result
         return Err(CliError::failed("there is no command"));
     };
     let mut command = Command::new(program);
-    command.args(rest).envs(env);
+    command.args(rest).envs(sources.variables_of_others()).envs(exempting(&sources.env)).envs(env);
     for name in client.run_unset() {
         command.env_remove(name);
     }

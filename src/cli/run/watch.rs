@@ -1,12 +1,14 @@
 //! What rota knows of the program: it is told when it comes, and tells when it is to end. If the daemon goes away meanwhile,
-//! the program is introduced again to the next one, or to one of its own.
+//! the program is introduced again to the next one, or to one of its own. A daemon that is about to end is waited for, and
+//! one that somebody else runs is given the time to come back.
 use super::daemon::{self, Reached};
-use crate::cli::api::{Daemon, succeed};
-use crate::cli::live::Live;
+use crate::cli::api::{Answer, Daemon, succeed};
+use crate::cli::live::{Live, NotLive};
 use crate::cli::{CliError, Exit, Setup};
 use crate::clients::base;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::model::Time;
 use crate::runs::RunId;
 use http::Method;
 use serde_json::{Value, json};
@@ -15,8 +17,15 @@ use std::time::Duration;
 
 /// Between two looks for a daemon that has gone away.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A daemon may end between being found and being asked, but hardly ever twice.
-const TRIES: u32 = 5;
+/// Between two tries to be taken in by one.
+const SHORT_PAUSE: Duration = Duration::from_millis(50);
+/// After this long somebody who waits for one that ends is told.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long one that ends may take beyond the drain of its requests: renewals, sign-ins and the store end after that.
+const ENDING: Duration = Duration::from_secs(60);
+/// How long a daemon that a service manager or a person runs is given to come back, before one is started in its place
+/// that would keep it from the store.
+const RETURN: Duration = Duration::from_secs(20);
 
 /// What is asked for a program.
 pub(super) struct Wishes {
@@ -48,7 +57,19 @@ pub(super) struct Watch {
     base: String,
     daemon: Daemon,
     live: Option<Live>,
+    /// Whoever runs the daemon runs it again once it is gone.
+    kept: bool,
+    /// Since when no daemon knows of the program.
+    lost: Option<Time>,
     ready: bool,
+}
+
+/// Why a program is not known to a daemon.
+enum NotKnown {
+    /// Because of something that passes: it ends, or has just ended, or has not noticed yet that the last try has.
+    Yet(CliError),
+    /// Because of something that does not.
+    Ever(CliError),
 }
 
 /// A name that nobody else has.
@@ -61,37 +82,21 @@ pub(super) fn new_id() -> Result<RunId, CliError> {
 impl Watch {
     /// Finds a daemon or starts one, and makes the program known to it.
     pub(super) async fn open(setup: &Setup, config: &Config, wishes: Wishes) -> Result<Self, CliError> {
-        let mut tries = TRIES;
+        let began = Clock::System.now();
+        let until = began.after(config.timeouts.drain + ENDING);
+        let mut told = false;
         loop {
-            tries -= 1;
-            let Reached { daemon, started } = daemon::reach(setup, config).await?;
-            let live = match introduce(&daemon, &wishes).await {
-                Ok(live) => live,
-                // It was about to end; whoever comes next is asked.
-                Err(error) if error.exit == Exit::NotRunning && tries > 0 => continue,
-                Err(error) => return Err(error),
-            };
-            let status = succeed(daemon.ask(Method::GET, "/api/status", None).await?)?;
-            let proxy = status["proxy"][0].as_str().and_then(|address| address.parse().ok());
-            let proxy: SocketAddr = proxy.ok_or_else(|| CliError::failed("rota listens nowhere"))?;
-            let accounts = status["accounts"].as_array().map_or(0, Vec::len);
-            if accounts == 0 {
-                return Err(CliError {
-                    exit: Exit::NoAccount,
-                    message: "there are no accounts yet; `rota login work` makes one".to_owned(),
-                });
+            match Introduced::to_any(setup, config, &wishes).await {
+                Ok(introduced) => return introduced.watch(wishes),
+                Err(NotKnown::Yet(_)) if Clock::System.now() < until => {
+                    if !told && Clock::System.now() >= began.after(QUIET) {
+                        told = true;
+                        eprintln!("rota: waiting for the last rota, which is ending");
+                    }
+                    Clock::System.sleep_until(Clock::System.now().after(SHORT_PAUSE)).await;
+                }
+                Err(NotKnown::Yet(error) | NotKnown::Ever(error)) => return Err(error),
             }
-            if started {
-                let many =
-                    if accounts == 1 { "1 account".to_owned() } else { format!("{accounts} accounts") };
-                let strategy = status["strategy"].as_str().unwrap_or_default();
-                eprintln!("rota: started {proxy} for this command ({many}, {strategy})");
-            }
-            let mut base = base(proxy);
-            if wishes.needs_a_way_of_its_own() {
-                base.push_str(&wishes.id.prefix());
-            }
-            return Ok(Self { wishes, base, daemon, live: Some(live), ready: false });
         }
     }
 
@@ -130,11 +135,22 @@ impl Watch {
     /// The daemon has gone away.
     async fn again(&mut self, setup: &Setup, config: &Config) {
         self.live = None;
+        let first = self.lost.is_none();
+        let lost = *self.lost.get_or_insert_with(|| Clock::System.now());
         Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
-        let Ok(Reached { daemon, .. }) = daemon::reach(setup, config).await else {
+        let found = if self.kept && Clock::System.now() < lost.after(RETURN) {
+            Daemon::find(setup, config).await
+        } else {
+            daemon::reach(setup, config).await.map(|reached| Some(reached.daemon))
+        };
+        let Ok(Some(daemon)) = found else {
+            if first && self.kept {
+                eprintln!("rota: rota has stopped; waiting for it to come back");
+            }
             return;
         };
         if let Ok(live) = introduce(&daemon, &self.wishes).await {
+            (self.kept, self.lost) = (!daemon.is_for_commands(), None);
             (self.live, self.daemon) = (Some(live), daemon);
             if self.ready {
                 self.ready().await;
@@ -143,7 +159,67 @@ impl Watch {
     }
 }
 
-async fn introduce(daemon: &Daemon, wishes: &Wishes) -> Result<Live, CliError> {
+/// A daemon that has taken a program in.
+struct Introduced {
+    daemon: Daemon,
+    live: Live,
+    /// Its answer to `/api/status`.
+    status: Value,
+    /// It was started for this program.
+    started: bool,
+}
+
+impl Introduced {
+    /// To the one that runs, or to one that is started for it.
+    async fn to_any(setup: &Setup, config: &Config, wishes: &Wishes) -> Result<Self, NotKnown> {
+        // Nobody else is asked than the one behind the socket, and it is not started either.
+        let passes = |error: CliError| match error.exit {
+            Exit::Locked | Exit::NotRunning if setup.socket.is_none() => NotKnown::Yet(error),
+            _ => NotKnown::Ever(error),
+        };
+        let Reached { daemon, started } = daemon::reach(setup, config).await.map_err(passes)?;
+        let live = match introduce(&daemon, wishes).await {
+            Ok(live) => live,
+            Err(NotLive::Refused(answer)) if is_passing(&answer) => {
+                return Err(NotKnown::Yet(NotLive::Refused(answer).into()));
+            }
+            Err(error) => return Err(passes(error.into())),
+        };
+        let status = daemon.ask(Method::GET, "/api/status", None).await.and_then(succeed).map_err(passes)?;
+        Ok(Self { daemon, live, status, started })
+    }
+
+    fn watch(self, wishes: Wishes) -> Result<Watch, CliError> {
+        let Self { daemon, live, status, started } = self;
+        let proxy = status["proxy"][0].as_str().and_then(|address| address.parse().ok());
+        let proxy: SocketAddr = proxy.ok_or_else(|| CliError::failed("rota listens nowhere"))?;
+        let accounts = status["accounts"].as_array().map_or(0, Vec::len);
+        if accounts == 0 {
+            return Err(CliError {
+                exit: Exit::NoAccount,
+                message: "there are no accounts yet; `rota login work` makes one".to_owned(),
+            });
+        }
+        if started {
+            let many = if accounts == 1 { "1 account".to_owned() } else { format!("{accounts} accounts") };
+            let strategy = status["strategy"].as_str().unwrap_or_default();
+            eprintln!("rota: started {proxy} for this command ({many}, {strategy})");
+        }
+        let mut base = base(proxy);
+        if wishes.needs_a_way_of_its_own() {
+            base.push_str(&wishes.id.prefix());
+        }
+        let kept = !daemon.is_for_commands();
+        Ok(Watch { wishes, base, daemon, live: Some(live), kept, lost: None, ready: false })
+    }
+}
+
+/// True where the same question gets another answer soon: it stops, or has not noticed that the last try is over.
+fn is_passing(answer: &Answer) -> bool {
+    matches!(answer.body["error"]["code"].as_str(), Some("RUN_TAKEN" | "STOPPING"))
+}
+
+async fn introduce(daemon: &Daemon, wishes: &Wishes) -> Result<Live, NotLive> {
     let millis =
         |span: Option<Duration>| span.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
     let mut body = json!({

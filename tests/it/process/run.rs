@@ -1,8 +1,10 @@
 //! `rota run`: a program goes through rota, with the streams, signals and exit code that it would have had without.
 use super::place::{Fake, GUARD, Lines, Place, STREAM, signal};
 use super::talk::{Reply, Talk};
+use fake_upstream::Fault;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -19,6 +21,8 @@ impl Started {
     fn new(place: &Place, args: &[&str]) -> Self {
         let mut command = place.command(&[&["run"], args].concat());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Not in the foreground of the terminal that the tests may run at: its Ctrl-C is not passed on.
+        command.process_group(0);
         let mut child = command.spawn().expect("the program");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let (stderr, errors) = (Arc::new(Lines::default()), child.stderr.take().expect("a pipe"));
@@ -77,9 +81,13 @@ fn home(fake: &Fake) -> Place {
 
 /// A request of the program's: `base` is what it was told.
 fn ask(base: &str) -> Reply {
+    asked(base).send()
+}
+
+fn asked(base: &str) -> Talk {
     let (address, below) =
         base.strip_prefix("http://").and_then(|it| it.split_once('/')).expect("an address");
-    Talk::to(address.parse().expect("an address"), "POST", &format!("/{below}/responses")).json(STREAM).send()
+    Talk::to(address.parse().expect("an address"), "POST", &format!("/{below}/responses")).json(STREAM)
 }
 
 /// Waits until no daemon runs here.
@@ -243,12 +251,44 @@ fn programs_are_set_up_by_options_and_variables() {
     assert_eq!(place.rota(&["run"]).code, Some(2));
 }
 
+/// A proxy is for what is beyond this machine; the program has its own again, and none of rota's secrets.
+#[test]
+fn a_program_reaches_rota_past_a_proxy_and_has_its_own_environment() {
+    let fake = Fake::keys(&["a", "b"]);
+    let mut place = home(&fake);
+    for (name, value) in [
+        ("HTTP_PROXY", "http://me:pass@proxy.example:3128"),
+        ("https_proxy", "http://me:pass@proxy.example:3128"),
+        ("NO_PROXY", "corp.example,127.0.0.1"),
+        ("ROTA_CLIENT_KEYS", "a-key-of-rotas-own"),
+        ("MINE", "kept"),
+    ] {
+        place.set(name, value);
+    }
+    let daemon = place.serve();
+    let ran = place.rota(&["run", "--", "env"]);
+    for line in [
+        "HTTP_PROXY=http://me:pass@proxy.example:3128",
+        "https_proxy=http://me:pass@proxy.example:3128",
+        "NO_PROXY=corp.example,127.0.0.1,localhost,::1",
+        "no_proxy=corp.example,127.0.0.1,localhost,::1",
+        "MINE=kept",
+    ] {
+        assert!(ran.out.lines().any(|shown| shown == line), "{line}: {ran:?}");
+    }
+    assert!(!ran.out.contains("a-key-of-rotas-own"), "{ran:?}");
+    let told = place.rota(&["env"]);
+    let hint = "export NO_PROXY='corp.example,127.0.0.1,localhost,::1'";
+    assert!(told.err.contains(hint) && !told.out.contains("PROXY"), "{told:?}");
+    daemon.stop();
+}
+
 /// PRX-5
 #[test]
 fn a_managed_command_is_warned_and_ended_and_activity_puts_that_off() {
     let fake = Fake::keys(&["a", "b"]);
     let place = home(&fake);
-    place.config(&format!("timeouts.run_idle = \"2s\"\n{}", fake.config()));
+    place.config(&format!("timeouts.run_idle = \"8s\"\n{}", fake.config()));
     let daemon = place.serve();
     let script =
         "trap 'echo bye; exit 9' TERM; echo \"$OPENAI_BASE_URL\"; while :; do read line || exit 1; done";
@@ -303,6 +343,87 @@ fn a_command_outlives_its_daemon() {
     run.say("");
     assert_eq!(run.ended().0, Some(5));
     gone(&place);
+}
+
+/// A daemon that still serves somebody else's request, though nobody needs it any more, is waited for.
+#[test]
+fn a_command_comes_while_the_last_ones_daemon_ends() {
+    let fake = Fake::keys(&["a", "b"]);
+    let place = home(&fake);
+    place.config(&format!("timeouts.drain = \"10m\"\n{}", fake.config()));
+    let mut first = Started::waiting(&place, &[], "exit 0");
+    let base = first.line();
+    let gate = fake.upstream.gate("middle");
+    fake.upstream.set_fault(Fault::none().stall_after(2, "middle"));
+    let mut stream = BufReader::new(asked(&base).open());
+    let mut line = String::new();
+    while !line.starts_with("data: ") {
+        line.clear();
+        assert!(stream.read_line(&mut line).expect("an event") > 0);
+    }
+    fake.upstream.set_fault(Fault::none());
+    first.say("");
+    assert_eq!(first.ended().0, Some(0));
+    let mut second = Started::waiting(&place, &["--account", "home"], "exit 0");
+    second.stderr.wait(|text| text.contains("waiting for the last rota"));
+    gate.release();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("the rest");
+    assert!(rest.contains("response.completed"), "{rest}");
+    assert_eq!(ask(&second.line()).header("x-rota-account"), Some("home"));
+    second.say("");
+    let (code, _, err) = second.ended();
+    assert!(code == Some(0) && err.contains("rota: started 127.0.0.1:"), "{err}");
+    gone(&place);
+}
+
+/// Whoever runs a daemon starts it again, too, and must not find the store taken by one of a command's own.
+#[test]
+fn a_command_leaves_a_daemon_that_is_started_again_its_place() {
+    let fake = Fake::keys(&["a", "b"]);
+    let place = home(&fake);
+    let daemon = place.serve();
+    let mut run = Started::waiting(&place, &["--account", "home"], "exit 5");
+    let below = run.line().rsplit_once("/~").expect("its own way").1.to_owned();
+    daemon.stop();
+    run.stderr.wait(|text| text.contains("waiting for it to come back"));
+    assert!(server(&place).is_none(), "a daemon was started");
+    let next = place.serve();
+    let served = loop {
+        let reply = ask(&format!("http://{}/~{below}", next.proxy()));
+        if reply.status != 404 {
+            break reply;
+        }
+    };
+    assert_eq!((served.status, served.header("x-rota-account")), (200, Some("home")));
+    run.say("");
+    assert_eq!(run.ended().0, Some(5));
+    next.stop();
+}
+
+/// A program that stops by itself gives the terminal back to the shell, and goes on when the shell says so.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_stops_takes_the_command_with_it() {
+    let fake = Fake::keys(&["a", "b"]);
+    let place = home(&fake);
+    let daemon = place.serve();
+    let rota = env!("CARGO_BIN_EXE_rota");
+    let mut shell = place.shell("exec script -qfc 'exec bash --norc --noprofile -i' /dev/null");
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut shell = shell.spawn().expect("script, of the package bsdutils");
+    let (shown, output) = (Arc::new(Lines::default()), shell.stdout.take().expect("a pipe"));
+    let reader = shown.clone();
+    std::thread::spawn(move || reader.read(output));
+    let mut typed = shell.stdin.take().expect("a pipe");
+    let mut say = |line: &str| writeln!(typed, "{line}").expect("it reads");
+    say(&format!("{rota} run -- sh -c 'kill -s STOP $$; echo b\"\"ack'"));
+    shown.wait(|text| text.contains("Stopped"));
+    say("fg");
+    shown.wait(|text| text.contains("\nback"));
+    say("exit");
+    shell.wait().expect("an end");
+    daemon.stop();
 }
 
 /// PRX-5: a thousand of them; `runs` compares tasks.
