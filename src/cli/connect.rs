@@ -55,6 +55,22 @@ struct Change {
     text: Option<String>,
     /// Keys that were changed since rota set them.
     kept: Vec<String>,
+    copy: Copy,
+}
+
+/// What becomes of the copy of the file as it was before rota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copy {
+    /// There is none, and none is made.
+    None,
+    /// One is made of the file. Another that is there is put aside.
+    Made,
+    /// The one that is there stays.
+    Stays,
+    /// The one that is there belongs to a file that is gone, and is put aside.
+    Aside,
+    /// The file is what the copy says, byte for byte, so that it can go.
+    Goes,
 }
 
 impl Connect {
@@ -75,7 +91,7 @@ impl Connect {
         };
         let done = self.go_ahead(setup, &change, out)?;
         if done {
-            self.apply(config, &change)?;
+            change.apply()?;
         }
         if setup.json {
             let mut told = self.told(&client, &change);
@@ -130,40 +146,35 @@ impl Connect {
     fn heading(&self, change: &Change) -> String {
         let path = change.file.path.display();
         let would = if self.dry_run || !(self.write || self.undo) { "Would change" } else { "Changing" };
-        match (&change.text, change.file.exists(), self.undo) {
+        let copy = change.file.backup();
+        let copy = copy.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        match (&change.text, change.file.exists(), change.copy) {
             (None, ..) => format!("{path} was made by rota and goes:"),
-            (Some(_), true, false) => {
-                let copy = change.file.backup();
-                let copy =
-                    copy.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                format!("{would} {path} (a copy is kept as {copy}):")
-            }
             (Some(_), false, _) => format!("{would} {path} (it is new):"),
-            (Some(_), true, true) => format!("{would} {path}:"),
-        }
-    }
-
-    fn apply(&self, config: &ConfigFile, change: &Change) -> Result<(), CliError> {
-        let file = &change.file;
-        if !self.undo {
-            let fresh = !config.is_connected(file.text()).unwrap_or(false);
-            if file.exists() && (fresh || !file.backup().exists()) {
-                file.keep_copy()?;
+            (Some(_), true, Copy::Made) => format!("{would} {path} (a copy is kept as {copy}):"),
+            (Some(_), true, Copy::Stays) => {
+                format!("{would} {path} (as it was before rota, it stays as {copy}):")
             }
+            (Some(_), true, Copy::Aside | Copy::Goes | Copy::None) => format!("{would} {path}:"),
         }
-        match &change.text {
-            Some(text) => file.replace(text)?,
-            None => file.remove()?,
-        }
-        if self.undo {
-            file.drop_copy()?;
-        }
-        Ok(())
     }
 
     fn after(&self, client: &Client, change: &Change, out: &mut dyn Write) -> Result<(), CliError> {
+        let path = change.file.path.display();
+        match (self.undo, &change.text, change.copy) {
+            (false, ..) => {}
+            (true, None, _) => writeln!(out, "✔ {path} is gone, as it was before rota")?,
+            (true, _, Copy::Goes) => writeln!(out, "✔ {path} is as it was before rota")?,
+            (true, _, Copy::Stays) => {
+                let copy = change.file.backup();
+                writeln!(out, "✔ {path} has nothing of rota's any more; what else was changed since stays")?;
+                writeln!(out, "  as it was before rota, it is kept as {}", copy.display())?;
+            }
+            (true, _, Copy::Aside | Copy::Made | Copy::None) => {
+                writeln!(out, "✔ {path} has nothing of rota's any more")?;
+            }
+        }
         if self.undo {
-            writeln!(out, "✔ {} is as it was before rota", change.file.path.display())?;
             return Ok(());
         }
         writeln!(out, "✔ done. Undo with: rota connect {} --undo", client.id)?;
@@ -212,6 +223,26 @@ impl Connect {
 }
 
 impl Change {
+    fn apply(&self) -> Result<(), CliError> {
+        let file = &self.file;
+        match self.copy {
+            Copy::Made => {
+                file.put_copy_aside()?;
+                file.keep_copy()?;
+            }
+            Copy::Aside => file.put_copy_aside()?,
+            Copy::Goes | Copy::None | Copy::Stays => {}
+        }
+        match &self.text {
+            Some(text) => file.replace(text)?,
+            None => file.remove()?,
+        }
+        match self.copy {
+            Copy::Goes => file.drop_copy(),
+            Copy::Aside | Copy::Made | Copy::None | Copy::Stays => Ok(()),
+        }
+    }
+
     fn is_nothing(&self) -> bool {
         match &self.text {
             Some(text) => text == self.file.text(),
@@ -260,20 +291,32 @@ pub(super) fn place(setup: &Setup, client: &Client, config: &ConfigFile) -> Resu
 fn connect(config: &ConfigFile, path: &Path, base: &str) -> Result<Change, CliError> {
     let file = ForeignFile::read(path)?;
     let text = config.connected(file.text(), base).map_err(|error| refused(path, &error))?;
-    Ok(Change { file, text: Some(text), kept: Vec::new() })
+    // One that points at rota already is not as it was before.
+    let fresh = !config.is_connected(file.text()).unwrap_or(false);
+    let copy = match (file.exists(), fresh, file.backup().exists()) {
+        (true, true, _) => Copy::Made,
+        (true, false, true) => Copy::Stays,
+        (true, false, false) | (false, _, false) => Copy::None,
+        (false, _, true) => Copy::Aside,
+    };
+    Ok(Change { file, text: Some(text), kept: Vec::new(), copy })
 }
 
 fn undo(config: &ConfigFile, path: &Path, base: &str) -> Result<Change, CliError> {
     let file = ForeignFile::read(path)?;
     if !file.exists() {
-        return Ok(Change { file, text: None, kept: Vec::new() });
+        return Ok(Change { file, text: None, kept: Vec::new(), copy: Copy::None });
     }
-    let copy = file.backup();
-    let before = ForeignFile::read(&copy)?;
-    let Undone { text, kept } = config
-        .undone(file.text(), before.exists().then(|| before.text()), base)
-        .map_err(|error| refused(path, &error))?;
-    Ok(Change { file, text, kept })
+    let before = ForeignFile::read(&file.backup())?;
+    let before = before.exists().then(|| before.text());
+    let Undone { text, kept } =
+        config.undone(file.text(), before, base).map_err(|error| refused(path, &error))?;
+    let copy = match before {
+        Some(before) if text.as_deref() == Some(before) => Copy::Goes,
+        Some(_) => Copy::Stays,
+        None => Copy::None,
+    };
+    Ok(Change { file, text, kept, copy })
 }
 
 fn refused(path: &Path, error: &EditError) -> CliError {

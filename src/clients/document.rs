@@ -79,13 +79,7 @@ impl Document {
     pub(super) fn get(&self, key: &[String]) -> Option<Value> {
         match self {
             Self::Jsonc(document) => document.get(key),
-            Self::Toml(document) => {
-                let mut at = document.as_item();
-                for part in key {
-                    at = at.as_table_like()?.get(part)?;
-                }
-                value_of(at)
-            }
+            Self::Toml(document) => value_of(item(document, key)?),
         }
     }
 
@@ -93,6 +87,20 @@ impl Document {
         match self {
             Self::Jsonc(document) => document.set(key, value),
             Self::Toml(document) => set(document.as_table_mut(), key, value),
+        }
+    }
+
+    /// Puts back what `key` names in `old` as it is written there, in place of what it names here.
+    pub(super) fn restore(&mut self, key: &[String], old: &Self) {
+        match (self, old) {
+            (Self::Jsonc(document), Self::Jsonc(old)) => document.restore(key, old),
+            (Self::Toml(document), Self::Toml(old)) => {
+                if let (Some(now), Some(was)) = (item_mut(document, key), item(old, key)) {
+                    *now = was.clone();
+                }
+            }
+            // Both are of the file's format.
+            (Self::Jsonc(_), Self::Toml(_)) | (Self::Toml(_), Self::Jsonc(_)) => {}
         }
     }
 
@@ -117,6 +125,14 @@ impl Document {
             Self::Toml(document) => document.to_string().trim().is_empty(),
         }
     }
+}
+
+fn item<'a>(document: &'a DocumentMut, key: &[String]) -> Option<&'a Item> {
+    key.iter().try_fold(document.as_item(), |at, part| at.as_table_like()?.get(part))
+}
+
+fn item_mut<'a>(document: &'a mut DocumentMut, key: &[String]) -> Option<&'a mut Item> {
+    key.iter().try_fold(document.as_item_mut(), |at, part| at.as_table_like_mut()?.get_mut(part))
 }
 
 /// Line and column of a byte, both from 1.
@@ -195,18 +211,25 @@ fn remove(table: &mut dyn TableLike, key: &[String]) {
     }
 }
 
-/// The kinds of value that the table of clients knows; anything else is a text of its own.
+/// The kinds of value that the table of clients knows. TOML has no null.
 fn item_of(value: &Value) -> Item {
     match value {
+        Value::Array(items) => {
+            let values = items.iter().filter_map(|value| item_of(value).into_value().ok());
+            toml_edit::value(values.collect::<toml_edit::Array>())
+        }
         Value::Bool(flag) => toml_edit::value(*flag),
-        Value::Number(number) => toml_edit::value(number.as_i64().unwrap_or_default()),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => toml_edit::value(whole),
+            None => toml_edit::value(number.as_f64().unwrap_or_default()),
+        },
         Value::String(text) => toml_edit::value(text.as_str()),
         Value::Object(members) => {
             let mut table = Table::new();
             members.iter().for_each(|(key, value)| put(&mut table, key, value));
             Item::Table(table)
         }
-        Value::Array(_) | Value::Null => toml_edit::value(value.to_string()),
+        Value::Null => Item::None,
     }
 }
 
@@ -215,9 +238,22 @@ fn value_of(item: &Item) -> Option<Value> {
         let members = table.iter().filter_map(|(key, item)| Some((key.to_owned(), value_of(item)?)));
         return Some(Value::Object(members.collect::<Map<_, _>>()));
     }
-    let value = item.as_value()?;
-    let scalar = value.as_str().map(Value::from).or(value.as_bool().map(Value::from));
-    Some(scalar.or(value.as_integer().map(Value::from)).unwrap_or_else(|| Value::from(value.to_string())))
+    if let Some(tables) = item.as_array_of_tables() {
+        let tables = tables.iter().map(|table| value_of(&Item::Table(table.clone())).unwrap_or_default());
+        return Some(tables.collect());
+    }
+    Some(match item.as_value()? {
+        toml_edit::Value::Array(items) => {
+            items.iter().filter_map(|value| value_of(&Item::Value(value.clone()))).collect()
+        }
+        toml_edit::Value::Boolean(flag) => Value::from(*flag.value()),
+        toml_edit::Value::Datetime(time) => Value::from(time.value().to_string()),
+        toml_edit::Value::Float(number) => Value::from(*number.value()),
+        // Told apart above.
+        toml_edit::Value::InlineTable(_) => Value::Null,
+        toml_edit::Value::Integer(number) => Value::from(*number.value()),
+        toml_edit::Value::String(text) => Value::from(text.value().as_str()),
+    })
 }
 
 #[cfg(test)]

@@ -122,13 +122,7 @@ impl ConfigFile {
                 }
                 continue;
             }
-            match old.get(key) {
-                Some(was) => document.set(key, &was)?,
-                None => {
-                    document.remove(key);
-                    prune(&mut document, &old, key);
-                }
-            }
+            take_back(&mut document, &old, key, value);
         }
         let gone = before.is_none() && document.is_empty();
         Ok(Undone { text: (!gone).then(|| document.text()), kept })
@@ -167,6 +161,23 @@ impl ConfigFile {
             spread(&key.join("."), &value, &mut leaves);
         }
         leaves
+    }
+}
+
+/// What `value` has set at `key` becomes what it was, each member by itself where a table was there before: what else is in
+/// it is not rota's.
+fn take_back(document: &mut Document, old: &Document, key: &[String], value: &Value) {
+    match (value, old.get(key)) {
+        (Value::Object(members), Some(Value::Object(_))) => {
+            for (name, value) in members {
+                take_back(document, old, &[key, std::slice::from_ref(name)].concat(), value);
+            }
+        }
+        (_, Some(_)) => document.restore(key, old),
+        (_, None) => {
+            document.remove(key);
+            prune(document, old, key);
+        }
     }
 }
 
@@ -244,6 +255,7 @@ fn spread(key: &str, value: &Value, leaves: &mut Vec<(String, String)>) {
 mod tests {
     use super::super::clients;
     use super::*;
+    use proptest::prelude::*;
 
     const AT: &str = "http://127.0.0.1:7682";
     const ELSEWHERE: &str = "http://127.0.0.1:9";
@@ -316,6 +328,105 @@ mod tests {
                 assert_eq!(left.get(&[]), wanted.get(&[]), "{id}\n{before}\n{text}");
                 for comment in ["# mine", "// mine", "// the best", "# all", "// here", "# work"] {
                     assert_eq!(text.contains(comment), before.contains(comment), "{id}: {comment}\n{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_that_was_there_gets_back_what_rota_set_in_it_as_it_was_written() {
+        let toml = files().into_iter().map(|(_, file)| file).find(|file| file.format == Format::Toml);
+        let before = "model_provider = ['a', 0x10] # odd\n\n[model_providers.rota] # mine\nname = ''' r '''\n\
+                      wire_api = [ 1.50, # one\n  2024-01-01 ]\nenv_key = \"K\"\n";
+        let file = toml.expect("one");
+        let connected = file.connected(before, AT).expect("well-formed");
+        let edited = connected.replace("env_key = \"K\"", "env_key = \"L\"");
+        let undone = file.undone(&edited, Some(before), AT).expect("well-formed");
+        let expected = before.replace("env_key = \"K\"", "env_key = \"L\"");
+        assert_eq!(undone, Undone { text: Some(expected), kept: Vec::new() });
+    }
+
+    /// A TOML document of the keys that rota sets, of their neighbours, and of others.
+    fn any_toml() -> impl Strategy<Value = String> {
+        let value = prop::sample::select(vec![
+            "\"rota\"",
+            "'x y'",
+            "3",
+            "0x1F",
+            "1.50",
+            "true",
+            "1979-05-27",
+            "[ 1, 'two', [3] ]",
+            "{ a = 1, b = [] }",
+            "[\n  1, # one\n]",
+        ]);
+        let line = (prop::sample::select(vec!["name", "wire_api", "env_key", "\"a b\""]), value.clone());
+        let lines = prop::collection::btree_map(line.0, line.1, 0..4);
+        let root = prop::collection::btree_map(
+            prop::sample::select(vec!["model", "model_provider", "z"]),
+            value,
+            0..3,
+        );
+        let table = prop::sample::select(vec![
+            "tools",
+            "model_providers",
+            "model_providers.rota",
+            "model_providers.corp",
+            "projects.\"/x y\"",
+        ]);
+        let comment = prop::sample::select(vec!["", "# of mine\n", "\n"]);
+        let tables = prop::collection::btree_map(table, (comment, lines), 0..4);
+        (root, tables).prop_map(|(root, tables)| {
+            let line = |(key, value): (&str, &str)| format!("{key} = {value} # {key}\n");
+            let mut text: String = root.into_iter().map(line).collect();
+            for (name, (comment, lines)) in tables {
+                text.push_str(&format!("{comment}[{name}]\n"));
+                text.extend(lines.into_iter().map(line));
+            }
+            text
+        })
+    }
+
+    fn any_json() -> impl Strategy<Value = String> {
+        let leaf = prop::sample::select(vec!["1.50", "\"x\"", "[1, /* one */ 2]", "null", "{ \"a\": 1e3 }"]);
+        let key = prop::sample::select(vec![
+            "env",
+            "ANTHROPIC_BASE_URL",
+            "ANTHROPIC_AUTH_TOKEN",
+            "provider",
+            "openai",
+            "anthropic",
+            "options",
+            "baseURL",
+            "apiKey",
+            "other",
+        ]);
+        leaf.prop_map(str::to_owned).prop_recursive(5, 40, 4, move |inner| {
+            prop::collection::btree_map(key.clone(), inner, 0..4).prop_map(|members| {
+                let members = members.iter().map(|(key, value)| format!("\n\"{key}\": {value}"));
+                format!("{{{}\n}}", members.collect::<Vec<_>>().join(", // c"))
+            })
+        })
+    }
+
+    proptest! {
+        /// Whatever a file holds: by bytes where nobody edited it, by values where rota was elsewhere then.
+        #[test]
+        fn undo_gives_back_any_document(toml in any_toml(), json in any_json()) {
+            for (id, file) in files() {
+                let before = if file.format == Format::Toml { &toml } else { &json };
+                let Ok(connected) = file.connected(before, AT) else {
+                    continue;
+                };
+                let undone = file.undone(&connected, Some(before), AT).expect("well-formed");
+                prop_assert_eq!(undone, Undone { text: Some(before.clone()), kept: Vec::new() }, "{}", id);
+                let undone = file.undone(&connected, Some(before), ELSEWHERE).expect("well-formed");
+                prop_assert_eq!(&undone.kept, &[""; 0], "{}", id);
+                let text = undone.text.expect("a file");
+                let values = |text| Document::parse(file.format, text).expect(text).get(&[]);
+                prop_assert_eq!(values(&text), values(before), "{}\n{}\n{}", id, before, text);
+                if file.format == Format::Toml {
+                    prop_assert_eq!(&text, before, "{}", id);
                 }
             }
         }

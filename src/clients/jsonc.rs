@@ -64,11 +64,11 @@ impl Jsonc {
     }
 
     pub(super) fn get(&self, key: &[String]) -> Option<Value> {
-        let mut at = self.root.as_ref()?;
-        for part in key {
-            at = &at.member(part)?.value;
-        }
-        Some(at.value())
+        self.node(key).map(Node::value)
+    }
+
+    fn node(&self, key: &[String]) -> Option<&Node> {
+        key.iter().try_fold(self.root.as_ref()?, |at, part| at.member(part).map(|member| &member.value))
     }
 
     /// Sets the value at `key`; objects on the way are made.
@@ -96,6 +96,17 @@ impl Jsonc {
         text.replace_range(at.span.clone(), &nested(&[], value, indent));
         debug_assert_eq!(depth, key.len());
         self.becomes(text)
+    }
+
+    /// Puts the text of what `key` names in `old` in place of what it names here.
+    pub(super) fn restore(&mut self, key: &[String], old: &Self) {
+        let (Some(now), Some(was)) = (self.node(key), old.node(key)) else {
+            return;
+        };
+        let mut text = self.text.clone();
+        text.replace_range(now.span.clone(), &old.text[was.span.clone()]);
+        // One whole value stands where another did.
+        let _ = self.becomes(text);
     }
 
     /// Removes the member at `key`, its line where it has one of its own, and its comma.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 const LARGEST: u64 = 4 * 1024 * 1024;
 /// What a copy's name ends in.
 const COPY: &str = ".before-rota";
+/// So many older ones are kept.
+const COPIES: u32 = 99;
 /// Of a file that is new; keys may come to stand in it.
 const PRIVATE: u32 = 0o600;
 
@@ -80,6 +82,32 @@ impl ForeignFile {
             let copy = copy.display();
             CliError::failed(format!("the copy {copy} cannot be written: {error}\n  nothing was changed"))
         })
+    }
+
+    /// Gives the copy that is there another name: it may be all that is left of an older file.
+    pub(super) fn put_copy_aside(&self) -> Result<(), CliError> {
+        let copy = self.backup();
+        let there = Self::read(&copy)?;
+        if !there.exists() || there.text() == self.text() {
+            return Ok(());
+        }
+        for number in 1..=COPIES {
+            let mut aside = copy.as_os_str().to_owned();
+            aside.push(format!(".{number}"));
+            // A name that is taken is never taken away.
+            match fs::hard_link(&copy, &aside) {
+                Ok(()) => return self.drop_copy(),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    let what = format!("the older copy {} cannot be put aside", copy.display());
+                    return Err(CliError::io(what, &error));
+                }
+            }
+        }
+        Err(CliError::failed(format!(
+            "{} and {COPIES} older copies are there; look which you need, remove the others, then try again",
+            copy.display()
+        )))
     }
 
     /// Forgets the copy, if there is one.

@@ -94,6 +94,51 @@ fn a_file_that_rota_made_goes_again() {
     assert!(!place.path(file).exists());
 }
 
+/// The copy is all that is left of the file as it was, unless the file is that again.
+#[test]
+fn a_copy_goes_only_when_the_file_is_what_it_says() {
+    let place = home();
+    let copy = "home/.codex/config.toml.before-rota";
+    place.file(CODEX, 0o600, MINE);
+    assert_eq!(place.rota(&["connect", "codex", "--write"]).code, Some(0));
+    place.file(CODEX, 0o600, &read(&place, CODEX).replace("the best", "the worst"));
+    let undone = place.rota(&["connect", "codex", "--undo"]);
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert!(!undone.out.contains("is as it was") && undone.out.contains("before-rota"), "{undone:?}");
+    assert_eq!(read(&place, CODEX), MINE.replace("the best", "the worst"));
+    assert_eq!(read(&place, copy), MINE, "nobody else has it any more");
+    assert_eq!(place.rota(&["connect", "codex", "--write"]).code, Some(0));
+    assert_eq!(read(&place, copy), MINE.replace("the best", "the worst"));
+    assert_eq!(read(&place, &format!("{copy}.1")), MINE, "the older one is put aside");
+    // The file goes, and one that rota makes has nothing to do with the copy of the old.
+    fs::remove_file(place.path(CODEX)).expect("a file");
+    assert_eq!(place.rota(&["connect", "codex", "--write"]).code, Some(0));
+    assert!(!place.path(copy).exists() && place.path(&format!("{copy}.2")).exists());
+    let undone = place.rota(&["connect", "codex", "--undo"]);
+    assert!(undone.code == Some(0) && undone.out.contains("is gone"), "{undone:?}");
+    assert!(!place.path(CODEX).exists());
+}
+
+/// What points at rota already is not what was there before.
+#[test]
+fn connecting_again_keeps_the_first_copy_and_says_so() {
+    let mut place = home();
+    let copy = "home/.codex/config.toml.before-rota";
+    place.file(CODEX, 0o600, MINE);
+    assert_eq!(place.rota(&["connect", "codex", "--write"]).code, Some(0));
+    place.set("ROTA_LISTEN", "127.0.0.1:7999");
+    let again = place.rota(&["connect", "codex", "--write"]);
+    assert!(again.out.contains("as it was before rota, it stays as config.toml.before-rota"), "{again:?}");
+    assert_eq!(read(&place, copy), MINE);
+    fs::remove_file(place.path(copy)).expect("a copy");
+    place.set("ROTA_LISTEN", "127.0.0.1:7998");
+    let third = place.rota(&["connect", "codex", "--write"]);
+    assert!(third.code == Some(0) && !third.out.contains("a copy is kept"), "{third:?}");
+    assert!(!place.path(copy).exists(), "a file that points at rota is no copy of what was before");
+    assert_eq!(place.rota(&["connect", "codex", "--undo"]).code, Some(0));
+    assert!(!read(&place, CODEX).contains("rota"));
+}
+
 #[test]
 fn a_link_stays_a_link_and_its_target_is_changed() {
     let place = home();
