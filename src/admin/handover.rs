@@ -73,6 +73,8 @@ impl Tickets {
 pub(super) struct TicketView {
     ticket: String,
     expires_at: Stamp,
+    /// The port of the page's own address: whoever forwards another to it is not let in.
+    port: u16,
 }
 
 /// `POST /api/handover`: a ticket, for whoever has the token.
@@ -84,7 +86,8 @@ pub(super) async fn give(
         return Err(ApiError::no_daemon());
     };
     let (ticket, until) = tickets.give(app.clock.now()).ok_or_else(ApiError::internal)?;
-    Ok(Created(TicketView { ticket, expires_at: until.into() }))
+    let port = app.addresses().admin.map_or(0, |address| address.port());
+    Ok(Created(TicketView { ticket, expires_at: until.into(), port }))
 }
 
 #[derive(Deserialize, JsonSchema)]

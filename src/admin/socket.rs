@@ -51,7 +51,7 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Listens at `path`, for rota's own user and `users`. What a rota that was killed has left there is replaced.
+    /// Listens at `path`, for rota's own user, root and `users`. What a rota that was killed has left there is replaced.
     ///
     /// # Errors
     /// The directory is not safe, somebody listens there, or what is there is no socket.
@@ -76,7 +76,8 @@ impl AdminSocket {
             let _ = fs::remove_file(&hidden);
             io(error)
         })?;
-        let users = users.iter().copied().chain([own]).collect();
+        // Root opens any file, and is who reaches into a container's volume.
+        let users = users.iter().copied().chain([own, 0]).collect();
         Ok(Self { listener, users, path: path.to_owned(), mark })
     }
 
@@ -202,7 +203,8 @@ mod tests {
     async fn a_program_of_another_user_is_closed_out() {
         let dir = place();
         let path = dir.path().join("admin.sock");
-        let mut socket = AdminSocket::bind(&path, &[]).expect("a socket");
+        let mut socket = AdminSocket::bind(&path, &[7]).expect("a socket");
+        assert_eq!(socket.users, [7, geteuid().as_raw(), 0], "root, too, who can open any file");
         let stranger = Probe::connect(&path).expect("a connection");
         socket.users = vec![geteuid().as_raw() + 1];
         let (accepted, _) = socket.listener.accept().await.expect("a connection");

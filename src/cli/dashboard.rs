@@ -26,12 +26,13 @@ impl Dashboard {
         let address = match &reach {
             Reach::Tcp(admin) => format!("http://{admin}/{FRAGMENT}{ticket}"),
             Reach::Unix(path) => {
+                let port = &body["port"];
                 eprintln!(
                     "rota's page is behind {0}. Forward a port of this machine to it, in another terminal:\n\n  \
-                     socat TCP-LISTEN:7683,bind=127.0.0.1,fork UNIX-CONNECT:{0}\n\nThen open, within a minute:\n",
+                     socat TCP-LISTEN:{port},bind=127.0.0.1,fork UNIX-CONNECT:{0}\n\nThen open, within a minute:\n",
                     path.display()
                 );
-                format!("http://127.0.0.1:7683/{FRAGMENT}{ticket}")
+                format!("http://127.0.0.1:{port}/{FRAGMENT}{ticket}")
             }
         };
         let here = matches!(reach, Reach::Tcp(_));

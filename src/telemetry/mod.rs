@@ -142,6 +142,26 @@ mod tests {
         let page = telemetry.page(&renamed, &Scrape::default(), Time::from_secs(9));
         assert!(!page.contains("account=\"a\"") && page.contains("account=\"b\""), "{page}");
         assert!(page.contains("account=\"new\""), "{page}");
+        let page = telemetry.page(&world(), &Scrape::default(), Time::from_secs(9));
+        let counted = r#"rota_attempts_total{provider="p",account="a""#;
+        assert!(!page.contains(counted), "it was freed, and does not come back with the name: {page}");
+        assert!(page.contains(r#"rota_attempts_total{provider="p",account="b""#), "{page}");
+    }
+
+    /// OBS-2
+    #[test]
+    fn the_series_of_a_provider_end_with_it() {
+        let (telemetry, _) = telemetry(LogFormat::Json);
+        telemetry.record(failed_over());
+        telemetry.record(DecisionRecord { provider: None, ..failed_over() });
+        let gone = Snapshot { providers: Vec::new().into(), ..world() };
+        telemetry.page(&gone, &Scrape::default(), Time::from_secs(9));
+        let page = telemetry.page(&world(), &Scrape::default(), Time::from_secs(9));
+        assert!(!page.contains(r#"rota_requests_total{provider="p""#), "{page}");
+        assert!(
+            page.contains(r#"rota_requests_total{provider="none""#),
+            "what means no provider stays: {page}"
+        );
     }
 
     /// OBS-1

@@ -89,9 +89,17 @@ impl Series {
         *self.forces.entry(reason.to_owned()).or_default() += 1;
     }
 
-    /// Puts all of it on the page, but for accounts that `world` has not: a renamed or removed account's series end.
-    pub(super) fn show(&self, page: &mut Page, world: &Snapshot) {
+    /// Puts all of it on the page, and forgets accounts and providers that `world` has not: the series of what was renamed or
+    /// removed end, and cost nothing any more.
+    pub(super) fn show(&mut self, page: &mut Page, world: &Snapshot) {
         let there: BTreeSet<&Alias> = world.accounts.iter().map(|account| &account.alias).collect();
+        let known = |id: &ProviderId| world.providers.iter().any(|provider| provider.id == *id);
+        self.sessions.retain(|(_, provider), _| known(provider));
+        self.providers.retain(|provider, _| provider.as_ref().is_none_or(known));
+        for of in self.providers.values_mut() {
+            of.decisions.retain(|(account, _), _| there.contains(account));
+            of.attempts.retain(|(account, _), _| there.contains(account));
+        }
         for ((event, provider), count) in &self.sessions {
             let name = match event {
                 SessionEvent::Ended => names::SESSIONS_ENDED,
@@ -103,13 +111,13 @@ impl Series {
             page.set(names::FORCES_ENDED, &[("reason", reason)], *count as f64);
         }
         for (provider, of) in &self.providers {
-            of.show(provider.as_ref().map_or("none", ProviderId::as_str), &there, page);
+            of.show(provider.as_ref().map_or("none", ProviderId::as_str), page);
         }
     }
 }
 
 impl OfProvider {
-    fn show(&self, provider: &str, there: &BTreeSet<&Alias>, page: &mut Page) {
+    fn show(&self, provider: &str, page: &mut Page) {
         let provider = ("provider", provider);
         for (name, label, counts) in [
             (names::REQUESTS, "outcome", &self.requests),
@@ -123,8 +131,7 @@ impl OfProvider {
         for (name, label, counts) in
             [(names::DECISIONS, "why", &self.decisions), (names::ATTEMPTS, "reason", &self.attempts)]
         {
-            for ((account, value), count) in counts.iter().filter(|((account, _), _)| there.contains(account))
-            {
+            for ((account, value), count) in counts {
                 let account = ("account", account.as_str());
                 page.set(name, &[provider, account, (label, value)], *count as f64);
             }

@@ -69,9 +69,10 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// Puts a handshake into the headers of a request, in the place of the client's.
-    pub(super) fn put(headers: &mut HeaderMap) -> Result<Self, Turned> {
-        let protocol = headers.remove(SEC_WEBSOCKET_PROTOCOL);
+    /// Puts a handshake into the headers of a request, in the place of the client's. Of its subprotocols go on those that
+    /// hold nothing of the client's account; `account` are the headers that would.
+    pub(super) fn put(headers: &mut HeaderMap, account: &[HeaderName]) -> Result<Self, Turned> {
+        let protocol = protocols(headers, account)?;
         let own = |name: &&HeaderName| name.as_str().starts_with("sec-websocket-");
         let doomed: Vec<HeaderName> = headers.keys().filter(own).cloned().collect();
         for name in doomed {
@@ -98,6 +99,27 @@ impl Ask {
         let extended = headers.contains_key(SEC_WEBSOCKET_EXTENSIONS);
         extended.then_some("the upstream accepted an extension that nobody offered")
     }
+}
+
+/// Browsers cannot set headers, so that providers take them as subprotocols: `NAME.VALUE`, a key among them.
+fn protocols(headers: &HeaderMap, account: &[HeaderName]) -> Result<Option<HeaderValue>, Turned> {
+    let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let offered = lists.flat_map(|list| list.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    let kept: Vec<&[u8]> = offered.filter(|one| !one.is_empty() && !is_of_account(one, account)).collect();
+    if kept.is_empty() {
+        return Ok(None);
+    }
+    HeaderValue::from_bytes(&kept.join(&b", "[..]))
+        .map(Some)
+        .map_err(|_| Turned::Handshake("its Sec-WebSocket-Protocol is not readable"))
+}
+
+fn is_of_account(protocol: &[u8], account: &[HeaderName]) -> bool {
+    let protocol = protocol.to_ascii_lowercase();
+    let name = protocol.split(|b| *b == b'.').next().unwrap_or_default();
+    let says = |word: &[u8]| protocol.windows(word.len()).any(|part| part == word);
+    [&b"api-key"[..], b"apikey", b"authorization", b"bearer", b"token"].into_iter().any(says)
+        || account.iter().any(|header| header.as_str().as_bytes() == name)
 }
 
 fn accept(key: &[u8]) -> Result<HeaderValue, Turned> {
@@ -176,7 +198,7 @@ mod tests {
         let mut headers = head(&GOOD).headers;
         headers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static("permessage-deflate"));
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chat"));
-        let ask = Ask::put(&mut headers).expect("a handshake");
+        let ask = Ask::put(&mut headers, &[]).expect("a handshake");
         assert_ne!(headers[SEC_WEBSOCKET_KEY], GOOD[3].1, "the client's key is the client's");
         assert_eq!(headers.get(SEC_WEBSOCKET_EXTENSIONS), None);
         assert_eq!(headers[SEC_WEBSOCKET_PROTOCOL], "chat");
@@ -189,6 +211,30 @@ mod tests {
         answer.remove(SEC_WEBSOCKET_EXTENSIONS);
         answer.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert!(ask.fault(&answer).is_some(), "the answer to another key");
+    }
+
+    /// PRX-2
+    #[test]
+    fn a_subprotocol_that_holds_the_clients_key_or_account_does_not_go_on() {
+        let account = [HeaderName::from_static("x-organization")];
+        for (offered, expected) in [
+            (&["realtime, provider-insecure-api-key.sk-client, x-beta.v1"][..], Some("realtime, x-beta.v1")),
+            (&["realtime", "Bearer.sk-client,,X-Organization.mine", "v1"], Some("realtime, v1")),
+            (&["base64url.bearer.authorization.example.c2VjcmV0, chat"], Some("chat")),
+            (&["provider-insecure-api-key.sk-client"], None),
+            (&[], None),
+        ] {
+            let lines: Vec<(&str, &str)> =
+                offered.iter().map(|list| ("sec-websocket-protocol", *list)).collect();
+            let mut headers = head(&lines).headers;
+            Ask::put(&mut headers, &account).expect("a handshake");
+            let put: Vec<&str> = headers
+                .get_all(SEC_WEBSOCKET_PROTOCOL)
+                .iter()
+                .map(|value| value.to_str().expect("text"))
+                .collect();
+            assert_eq!(put, expected.into_iter().collect::<Vec<_>>(), "{offered:?}");
+        }
     }
 
     fn head(lines: &[(&str, &str)]) -> Parts {

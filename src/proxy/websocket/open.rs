@@ -185,7 +185,7 @@ impl Wanted {
         let provider = &self.routed.provider;
         let mut headers = self.headers.clone();
         bonds::keep_turn(&mut headers, &provider.conversation, decision.account, app);
-        let ask = Ask::put(&mut headers)?;
+        let ask = Ask::put(&mut headers, &provider.strip)?;
         let request = OutboundRequest {
             method: Method::GET,
             path_and_query: self.routed.path_and_query.clone(),
