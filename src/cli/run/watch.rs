@@ -173,9 +173,9 @@ impl Introduced {
     /// To the one that runs, or to one that is started for it.
     async fn to_any(setup: &Setup, config: &Config, wishes: &Wishes) -> Result<Self, NotKnown> {
         // Nobody else is asked than the one behind the socket, and it is not started either.
-        let passes = |error: CliError| match error.exit {
-            Exit::Locked | Exit::NotRunning if setup.socket.is_none() => NotKnown::Yet(error),
-            _ => NotKnown::Ever(error),
+        let passes = |error: CliError| {
+            let passing = matches!(error.exit, Exit::Locked | Exit::NotRunning) && setup.socket.is_none();
+            if passing { NotKnown::Yet(error) } else { NotKnown::Ever(error) }
         };
         let Reached { daemon, started } = daemon::reach(setup, config).await.map_err(passes)?;
         let live = match introduce(&daemon, wishes).await {
