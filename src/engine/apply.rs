@@ -336,7 +336,7 @@ fn change(next: &mut Snapshot, command: Command, now: Time) -> Result<Durability
         Command::Forced { alias, by } => force::forced(next, alias, by, now),
         Command::KeyAdded(key) => keys::added(next, *key),
         Command::KeyRemoved { name } => keys::removed(next, &name),
-        Command::LimitsSeen { account, sample } => limits::seen(find(next, account)?, sample),
+        Command::LimitsSeen { account, sample } => limits::seen(find(next, account)?, sample, now),
         Command::ProbeFailed { account, error } => limits::unseen(find(next, account)?, error, now),
         Command::Reauthenticated { account, credential } => {
             credentials::reauthenticated(next, account, credential)

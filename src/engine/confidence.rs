@@ -13,7 +13,7 @@ pub enum Confidence {
     Fresh,
     /// Younger than an hour.
     Stale,
-    /// Older, or never seen.
+    /// Older, never seen, or noted by a clock that ran ahead.
     Unknown,
 }
 
@@ -35,7 +35,7 @@ pub fn confidence(limits: &Limits, now: Time) -> Confidence {
         return Confidence::Unknown;
     };
     let age = seen.until(now);
-    if age >= STALE {
+    if age >= STALE || now.until(seen) >= FRESH {
         return Confidence::Unknown;
     }
     if limits.failed.is_some_and(|failed| failed > seen) {
@@ -81,6 +81,16 @@ mod tests {
             let limits = seen_at(Time::from_millis(seen), failed);
             let shown = confidence(&limits, Time::from_millis(seen + age));
             assert_eq!(shown, expected, "{age} ms old, failed {failed_after:?} ms later");
+        }
+        for (ahead, expected) in [
+            (1, Confidence::Fresh),
+            (299_999, Confidence::Fresh),
+            (300_000, Confidence::Unknown),
+            (u64::MAX / 2, Confidence::Unknown),
+        ] {
+            let limits = seen_at(Time::from_millis(seen + ahead), None);
+            let shown = confidence(&limits, Time::from_millis(seen));
+            assert_eq!(shown, expected, "noted {ahead} ms ahead");
         }
         assert_eq!(
             confidence(&Limits::default(), Time::from_secs(1)),

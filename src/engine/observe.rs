@@ -61,12 +61,13 @@ fn response_id(headers: &HeaderMap) -> Option<String> {
 }
 
 /// True when `sample` says something that the snapshot should learn: a change of a whole percent, another window, or
-/// news after a minute. Everything else is dropped, so that a successful request writes nothing shared (I4).
-pub fn worth_keeping(known: &Limits, sample: &LimitSample) -> bool {
+/// news after a minute; or what is known lies in the future, and so was noted by a clock that ran ahead. Everything else
+/// is dropped, so that a successful request writes nothing shared (I4).
+pub fn worth_keeping(known: &Limits, sample: &LimitSample, now: Time) -> bool {
     let Some(latest) = &known.latest else {
         return true;
     };
-    if latest.at.until(sample.at) >= NEWS {
+    if latest.at > now || latest.at.until(sample.at) >= NEWS {
         return true;
     }
     sample.windows.iter().any(|window| {
@@ -269,7 +270,13 @@ mod tests {
             (known, sample(1, vec![]), false),
         ];
         for (known, sample, keep) in cases {
-            assert_eq!(worth_keeping(&known, &sample), keep, "{sample:?}");
+            assert_eq!(worth_keeping(&known, &sample, sample.at), keep, "{sample:?}");
+        }
+        let ahead = limits(Some(sample(30, vec![window("5h", 50.0, Some(7200))])));
+        let same = sample(0, vec![window("5h", 50.0, Some(7200))]);
+        for (passed, keep) in [(0, true), (29, true), (30, false), (31, false)] {
+            let now = NOW.after(Duration::from_secs(passed));
+            assert_eq!(worth_keeping(&ahead, &same, now), keep, "{passed} s later");
         }
     }
 

@@ -307,7 +307,8 @@ impl Flight {
     fn learn(&self, account: AccountId, glimpse: Glimpse) {
         let sample = glimpse.completed();
         let world = self.app.state.peek();
-        let news = (world.account(account)).is_some_and(|it| worth_keeping(&it.limits, &sample));
+        let now = self.app.clock.now();
+        let news = (world.account(account)).is_some_and(|it| worth_keeping(&it.limits, &sample, now));
         if news {
             // The account may be gone by now; then there is nothing to learn.
             let _ = self.app.state.apply(Command::LimitsSeen { account, sample });

@@ -40,26 +40,28 @@ pub(super) fn heal(next: &mut Snapshot, now: Time) {
     }
 }
 
-/// True when there is a force and healing would take it away.
+/// True when there is a force and healing would take it away. One that was set more than its own length ahead of now was
+/// set by a clock that ran ahead; a clock that is put back by less ends none.
 pub(in crate::engine) fn has_fallen(world: &Snapshot, now: Time) -> bool {
     let stands = world
         .forced(now)
         .and_then(|id| world.account(id))
         .is_some_and(|account| can_hold(account, &world.settings, now));
-    world.force.is_some() && !stands
+    world.force.as_ref().is_some_and(|force| !stands || now.until(force.since) > LASTS)
 }
 
-/// Can this account carry a force? A short rest does not end one; a rest of more than a minute, missing payment and a
-/// spent quota do (FRC-2).
+/// Can this account carry a force? A short rest does not end one, and neither does a window that fills up within a
+/// minute; a longer rest, missing payment and a spent quota do (FRC-2).
 fn can_hold(account: &Account, settings: &Settings, now: Time) -> bool {
+    let soon = now.after(SHORT_REST);
     // Also behind a short rest: when that is over, there is still nothing left.
-    if account.limits.remaining(now).is_some_and(|left| left <= 0.0) {
+    if account.limits.remaining(soon).is_some_and(|left| left <= 0.0) {
         return false;
     }
     match eligibility(account, None, settings, now) {
         Eligibility::Cooling(rest) => {
             let spent = matches!(rest.class, FaultClass::Payment | FaultClass::QuotaWindow);
-            !spent && rest.until <= now.after(SHORT_REST)
+            !spent && rest.until <= soon
         }
         Eligibility::Disabled | Eligibility::NeedsReauth => false,
         Eligibility::Critical

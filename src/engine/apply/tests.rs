@@ -1,8 +1,10 @@
 use super::*;
+use crate::engine::select::SHORT_REST;
 use crate::engine::world::{
     START, account, alias, applied, done, durability, edit, health, key, left, model, new_account, oauth,
     provider, scope_of, subscription, switch_off, world, world_of,
 };
+use crate::engine::{Confidence, confidence, due};
 use crate::model::{
     AuditAction, Cooling, CoolingSource, CredentialKind, CredentialState, FaultClass, Health, Limits,
     Renewal, Scope,
@@ -145,6 +147,29 @@ fn a_force_goes_with_what_makes_its_account_durably_unable_and_that_is_stored_at
         if !stands {
             assert_eq!(next.durability, Durability::Required, "{said}");
         }
+    }
+}
+
+/// FRC-2: a window that fills up within a minute is a short rest, whoever tells of it.
+#[test]
+fn a_spent_window_ends_a_force_unless_it_fills_up_within_a_minute() {
+    let pinned = done(&world_of(provider(), 2, |_| oauth(1, START)), force(1), START);
+    for (resets, stands) in [(Some(30), true), (Some(60), true), (Some(61), false), (None, false)] {
+        let at = resets.map(|wait| START.after(Duration::from_secs(wait)));
+        let next = done(&pinned, seen(left(0.0, START, at)), START);
+        assert_eq!(next.force.is_some(), stands, "resets in {resets:?} s");
+    }
+}
+
+/// FRC-1 I9: a force that was set by a clock more than a day ahead goes; a clock put back by less ends none early.
+#[test]
+fn no_force_outlives_a_clock_that_ran_ahead() {
+    let day = Duration::from_secs(24 * 3600);
+    for (ahead, stands) in [(Duration::from_millis(5), true), (day, true), (day * 400, false)] {
+        let pinned = done(&world(2), force(1), START.after(ahead));
+        assert_eq!(due(&pinned, START).expire, !stands, "{ahead:?}");
+        let next = done(&pinned, Command::TimePassed, START);
+        assert_eq!(next.force.is_some(), stands, "{ahead:?}");
     }
 }
 
@@ -302,14 +327,31 @@ fn a_human_who_signs_in_again_revives_the_account_and_its_provider() {
 fn limits_keep_a_bounded_history_and_a_late_observation_changes_nothing() {
     let mut world = world(1);
     for at in 0..150u64 {
-        let sample = left(50.0, START.after(Duration::from_secs(at)), None);
-        world = done(&world, seen(sample), START);
+        let now = START.after(Duration::from_secs(at));
+        world = done(&world, seen(left(50.0, now, None)), now);
     }
-    let late = done(&world, seen(left(10.0, START, None)), START);
+    let late = done(&world, seen(left(10.0, START, None)), START.after(Duration::from_secs(150)));
     let limits = &account(&late, 1).limits;
     assert_eq!(limits.history.len(), Limits::HISTORY);
     assert_eq!(limits.remaining(START), Some(50.0));
     assert_eq!(limits.history.back().map(|s| s.at), Some(START.after(Duration::from_secs(148))));
+}
+
+/// LIM-3: what was noted by a clock that ran ahead is older than what is seen once it has been put back.
+#[test]
+fn an_observation_takes_the_place_of_everything_that_lies_in_the_future() {
+    let ahead = START.after(Duration::from_secs(90_000));
+    let mut known = done(&world(1), seen(left(60.0, START.before(Duration::from_secs(60)), None)), START);
+    for at in [ahead, ahead.after(Duration::from_secs(1))] {
+        known = done(&known, seen(left(10.0, at, None)), at);
+    }
+    known = done(&known, Command::ProbeFailed { account: AccountId(1), error: "no".to_owned() }, ahead);
+    let next = done(&known, seen(left(50.0, START, None)), START);
+    let limits = &account(&next, 1).limits;
+    let noted: Vec<Time> = limits.history.iter().chain(&limits.latest).map(|sample| sample.at).collect();
+    assert_eq!(noted, [START.before(Duration::from_secs(60)), START]);
+    assert_eq!((limits.remaining(START), limits.failed), (Some(50.0), None));
+    assert_eq!(confidence(limits, START), Confidence::Fresh);
 }
 
 #[test]
@@ -403,7 +445,7 @@ proptest! {
                 if let Some(force) = &world.force {
                     let account = world.account(force.account).expect("it exists");
                     prop_assert!(now < force.until && account.is_on());
-                    prop_assert!(account.limits.remaining(now) != Some(0.0));
+                    prop_assert!(account.limits.remaining(now.after(SHORT_REST)) != Some(0.0));
                     let rest = account.health.cooling.filter(|rest| rest.until > now);
                     prop_assert!(rest.is_none_or(|rest: Cooling| rest.class == FaultClass::RateShort
                         && now.until(rest.until) <= Duration::from_secs(60)));

@@ -38,6 +38,18 @@ fn only_limits_that_can_be_asked_for_are_due() {
     }
 }
 
+/// LIM-3 LIM-4: a clock that is put back costs one question.
+#[test]
+fn limits_noted_by_a_clock_that_ran_ahead_are_asked_for_once() {
+    let ahead = seen(&world_of(asked_provider(), 1, |_| oauth(1, START)), START.after(EVERY * 100));
+    let now = START.after(SOON);
+    assert_eq!(due(&ahead, now).probe, [AccountId(1)]);
+    let learnt = Command::LimitsSeen { account: AccountId(1), sample: sample(now) };
+    let told = done(&ahead, learnt, now);
+    assert_eq!(told.accounts[0].limits.latest, Some(sample(now)));
+    assert_eq!(due(&told, now).probe, []);
+}
+
 /// LIM-5: a probe that costs quota is made for those who allow it only.
 #[test]
 fn a_model_is_asked_only_where_that_is_allowed_and_nothing_else_tells() {
