@@ -18,6 +18,9 @@ pub enum UsageFault {
     /// It is JSON, and no window of the preset is in it.
     #[error("its answer names none of the windows that the preset knows")]
     NoWindows,
+    /// More windows than any account has.
+    #[error("its answer names more windows than an account has")]
+    TooManyWindows,
     /// A field is there, and is not what it must be.
     #[error("its answer has {field} and it is not {must}")]
     Misshapen {
@@ -37,9 +40,11 @@ pub fn usage(endpoint: &UsageEndpoint, body: &[u8], now: Time) -> Result<LimitSa
             let Some(seen) = window(described, object, now)? else {
                 continue;
             };
+            let full = windows.len() == UsageEndpoint::WINDOWS;
             match windows.iter_mut().find(|known| known.name == seen.name) {
                 Some(known) if known.remaining <= seen.remaining => {}
                 Some(known) => *known = seen,
+                None if full => return Err(UsageFault::TooManyWindows),
                 None => windows.push(seen),
             }
         }

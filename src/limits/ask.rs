@@ -1,5 +1,6 @@
 //! One question to a provider, from the request to a whole answer.
 use super::ProbeFailure;
+use super::pauses::LONGEST_PAUSE;
 use crate::engine::{
     Inquiry, ProbeAsk, ProbePlan, ProbeRefusal, inquiry, model_inquiry, observe, probe_body, probe_refusal,
     retry_after, usage,
@@ -24,8 +25,6 @@ const LONGEST_ANSWER: usize = 1024 * 1024;
 const PEEK: usize = 64 * 1024;
 /// A provider that asks to be left alone is left alone for at least this long.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(60);
-/// And at most this long, whatever it says.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2 * 3600);
 
 /// Whom to ask, and as whom.
 pub(super) struct Question<'a> {

@@ -6,6 +6,7 @@ mod ask;
 mod failure;
 mod jobs;
 mod lane;
+mod pauses;
 mod prober;
 
 pub use failure::ProbeFailure;

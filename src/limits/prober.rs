@@ -1,6 +1,7 @@
 use super::ask::Question;
 use super::jobs::{Jobs, Ticket};
 use super::lane::Lane;
+use super::pauses::Pauses;
 use super::{ProbeFailure, ProbeReport};
 use crate::auth::Refresher;
 use crate::clock::Clock;
@@ -46,8 +47,7 @@ struct Inner {
     jobs: Arc<Jobs>,
     places: Semaphore,
     lanes: Mutex<BTreeMap<ProviderId, Arc<Lane>>>,
-    /// Accounts whose provider asked to be left alone, and until when.
-    pauses: Mutex<BTreeMap<AccountId, Time>>,
+    pauses: Mutex<Pauses>,
     tallies: Mutex<BTreeMap<AccountId, ProbeTally>>,
 }
 
@@ -227,12 +227,12 @@ impl Inner {
     fn publish(&self, account: AccountId, learnt: &Result<LimitSample, ProbeFailure>) {
         let command = match learnt {
             Ok(sample) => {
-                lock(&self.pauses).remove(&account);
+                lock(&self.pauses).end(account);
                 Command::LimitsSeen { account, sample: sample.clone() }
             }
             Err(failure) => {
                 if let ProbeFailure::TooOften { until } = failure {
-                    lock(&self.pauses).insert(account, *until);
+                    lock(&self.pauses).begin(account, *until);
                 }
                 tracing::warn!(account = account.0, %failure, "the limits could not be learnt");
                 Command::ProbeFailed { account, error: failure.to_string() }
@@ -275,14 +275,13 @@ impl Inner {
 
     /// Until when the account's provider is left alone.
     fn paused(&self, account: AccountId) -> Option<Time> {
-        let now = self.parts.clock.now();
-        lock(&self.pauses).get(&account).copied().filter(|until| *until > now)
+        lock(&self.pauses).until(account, self.parts.clock.now())
     }
 
     fn forget(&self, world: &Snapshot) {
         let there_is = |account: AccountId| world.account(account).is_some();
         self.jobs.retain(there_is);
-        lock(&self.pauses).retain(|account, _| there_is(*account));
+        lock(&self.pauses).retain(there_is);
         lock(&self.tallies).retain(|account, _| there_is(*account));
         lock(&self.lanes).retain(|provider, _| world.provider(provider).is_some());
     }

@@ -104,6 +104,22 @@ fn what_is_no_window_is_not_shown_and_the_scarcer_of_two_speaks() {
     }
 }
 
+/// LIM-1: an answer has as many windows as are kept, or it is no answer.
+#[test]
+fn more_windows_than_an_account_can_have_are_none() {
+    let told = |windows: u64| {
+        let list: Vec<_> = (1..=windows)
+            .map(|hours| json!({"kind": "tokens", "used": 1, "seconds": hours * 3600}))
+            .collect();
+        let lengths = UsageWindow { seconds: Some("seconds".into()), ..described("w", "/list", None) };
+        let endpoint = UsageEndpoint { windows: vec![lengths], ..endpoint() };
+        let body = json!({"list": list}).to_string();
+        usage(&endpoint, body.as_bytes(), NOW).map(|sample| sample.windows.len())
+    };
+    assert_eq!(told(16), Ok(16));
+    assert_eq!(told(17), Err(UsageFault::TooManyWindows));
+}
+
 #[test]
 fn what_is_left_can_be_told_as_counts_and_as_a_ratio() {
     let measured = |measure: UsageMeasure, object: serde_json::Value| {

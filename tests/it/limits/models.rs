@@ -87,6 +87,25 @@ async fn a_probe_that_did_not_complete_tells_nothing_though_its_head_told_all() 
     }
 }
 
+/// LIM-1 LIM-5: an answer of the largest size is one, and one byte more is none, whatever its head told.
+#[tokio::test]
+async fn a_models_answer_is_read_up_to_its_bound_and_not_a_byte_further() {
+    let answer = r#"{"id":"resp_1","output":[]}"#;
+    for (length, state) in [(1024 * 1024, JobState::Succeeded), (1024 * 1024 + 1, JobState::Failed)] {
+        let fake = turned_away().await;
+        let rota = rota_with(&fake, &["a"]).set("PROBE__MODEL", "true").start().await;
+        let padding = " ".repeat(length - answer.len());
+        let reply = Fault::reply(200, format!("{answer}{padding}"))
+            .header("x-codex-primary-used-percent", "10")
+            .header("x-codex-primary-window-minutes", "300");
+        fake.set_fault(reply.path(TURNS));
+        assert_eq!(ask(&rota, &["a"]).await, [state], "{length} bytes");
+        let limits = limits(&rota, "a");
+        assert_eq!(limits.latest.is_some(), state == JobState::Succeeded, "{length} bytes");
+        assert_eq!(limits.error.is_some_and(|error| error.contains("larger than")), limits.latest.is_none());
+    }
+}
+
 /// An account whose usage nobody tells.
 async fn turned_away() -> FakeUpstream {
     let fake = upstream(&[("a", 37.5, 88.0)]).await;

@@ -1,8 +1,8 @@
 use super::{USAGE, ask, asked, left, limits, rota_with, upstream};
 use crate::harness::{login, rota};
 use fake_upstream::{Account, ClaudeUsage, Coding, Ending, FakeUpstream, Fault, Script};
-use rota::engine::{Confidence, confidence};
-use rota::model::{JobState, LimitSource, LimitStatus};
+use rota::engine::{Command, Confidence, confidence};
+use rota::model::{JobState, LimitSample, LimitSource, LimitStatus, LimitWindow};
 
 /// LIM-1 LIM-6: a complete answer is what is shown, with its source.
 #[tokio::test]
@@ -68,7 +68,13 @@ async fn no_fault_of_a_usage_endpoint_yields_a_value_or_touches_the_account() {
     for (name, fault, told) in faults {
         let fake = upstream(&[("a", 37.5, 88.0)]).await;
         let rota = rota_with(&fake, &["a"]).set("TIMEOUTS__PROBE", "2s").start().await;
-        ask(&rota, &["a"]).await;
+        let sample = LimitSample {
+            at: rota.app.clock.now(),
+            source: LimitSource::Usage { endpoint: None },
+            windows: vec![LimitWindow { name: "5h".into(), remaining: 62.5, resets: None }],
+        };
+        let known = Command::LimitsSeen { account: rota.account("a").id, sample };
+        rota.app.state.apply(known).expect("the account is there");
         let before = rota.account("a");
         fake.set_fault(fault.path(USAGE));
         assert_eq!(ask(&rota, &["a"]).await, [JobState::Failed], "{name}");
@@ -87,6 +93,22 @@ async fn no_fault_of_a_usage_endpoint_yields_a_value_or_touches_the_account() {
         after.limits.failed = before.limits.failed;
         assert_eq!(after, *before, "{name}");
         fake.gate("slow").release();
+    }
+}
+
+/// LIM-1: an answer of the largest size is read, and one byte more is none.
+#[tokio::test]
+async fn an_answer_is_read_up_to_its_bound_and_not_a_byte_further() {
+    let usage = r#"{"rate_limit":{"primary_window":{"used_percent":99,"limit_window_seconds":18000}}}"#;
+    for (length, state) in [(256 * 1024, JobState::Succeeded), (256 * 1024 + 1, JobState::Failed)] {
+        let fake = upstream(&[("a", 37.5, 88.0)]).await;
+        let rota = rota_with(&fake, &["a"]).start().await;
+        let padding = " ".repeat(length - usage.len());
+        fake.set_fault(Fault::reply(200, format!("{usage}{padding}")).path(USAGE));
+        assert_eq!(ask(&rota, &["a"]).await, [state], "{length} bytes");
+        assert_eq!(left(&limits(&rota, "a")).is_empty(), state == JobState::Failed, "{length} bytes");
+        let error = limits(&rota, "a").error;
+        assert_eq!(error.is_some_and(|error| error.contains("larger than")), state == JobState::Failed);
     }
 }
 
