@@ -224,6 +224,7 @@ impl Tune<'_> {
         if dry.dry_run {
             return Ok(Json(Answer::Plan(Plan::of(&tuned, weights, &app.state.snapshot()))));
         }
+        let warnings = tuned.remaining(&app.warnings.load());
         let Tuned { kept, settings, features, changes } = tuned;
         let store = Arc::clone(&app.store);
         let kept = tokio::task::spawn_blocking(move || store.set_settings(&kept)).await;
@@ -232,6 +233,7 @@ impl Tune<'_> {
         // Whoever began with the configuration that was in force keeps it to the end.
         let config = app.config.load_full();
         app.config.store(Arc::new(Config { settings: settings.clone(), features, ..Config::clone(&config) }));
+        app.warnings.store(Arc::new(warnings));
         app.state.commit_by(Command::Tuned { settings, told, weights }, by).await?;
         Ok(Json(Answer::Page(SettingsView::of(app))))
     }

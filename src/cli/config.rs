@@ -1,7 +1,7 @@
 mod edit;
 
 use super::{CliError, Exit, Setup};
-use crate::config::{Config as Read, Explanation, Row, template};
+use crate::config::{Config as Read, Explanation, Loaded, Row, template};
 use crate::store::{FileBackend, kept_settings};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -46,7 +46,7 @@ impl Config {
 }
 
 fn check(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let loaded = Read::load(&setup.sources)?;
+    let loaded = with_kept(setup)?;
     if setup.json {
         writeln!(out, "{}", json!({"problems": loaded.warnings}))?;
         return Ok(Exit::Done);
@@ -65,12 +65,16 @@ fn check(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn explain(setup: &Setup, key: Option<&str>, out: &mut dyn Write) -> Result<Exit, CliError> {
+/// Every layer: what the store keeps is one, too. Where there is no store yet, nothing is kept.
+fn with_kept(setup: &Setup) -> Result<Loaded, CliError> {
     let loaded = Read::load(&setup.sources)?;
-    // What is kept is a layer, too. Where there is no store yet, nothing is.
     let backend = FileBackend::existing(&loaded.config.state_dir);
     let kept = backend.map(|backend| kept_settings(&backend)).unwrap_or_default();
-    let loaded = Read::load(&setup.sources.clone().with_persisted(kept))?;
+    Ok(Read::load(&setup.sources.clone().with_persisted(kept))?)
+}
+
+fn explain(setup: &Setup, key: Option<&str>, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let loaded = with_kept(setup)?;
     let explanations = match key {
         None => loaded.explain_all(),
         Some(key) => vec![loaded.explain(key).map_err(|unknown| CliError::told(Exit::Failed, &unknown))?],

@@ -5,9 +5,10 @@ use super::file::{FileLayer, file_name, read_text, show};
 use super::problem::{ConfigError, Place, Problem};
 use super::setting::{Described, Setting};
 use super::sources::Sources;
-use super::table::ALL;
+use super::table::{ALL, CRITICAL, LOW};
 use super::tuning::AT_RUN_TIME;
 use super::value::Bad;
+use crate::model::Thresholds;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -47,6 +48,47 @@ impl Layers {
     pub(super) fn keeping(&self, kept: &Table) -> Self {
         // What is wrong with them was told when they were read.
         Self { saved: saved(Some(kept), &mut Vec::new()), ..self.clone() }
+    }
+
+    /// Leaves out what is kept and cannot be used: what its reader does not take, and what contradicts the file or the
+    /// environment, which decide (ADM-5). Each is warned of. With the upper layers alone rota starts, so it starts with
+    /// what remains.
+    pub(super) fn settle(&mut self, problems: &mut Vec<Problem>) {
+        for setting in ALL {
+            let key = setting.about().key;
+            if let Some(Err(bad)) = self.saved.get(key).map(|value| setting.check(value)) {
+                problems.push(self.left_out(key, bad));
+            }
+        }
+        // What is wrong with an upper layer by itself is told by its reader.
+        let (Ok(critical), Ok(low)) = (self.get(&CRITICAL), self.get(&LOW)) else {
+            return;
+        };
+        if Thresholds::new(critical, low).is_some() {
+            return;
+        }
+        for key in [CRITICAL.about.key, LOW.about.key] {
+            if self.saved.contains_key(key) && !self.is_fixed(key) {
+                let what = format!("`critical` is {critical} and `low` is {low}");
+                problems.push(self.left_out(key, Bad::new(what, "`critical` must be below `low`")));
+            }
+        }
+    }
+
+    fn left_out(&mut self, key: &str, bad: Bad) -> Problem {
+        self.saved.remove(key);
+        let mut problem = Problem::warning(key, bad, Place::Saved);
+        // What is fixed cannot be reset by name.
+        let which = if self.is_fixed(key) { "" } else { key };
+        problem
+            .help
+            .push(format!("it is left out until `rota settings reset {which}").trim_end().to_owned() + "`");
+        problem
+    }
+
+    /// True where the file or the environment decides.
+    fn is_fixed(&self, key: &str) -> bool {
+        self.env.contains_key(key) || self.file.leaves.contains_key(key)
     }
 
     /// The value in force of `key`, unless it is the default.

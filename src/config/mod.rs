@@ -105,7 +105,8 @@ impl Config {
     /// Reads everything. The error holds all that is wrong, not just the first.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         let mut problems = Vec::new();
-        let layers = Layers::read(sources, &mut problems);
+        let mut layers = Layers::read(sources, &mut problems);
+        layers.settle(&mut problems);
         problems.extend(table::ALL.iter().filter_map(|setting| layers.check(*setting)));
         let providers = providers::presets(&sources.providers_dir(), &mut problems)
             .map(|presets| providers::adjust(presets, &layers, &mut problems))

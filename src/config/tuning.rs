@@ -3,7 +3,7 @@
 //! anything: the store does.
 use super::Features;
 use super::layers::Layers;
-use super::problem::{ConfigError, Place};
+use super::problem::{ConfigError, Place, Problem};
 use super::setting::{Described, Shape};
 use super::table::ALL;
 use crate::model::Settings;
@@ -110,6 +110,18 @@ pub struct Tuned {
     pub changes: Vec<SettingChange>,
 }
 
+impl Tuned {
+    /// Those of `warnings` that still hold: what is kept no more is no more to be warned of.
+    pub fn remaining(&self, warnings: &[Problem]) -> Vec<Problem> {
+        let is_kept = |key: &str| match key.split_once('.') {
+            Some((section, name)) => self.kept.get(section).is_some_and(|inner| inner.get(name).is_some()),
+            None => self.kept.contains_key(key),
+        };
+        let holds = |warning: &&Problem| warning.place != Place::Saved || is_kept(&warning.key);
+        warnings.iter().filter(holds).cloned().collect()
+    }
+}
+
 /// Why a change was turned down; nothing has changed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Untunable {
@@ -161,13 +173,14 @@ impl Tuning {
 
     /// What each setting is, and why, with `kept` for the kept layer.
     pub fn view(&self, kept: &Table) -> Vec<Tunable> {
-        let layers = self.layers.keeping(kept);
+        let layers = self.layers.keeping(&self.usable(kept));
         settings().map(|setting| tunable(setting, &layers)).collect()
     }
 
-    /// What keeping `changes` on top of `kept` comes to; a change to nothing takes a setting away. All or nothing.
+    /// What keeping `changes` on top of `kept` comes to; a change to nothing takes a setting away, and what is kept and
+    /// cannot be used goes with any change. All or nothing.
     pub fn change(&self, kept: &Table, changes: &[(String, Option<Value>)]) -> Result<Tuned, Untunable> {
-        let mut wanted = kept.clone();
+        let mut wanted = self.usable(kept);
         for (name, value) in changes {
             let setting = named(name)?;
             let key = setting.about().key;
@@ -193,13 +206,25 @@ impl Tuning {
         self.change(kept, &changes)
     }
 
+    /// `kept` without what an upper layer contradicts and what no reader takes: it was left out when it was read, too.
+    fn usable(&self, kept: &Table) -> Table {
+        let all = self.layers.keeping(kept);
+        let mut settled = all.clone();
+        settled.settle(&mut Vec::new());
+        let mut usable = kept.clone();
+        for key in all.saved.keys().filter(|key| !settled.saved.contains_key(*key)) {
+            put(&mut usable, key, None);
+        }
+        usable
+    }
+
     fn tuned(
         &self,
         kept: &Table,
         wanted: Table,
         asked: &[(String, Option<Value>)],
     ) -> Result<Tuned, Untunable> {
-        let (before, after) = (self.layers.keeping(kept), self.layers.keeping(&wanted));
+        let (before, after) = (self.layers.keeping(&self.usable(kept)), self.layers.keeping(&wanted));
         let settings = super::settings(&after).map_err(|error| contradiction(&error, asked))?;
         let pairs =
             self::settings().map(|setting| (setting, tunable(setting, &before), tunable(setting, &after)));
@@ -426,6 +451,51 @@ mod tests {
             (Some(stays_longest), Some(leaves_early)),
             (Thresholds::new(5, 20), Thresholds::new(20, 40))
         );
+    }
+
+    /// ADM-5: what is kept yields to the file and the environment, each value by itself, with a warning; it is gone with
+    /// the next change, and what fits stays.
+    #[test]
+    fn what_is_kept_and_cannot_be_used_is_left_out_and_goes_with_any_change() {
+        let (critical, low) = ("rotation.critical", "rotation.low");
+        for (file, env, kept, left_out, thresholds, remains) in [
+            ("low = 20", "", "critical = 25", vec![critical], (10, 20), ""),
+            ("", "20", "critical = 25\nmax_attempts = 2", vec![critical], (10, 20), "max_attempts = 2"),
+            ("low = 20", "", "critical = 25\nlow = 40", vec![critical], (10, 20), "low = 40"),
+            ("critical = 25", "", "low = 25", vec![low], (25, 30), ""),
+            ("", "", "critical = 50\nlow = 40", vec![critical, low], (10, 30), ""),
+            ("", "", "strategy = \"novel\"\nlow = 40", vec!["rotation.strategy"], (10, 40), "low = 40"),
+            ("strategy = \"random\"", "", "strategy = 3", vec!["rotation.strategy"], (10, 30), ""),
+            ("", "", "low = \"many\"\ncritical = 29", vec![low], (29, 30), "critical = 29"),
+            ("low = 20", "", "critical = 5", vec![], (5, 20), "critical = 5"),
+        ] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let env: &[_] = if env.is_empty() { &[] } else { &[("ROTA_ROTATION__LOW", env)] };
+            let sources = sources(dir.path(), &format!("[rotation]\n{file}\n"), env);
+            let rotation = |text: &str| {
+                if text.is_empty() { Table::new() } else { table(&format!("[rotation]\n{text}")) }
+            };
+            let table = rotation(kept);
+            let loaded = Config::load(&sources.with_persisted(table.clone())).expect("it starts");
+            let warned: Vec<&str> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
+            assert_eq!(warned, left_out, "{kept}");
+            for warning in &loaded.warnings {
+                assert!(warning.to_string().contains("`rota settings reset"), "{warning}");
+            }
+            let (least, most) = thresholds;
+            assert_eq!(Some(loaded.config.settings.thresholds), Thresholds::new(least, most), "{kept}");
+            let tuning = loaded.tuning();
+            let view = tuning.view(&table);
+            let shown = |key: &str| view.iter().find(|one| one.key == key).map(|one| one.value.clone());
+            assert_eq!((shown(critical), shown(low)), (Some(least.into()), Some(most.into())), "{kept}");
+            let changed =
+                tuning.change(&table, &[("patience".to_owned(), Some("9s".into()))]).expect("it fits");
+            assert_eq!(changed.changes.len(), 1, "{kept}: {:?}", changed.changes);
+            assert_eq!(changed.remaining(&loaded.warnings), [], "{kept}");
+            let mut expected = rotation(remains);
+            put(&mut expected, "rotation.patience", Some("9s".into()));
+            assert_eq!(changed.kept, expected, "{kept}");
+        }
     }
 
     proptest! {

@@ -2,7 +2,10 @@
 use super::place::{Daemon, Fake, Place};
 use super::talk::{Reply, Talk};
 use fake_upstream::Fault;
+use rota::clock::Clock;
+use rota::store::{FileBackend, Store};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const SETTINGS: &str = "/api/settings";
 
@@ -190,6 +193,45 @@ fn settings_that_are_changed_at_once_never_contradict_each_other() {
     }
 }
 
+/// ADM-5: what is kept yields to the file, with a warning at the start and at a reload, and `reset` takes it away with no
+/// daemon there.
+#[test]
+fn rota_starts_with_a_kept_setting_that_contradicts_its_file() {
+    let (fake, place, daemon) = fixed();
+    assert_eq!(put(&place, &daemon, json!({"critical": 25})).status, 200);
+    place.config(&format!("{}[rotation]\nlow = 20\n", fake.config()));
+    daemon.signal("HUP");
+    let told = daemon.wrote("the configuration was reloaded");
+    assert!(told.contains("`critical` is 25 and `low` is 20"), "{told}");
+    assert_eq!(["critical", "low"].map(|key| value(&place, key)), [json!(10), json!(20)]);
+    daemon.stop();
+    let daemon = place.serve();
+    assert!(daemon.log().contains("`critical` is 25 and `low` is 20"), "{}", daemon.log());
+    assert_eq!(["critical", "low"].map(|key| value(&place, key)), [json!(10), json!(20)]);
+    let doctor = |place: &Place| place.json(&["doctor"]).to_string();
+    assert!(doctor(&place).contains("`critical` is 25"), "{}", doctor(&place));
+    daemon.stop();
+    left_out(&place, "rotation.critical");
+}
+
+/// ADM-5: the same for a value that this version cannot read.
+#[test]
+fn rota_starts_with_a_kept_setting_that_it_cannot_read() {
+    let (_fake, place, daemon) = fixed();
+    daemon.stop();
+    keep(&place, "[rotation]\nstrategy = \"novel\"\nlow = 50");
+    let daemon = place.serve();
+    assert!(daemon.log().contains("novel"), "{}", daemon.log());
+    assert_eq!(["strategy", "low"].map(|key| value(&place, key)), [json!("round-robin"), json!(50)]);
+    daemon.stop();
+    left_out(&place, "rotation.strategy");
+    keep(&place, "[rotation]\nstrategy = \"novel\"");
+    let daemon = place.serve();
+    assert_eq!(put(&place, &daemon, json!({"low": 60})).status, 200);
+    let doctor = place.json(&["doctor"]).to_string();
+    assert!(!doctor.contains("novel"), "any change takes it away: {doctor}");
+}
+
 /// ADM-6, ADM-5: off unless somebody asks; changed with the token only, and locked where the environment decides; a
 /// request under way does not notice.
 #[test]
@@ -231,6 +273,27 @@ fn fixed() -> (Fake, Place, Daemon) {
     place.add("work", "openai", "sk-a");
     let daemon = place.serve();
     (fake, place, daemon)
+}
+
+/// `rota config check` warns of the kept `key`, until `rota settings reset` has taken it away without a daemon.
+fn left_out(place: &Place, key: &str) {
+    let checked = place.rota(&["config", "check"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.out.contains(&format!("warning: {key}")), "{checked:?}");
+    assert!(checked.out.contains("in the settings that the store keeps"), "{checked:?}");
+    assert_eq!(place.rota(&["settings", "reset", "--yes"]).code, Some(0));
+    let all = settings(place);
+    assert!(all.iter().all(|one| one["layers"]["settings"].is_null()), "{all:?}");
+    let checked = place.rota(&["config", "check"]);
+    assert!(!checked.out.contains("warning"), "{checked:?}");
+}
+
+/// What another version of rota may have kept.
+fn keep(place: &Place, settings: &str) {
+    let backend = FileBackend::create(&place.state()).expect("the store");
+    let providers = ["openai".parse().expect("a provider")].into();
+    let opened = Store::open(Arc::new(backend), &providers, Clock::System.now()).expect("it opens");
+    opened.store.set_settings(&settings.parse().expect("TOML")).expect("it is kept");
 }
 
 fn put(place: &Place, daemon: &Daemon, settings: Value) -> Reply {
