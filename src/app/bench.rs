@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 pub(crate) struct Bench {
     pub(crate) app: Arc<App>,
     pub(crate) clock: ManualClock,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Bench {
@@ -33,7 +33,7 @@ impl Bench {
         let clock = ManualClock::new(app.clock.now());
         Arc::get_mut(&mut app).expect("nobody else has it").clock = Clock::Manual(clock.clone());
         app.state.apply(Command::AccountAdded(Box::new(account()))).expect("added");
-        Self { app, clock, _home: home }
+        Self { app, clock, home: home }
     }
 
     /// The account has served the session.
@@ -42,6 +42,12 @@ impl Bench {
         let world = self.app.state.snapshot();
         let account = world.by_alias(&alias()).expect("the account");
         self.app.affinity.keep(&account.provider, &session, account.id, self.clock.now());
+    }
+
+    /// What it was started with.
+    pub(crate) fn sources(&self) -> Sources {
+        let env = BTreeMap::from([("HOME".to_owned(), self.home.path().display().to_string())]);
+        Sources { env, ..Sources::default() }
     }
 
     /// A file of the state directory.

@@ -140,16 +140,21 @@ impl Store {
         document::to_toml(&self.known().carried.settings)
     }
 
-    /// Replaces those settings, durably.
+    /// Replaces those settings, durably. Where the disk does not say that it has them, and they are in place, they hold,
+    /// too: a start would find them. The next save of the state writes them again, and says when they are durable.
     pub fn set_settings(&self, settings: &toml::Table) -> Result<(), StoreError> {
         let settings = document::from_toml(settings);
-        self.rewrite_state(|carried| {
+        let replaced = self.rewrite_state(|carried| {
             let found = self.backend.read(Key::State)?;
             let there = found.record().map(|record| record.body.as_slice());
             let body = with_settings(there.unwrap_or(b"{}"), &settings).map_err(damaged)?;
             let settings = settings.clone();
             Ok((body, Carried { settings, ..carried.clone() }))
-        })
+        });
+        match replaced {
+            Err(StoreError::Unsure { .. }) if self.known().carried.settings == settings => Ok(()),
+            replaced => replaced,
+        }
     }
 
     /// How keeping goes.

@@ -1,10 +1,10 @@
 //! Power cuts and errors at every operation of a simulated file system: what was acknowledged is there afterwards, and
 //! what was not is there as a whole or not at all. Three planted wrong protocols show that the harness would notice.
 use crate::sim::{Defect, Fault, SimFs};
-use rota::model::AccountId;
-use rota::store::{Backend, FileBackend, Found, Key, StoreError};
+use rota::model::{AccountId, Time};
+use rota::store::{Backend, FileBackend, Found, Key, Store, StoreError};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -123,6 +123,37 @@ fn a_disk_that_stops_confirming_makes_an_unsure_write_and_never_a_success() {
         }
     }
     assert_eq!(unsure, 1, "only the directory's sync leaves a doubt");
+}
+
+/// ADM-5 STO-4: whichever operation the disk fails from, settings that are told to be kept are those that are shown and
+/// that a start finds, and where they are told not to be, the old ones are; also where the write ended in doubt.
+#[test]
+fn settings_are_told_shown_and_found_alike_whatever_the_disk_says() {
+    let table = |text: &str| -> toml::Table { text.parse().unwrap() };
+    let (old, new) = (table("[rotation]\nlow = 40"), table("[rotation]\nlow = 20"));
+    let mut told = [0, 0];
+    for nth in 1..40 {
+        let life = Life::begin(SimFs::new(Defect::None, nth));
+        let open = |life: &Life| {
+            let backend = Arc::new(Life::begin_on(life.fs.clone()));
+            Store::open(backend, &BTreeSet::new(), Time::from_secs(1)).unwrap()
+        };
+        let store = open(&life).store;
+        store.set_settings(&old).unwrap();
+        (nth..nth + 60).for_each(|at| life.fs.plan(at, Fault::Error(Errno::IO.raw_os_error())));
+        let before = life.fs.operations();
+        let kept = store.set_settings(&new);
+        let whole = life.fs.operations() < before + nth;
+        life.fs.heal();
+        let expected = if kept.is_ok() { &new } else { &old };
+        assert_eq!(store.settings(), *expected, "operation {nth}: {kept:?}");
+        assert_eq!(open(&life).settings, *expected, "operation {nth}: {kept:?}");
+        told[usize::from(kept.is_ok() && !whole)] += 1;
+        store.set_settings(&new).unwrap();
+        life.fs.reboot();
+        assert_eq!(open(&life).settings, new, "operation {nth}: what is kept again is durable");
+    }
+    assert_eq!(told[1], 1, "one write ends in doubt, in place");
 }
 
 /// Two lives on one disk, each with a cut, some with an error and a misread before it.
