@@ -147,7 +147,7 @@ impl Store {
         let replaced = self.rewrite_state(|carried| {
             let found = self.backend.read(Key::State)?;
             let there = found.record().map(|record| record.body.as_slice());
-            let body = with_settings(there.unwrap_or(b"{}"), &settings).map_err(damaged)?;
+            let body = with_settings(there.unwrap_or(EMPTY), &settings).map_err(damaged)?;
             let settings = settings.clone();
             Ok((body, Carried { settings, ..carried.clone() }))
         });
@@ -272,6 +272,9 @@ struct StoredCredential {
     credential: Option<Credential>,
     extra: Map<String, Value>,
 }
+
+/// A state of which nothing was saved yet. Without the list it would be taken for a damaged one.
+const EMPTY: &[u8] = br#"{"accounts":[]}"#;
 
 fn with_settings(body: &[u8], settings: &Map<String, Value>) -> Result<Vec<u8>, BadField> {
     let state = Fields::parse(body)?.rest();

@@ -125,14 +125,14 @@ fn a_disk_that_stops_confirming_makes_an_unsure_write_and_never_a_success() {
     assert_eq!(unsure, 1, "only the directory's sync leaves a doubt");
 }
 
-/// ADM-5 STO-4: whichever operation the disk fails from, settings that are told to be kept are those that are shown and
-/// that a start finds, and where they are told not to be, the old ones are; also where the write ended in doubt.
+/// ADM-5 STO-4: whichever operations the disk fails, settings that are told to be kept are those that are shown and that
+/// a start finds, and where they are told not to be, the old ones are; also where a write ended in doubt that is in place.
 #[test]
 fn settings_are_told_shown_and_found_alike_whatever_the_disk_says() {
     let table = |text: &str| -> toml::Table { text.parse().unwrap() };
     let (old, new) = (table("[rotation]\nlow = 40"), table("[rotation]\nlow = 20"));
-    let mut told = [0, 0];
-    for nth in 1..40 {
+    let mut in_doubt = 0;
+    for (nth, failures) in (1..16).flat_map(|nth| (1..40).map(move |failures| (nth, failures))) {
         let life = Life::begin(SimFs::new(Defect::None, nth));
         let open = |life: &Life| {
             let backend = Arc::new(Life::begin_on(life.fs.clone()));
@@ -140,20 +140,21 @@ fn settings_are_told_shown_and_found_alike_whatever_the_disk_says() {
         };
         let store = open(&life).store;
         store.set_settings(&old).unwrap();
-        (nth..nth + 60).for_each(|at| life.fs.plan(at, Fault::Error(Errno::IO.raw_os_error())));
-        let before = life.fs.operations();
+        let met = life.fs.errors();
+        (nth..nth + failures).for_each(|at| life.fs.plan(at, Fault::Error(Errno::IO.raw_os_error())));
         let kept = store.set_settings(&new);
-        let whole = life.fs.operations() < before + nth;
         life.fs.heal();
+        let said = format!("{failures} failures from operation {nth}: {kept:?}");
         let expected = if kept.is_ok() { &new } else { &old };
-        assert_eq!(store.settings(), *expected, "operation {nth}: {kept:?}");
-        assert_eq!(open(&life).settings, *expected, "operation {nth}: {kept:?}");
-        told[usize::from(kept.is_ok() && !whole)] += 1;
-        store.set_settings(&new).unwrap();
-        life.fs.reboot();
-        assert_eq!(open(&life).settings, new, "operation {nth}: what is kept again is durable");
+        assert_eq!(store.settings(), *expected, "{said}");
+        // A disk that can neither confirm nor be read leaves the doubt.
+        if !matches!(kept, Err(StoreError::Unsure { .. })) {
+            assert_eq!(open(&life).settings, *expected, "{said}");
+        }
+        // Each of the three writes of a change was left unconfirmed.
+        in_doubt += u32::from(kept.is_ok() && life.fs.errors() - met >= 3);
     }
-    assert_eq!(told[1], 1, "one write ends in doubt, in place");
+    assert!(in_doubt > 0, "no write ended in doubt, in place");
 }
 
 /// Two lives on one disk, each with a cut, some with an error and a misread before it.
