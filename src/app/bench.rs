@@ -33,7 +33,7 @@ impl Bench {
         let clock = ManualClock::new(app.clock.now());
         Arc::get_mut(&mut app).expect("nobody else has it").clock = Clock::Manual(clock.clone());
         app.state.apply(Command::AccountAdded(Box::new(account()))).expect("added");
-        Self { app, clock, home: home }
+        Self { app, clock, home }
     }
 
     /// The account has served the session.
