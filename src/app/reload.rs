@@ -1,5 +1,5 @@
 use super::App;
-use crate::config::{Config, Loaded, Sources};
+use crate::config::{Config, Loaded, Problem, Sources};
 use crate::engine::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +30,7 @@ pub(super) async fn reload(app: &App, sources: &Sources) {
     };
     let tuning = loaded.tuning();
     let Loaded { config, warnings, .. } = loaded;
-    for warning in &warnings {
-        tracing::warn!(%warning, "the configuration");
-    }
+    tell(&warnings);
     let old = app.config.load();
     for fixed in fixed_changes(&old, &config) {
         tracing::warn!(setting = fixed, "a change of this setting needs a restart");
@@ -47,6 +45,13 @@ pub(super) async fn reload(app: &App, sources: &Sources) {
             tracing::info!("the configuration was reloaded");
         }
         Err(rejection) => tracing::error!(%rejection, "the configuration was not reloaded"),
+    }
+}
+
+/// What is odd, in the log.
+pub(super) fn tell(warnings: &[Problem]) {
+    for warning in warnings {
+        tracing::warn!(%warning, "the configuration");
     }
 }
 

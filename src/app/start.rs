@@ -140,9 +140,7 @@ impl App {
         let loaded = Config::load(&sources.clone().with_persisted(opened.settings.clone()))?;
         let tuning = loaded.tuning();
         let Loaded { config, warnings, .. } = loaded;
-        for warning in &warnings {
-            tracing::warn!(%warning, "the configuration");
-        }
+        super::reload::tell(&warnings);
         for finding in &opened.findings {
             tracing::warn!(%finding, "the store");
         }
