@@ -141,9 +141,7 @@ impl App {
         let tuning = loaded.tuning();
         let Loaded { config, warnings, .. } = loaded;
         super::reload::tell(&warnings);
-        for finding in &opened.findings {
-            tracing::warn!(%finding, "the store");
-        }
+        opened.findings.iter().for_each(|finding| tracing::warn!(%finding, "the store"));
         let Opened { store, .. } = &opened;
         let store = Arc::clone(store);
         let (durable, confirmed) = watch::channel(0);
