@@ -6,8 +6,8 @@ use super::extract::{Given, Named};
 use super::reply::NoContent;
 use super::view::Stamp;
 use crate::app::App;
-use crate::model::Time;
-use crate::runs::{Bounds, NotOpened, Phase, RunGuard, RunId};
+use crate::model::{KeyDigest, Time};
+use crate::runs::{Belongings, Bounds, NotOpened, Phase, RunGuard, RunId};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -38,6 +38,8 @@ pub(super) struct Wanted {
     lifetime_ms: Option<u64>,
     /// Milliseconds that the command may take from its start, at most 1,800,000.
     command_ms: Option<u64>,
+    /// SHA-256, in hexadecimal, of a key that opens the command's own path where keys are asked for.
+    key_digest: Option<String>,
 }
 
 /// An event of the stream, named `run`.
@@ -82,12 +84,18 @@ pub(super) async fn open(
             Some(found.ok_or_else(|| ApiError::no_account(alias, &known()))?.id)
         }
     };
+    let digest = |text: &String| {
+        let digest = KeyDigest::from_hex(text);
+        digest.ok_or_else(|| ApiError::invalid("keyDigest", "must be the 64 hexadecimal digits of a SHA-256"))
+    };
+    let key = wanted.key_digest.as_ref().map(digest).transpose()?;
+    let belongings = Belongings { account, key };
     let bounds = Bounds {
         idle: bound("idleMs", wanted.idle_ms, LONGEST)?,
         lifetime: bound("lifetimeMs", wanted.lifetime_ms, LONGEST)?,
         command: bound("commandMs", wanted.command_ms, LONGEST_COMMAND)?,
     };
-    let guard = app.runs.open(id, account, bounds, app.clock.now()).map_err(|why| match why {
+    let guard = app.runs.open(id, belongings, bounds, app.clock.now()).map_err(|why| match why {
         NotOpened::Closing => ApiError::stopping(),
         NotOpened::Full => ApiError::too_many_runs(),
         NotOpened::Taken => ApiError::run_taken(),

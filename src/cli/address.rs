@@ -12,6 +12,15 @@ pub(super) struct Address {
     pub(super) base: String,
     /// Whether one runs there.
     pub(super) runs: Runs,
+    /// Whether the configuration asks for a key.
+    pub(super) keyed: Keyed,
+}
+
+/// Whether a key is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keyed {
+    No,
+    Yes,
 }
 
 /// Whether a rota runs.
@@ -26,12 +35,14 @@ impl Address {
     /// whenever a shell starts.
     pub(super) fn find(setup: &Setup) -> Result<Self, CliError> {
         let config = Config::load(&setup.sources)?.config;
+        let asks = config.require_client_key || !config.client_keys.is_empty();
+        let keyed = if asks { Keyed::Yes } else { Keyed::No };
         if let Some(info) = ServerInfo::read(&config.state_dir).filter(|info| is_alive(info.pid)) {
-            return Ok(Self { base: base(info.proxy), runs: Runs::Yes });
+            return Ok(Self { base: base(info.proxy), runs: Runs::Yes, keyed });
         }
         let configured = config.listen.first().and_then(|listen| listen.addresses().first().copied());
         match configured.filter(|address| address.port() != 0) {
-            Some(address) => Ok(Self { base: base(address), runs: Runs::No }),
+            Some(address) => Ok(Self { base: base(address), runs: Runs::No, keyed }),
             None => Err(CliError {
                 exit: Exit::NotRunning,
                 message: "rota takes any free port (`listen` has port 0), so where it listens is not known before it \

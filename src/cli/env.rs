@@ -1,4 +1,4 @@
-use super::address::{Address, Runs};
+use super::address::{Address, Keyed, Runs};
 use super::connect::{find, names};
 use super::{CliError, Exit, Setup};
 use crate::clients::{Client, exempting};
@@ -32,7 +32,7 @@ impl Env {
         if let Some(reason) = &client.no_env {
             return Err(CliError::failed(reason));
         }
-        let Address { base, runs } = Address::find(setup)?;
+        let Address { base, runs, keyed } = Address::find(setup)?;
         let env = client.env(&base);
         if setup.json {
             writeln!(out, "{}", json!({"env": env}))?;
@@ -43,6 +43,12 @@ impl Env {
             writeln!(out, "{}", shell.export(name, value))?;
         }
         tell(&client, &env, runs);
+        if keyed == Keyed::Yes {
+            eprintln!(
+                "rota: it asks for a key: make one (rota keys add NAME) and set it in place of the word rota, or use \
+                 `rota run`, which gives each program its own"
+            );
+        }
         for (name, value) in exempting(&setup.sources.env) {
             eprintln!(
                 "rota: your proxy would be given what is meant for rota; exempt this machine from it, too: {}",

@@ -82,7 +82,7 @@ impl Run {
             };
             let mut watch = prepared?;
             let stops = Stops::listen()?;
-            let child = program::start(&client, &self.command, watch.base(), &setup.sources)?;
+            let child = program::start(&client, &self.command, watch.told(), &setup.sources)?;
             watch.ready().await;
             attend(setup, &config, Attended { child, watch, signals, stops }).await
         })
@@ -103,6 +103,7 @@ impl Run {
         let command = self.timeout.map(|span| span.map_or(config.timeouts.run_command, |Span(span)| span));
         Ok(Wishes {
             id: watch::new_id()?,
+            key: watch::new_key()?,
             account: self.account.clone(),
             idle: self.managed.then_some(config.timeouts.run_idle),
             lifetime: self.managed.then_some(config.timeouts.run_lifetime),

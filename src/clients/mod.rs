@@ -19,6 +19,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What stands for rota's address in the table.
 const BASE: &str = "{base}";
+/// What stands for the key to show it.
+const KEY: &str = "{key}";
+/// What is shown where none is asked for, to programs that do not start without one.
+const NO_KEY: &str = "rota";
 
 /// The table, as it is embedded.
 const TABLE: &str = include_str!("../../config/clients.toml");
@@ -56,8 +60,26 @@ pub struct Client {
     #[serde(default)]
     run_unset: Vec<String>,
     flag: Option<String>,
+    flag_key: Option<FlagKey>,
     #[serde(default)]
     snippet: Vec<Snippet>,
+}
+
+/// How a program is told its key by options: in a variable, for options are for everybody to see.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlagKey {
+    setting: String,
+    variable: String,
+}
+
+/// What a program is told of rota for one run. It holds a secret and has no `Debug`.
+#[derive(Clone, Copy)]
+pub struct Told<'a> {
+    /// Where rota listens.
+    pub base: &'a str,
+    /// The key of the run, where one is asked for.
+    pub key: Option<&'a str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -100,13 +122,16 @@ impl Client {
 
     /// The variables to export, with rota at `base`.
     pub fn env(&self, base: &str) -> BTreeMap<String, String> {
-        filled(&self.env, base)
+        filled(&self.env, Told { base, key: None })
     }
 
-    /// The variables to set for one run, with rota at `base`.
-    pub fn run_env(&self, base: &str) -> BTreeMap<String, String> {
-        let mut env = self.env(base);
-        env.extend(filled(&self.run_env, base));
+    /// The variables to set for one run.
+    pub fn run_env(&self, told: Told<'_>) -> BTreeMap<String, String> {
+        let mut env = filled(&self.env, told);
+        env.extend(filled(&self.run_env, told));
+        if let (Some(FlagKey { variable, .. }), Some(key)) = (&self.flag_key, told.key) {
+            env.insert(variable.clone(), key.to_owned());
+        }
         env
     }
 
@@ -115,12 +140,14 @@ impl Client {
         &self.run_unset
     }
 
-    /// The arguments that go right behind the program's name for one run, with rota at `base`.
-    pub fn run_arguments(&self, base: &str) -> Vec<String> {
+    /// The arguments that go right behind the program's name for one run.
+    pub fn run_arguments(&self, told: Told<'_>) -> Vec<String> {
         let (Some(flag), Some(config)) = (&self.flag, &self.config) else {
             return Vec::new();
         };
-        let settings = config.leaves(base).into_iter();
+        let key = self.flag_key.as_ref().filter(|_| told.key.is_some());
+        let key = key.map(|FlagKey { setting, variable }| (setting.clone(), format!("\"{variable}\"")));
+        let settings = config.leaves(told.base).into_iter().chain(key);
         settings.flat_map(|(key, value)| [flag.clone(), format!("{key}={value}")]).collect()
     }
 }
@@ -135,8 +162,10 @@ pub fn base(address: SocketAddr) -> String {
     format!("http://{reached}")
 }
 
-fn filled(env: &BTreeMap<String, String>, base: &str) -> BTreeMap<String, String> {
-    env.iter().map(|(name, value)| (name.clone(), value.replace(BASE, base))).collect()
+fn filled(env: &BTreeMap<String, String>, told: Told<'_>) -> BTreeMap<String, String> {
+    let key = told.key.unwrap_or(NO_KEY);
+    let fill = |value: &String| value.replace(BASE, told.base).replace(KEY, key);
+    env.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
 }
 
 #[cfg(test)]
@@ -145,6 +174,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     const AT: &str = "http://127.0.0.1:7682";
+    const PLAIN: Told<'_> = Told { base: AT, key: None };
 
     fn client(id: &str) -> Client {
         clients().expect("the table").into_iter().find(|client| client.is(id)).expect(id)
@@ -164,7 +194,7 @@ mod tests {
             }
             let env = !client.env.is_empty();
             assert!(env != client.no_env.is_some(), "{}: variables, or why there are none", client.id);
-            for text in client.env(AT).values().chain(client.run_env(AT).values()) {
+            for text in client.env(AT).values().chain(client.run_env(PLAIN).values()) {
                 assert!(!text.contains("localhost"), "{}: {text}", client.id);
             }
         }
@@ -175,7 +205,7 @@ mod tests {
     fn a_program_without_variables_gets_the_values_of_its_file_as_flags() {
         let client = the_one(|client| client.flag.is_some());
         assert_eq!(
-            client.run_arguments(AT),
+            client.run_arguments(PLAIN),
             [
                 "-c",
                 "model_provider=\"rota\"",
@@ -187,8 +217,26 @@ mod tests {
                 "model_providers.rota.wire_api=\"responses\"",
             ]
         );
-        assert_eq!(client.run_env(AT), BTreeMap::new());
-        assert_eq!(self::client("any").run_arguments(AT), [""; 0]);
+        assert_eq!(client.run_env(PLAIN), BTreeMap::new());
+        assert_eq!(self::client("any").run_arguments(PLAIN), [""; 0]);
+    }
+
+    #[test]
+    fn the_key_of_a_run_is_in_its_environment_and_never_in_its_arguments() {
+        let keyed = Told { base: AT, key: Some("rota-abc") };
+        for client in clients().expect("the table") {
+            assert!(!client.run_arguments(keyed).concat().contains("rota-abc"), "{}", client.id);
+            let told = client.run_env(keyed).values().any(|value| value.contains("rota-abc"));
+            let is_run = !client.run_env(PLAIN).is_empty() || !client.run_arguments(PLAIN).is_empty();
+            assert_eq!(told, is_run, "{}", client.id);
+            for value in client.env(AT).values() {
+                assert!(!value.contains(KEY), "{}", client.id);
+            }
+        }
+        let client = the_one(|client| client.flag_key.is_some());
+        let arguments = client.run_arguments(keyed);
+        assert_eq!(arguments[arguments.len() - 1], "model_providers.rota.env_key=\"ROTA_RUN_KEY\"");
+        assert_eq!(client.run_env(keyed)["ROTA_RUN_KEY"], "rota-abc");
     }
 
     #[test]
@@ -210,7 +258,7 @@ mod tests {
     #[test]
     fn what_a_run_sets_is_what_the_file_would_set() {
         for client in clients().expect("the table") {
-            for (name, value) in client.run_env(AT) {
+            for (name, value) in client.run_env(PLAIN) {
                 assert!(!value.contains(BASE), "{name}");
                 if let Ok(json) = serde_json::from_str::<serde_json::Value>(&value) {
                     let config = client.config.as_ref().expect("a file");

@@ -11,10 +11,14 @@ use std::path::Path;
 use toml::Value;
 
 /// Variables that are no settings, with what they do.
-pub(super) const OTHERS: [(&str, &str); 3] = [
+pub(super) const OTHERS: [(&str, &str); 4] = [
     ("ROTA_ALLOW_NON_LOOPBACK", "1: allow `container_bind` outside a container"),
     ("ROTA_AUTH_FILE", "the `auth.json` that `rota import` and `rota doctor` look at (docs/IMPORT.md)"),
     ("ROTA_CONFIG", "the configuration file, which must exist then"),
+    (
+        "ROTA_RUN_KEY",
+        "set by `rota run` for its program where keys are asked for: its key; rota itself reads it nowhere",
+    ),
 ];
 /// How every variable of rota begins.
 const PREFIX: &str = "ROTA_";

@@ -10,7 +10,7 @@ use crate::engine::{
     self, Attempt, Command, Failover, Fault, Glimpse, Late, Refusal, Verdict, Why, late, worth_keeping,
 };
 use crate::lease::Lease;
-use crate::model::{AccountId, Alias, ClientKey, LostReply, Provider, ProviderId, Reason, Time};
+use crate::model::{AccountId, Alias, ClientKey, KeyDigest, LostReply, Provider, ProviderId, Reason, Time};
 use crate::runs::{self, Run};
 use crate::telemetry::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -128,6 +128,11 @@ impl Flight {
         let mut flight = Self::new(app, &request);
         flight.message = bytes as u64;
         flight
+    }
+
+    /// What opens the path of the command it comes from.
+    pub(super) fn run_key(&self) -> Option<KeyDigest> {
+        self.run.as_ref()?.key()
     }
 
     /// A path that says a command must say one that runs, which is in use now.

@@ -84,7 +84,7 @@ fn admit(
     let app = flight.app.clone();
     let (config, world) = (app.config.load(), app.state.peek());
     let asked = if config.require_client_key { Asked::Always } else { Asked::OnceThereIsOne };
-    let keys = Keys { plain: &config.client_keys, named: &world.keys, asked };
+    let keys = Keys { plain: &config.client_keys, named: &world.keys, run: flight.run_key(), asked };
     let extra = Extra { hosts: &config.allowed_hosts, origins: &config.allowed_origins, keys };
     let admitted = gate.admit(head, &extra);
     if admitted == Err(Turned::ClientKey) {

@@ -24,6 +24,8 @@ pub struct Keys<'a> {
     pub plain: &'a [Secret],
     /// Those that people made for their clients.
     pub named: &'a [Arc<ClientKey>],
+    /// That of the command whose path the request is on, which opens everything there while the command runs.
+    pub run: Option<KeyDigest>,
     /// Whether one is asked for where there are none.
     pub asked: Asked,
 }
@@ -45,11 +47,12 @@ pub(super) fn asked(app: &App) -> bool {
 
 impl Keys<'_> {
     /// No key is asked for.
-    pub const NONE: Keys<'static> = Keys { plain: &[], named: &[], asked: Asked::OnceThereIsOne };
+    pub const NONE: Keys<'static> = Keys { plain: &[], named: &[], run: None, asked: Asked::OnceThereIsOne };
 }
 
 impl<'a> Keys<'a> {
-    /// The client that `headers` name by its key; none where no key is asked for, or it is one of the configuration's.
+    /// The client that `headers` name by its key; none where no key is asked for, or it is one of the
+    /// configuration's or a command's.
     ///
     /// # Errors
     /// A key is asked for, and none that is known was sent.
@@ -63,10 +66,11 @@ impl<'a> Keys<'a> {
             for key in self.plain {
                 plain |= *key == secret;
             }
-            if self.named.is_empty() {
+            if self.named.is_empty() && self.run.is_none() {
                 continue;
             }
             let digest = digest_of(shown);
+            plain |= self.run == Some(digest);
             for key in self.named {
                 if key.digest == digest {
                     client = Some(key);
@@ -112,7 +116,7 @@ mod tests {
         let (work, home) = (key("work", "rota-work"), key("home", "rota-home"));
         let named = [work.clone(), home.clone()];
         let plain = [Secret::new("of-the-file")];
-        let keys = Keys { plain: &plain, named: &named, asked: Asked::OnceThereIsOne };
+        let keys = Keys { plain: &plain, named: &named, run: None, asked: Asked::OnceThereIsOne };
         for (name, value, client) in [
             ("x-rota-key", "rota-home", Ok(Some(&home))),
             ("x-api-key", "rota-work", Ok(Some(&work))),
@@ -134,6 +138,9 @@ mod tests {
     fn a_key_is_asked_for_once_there_is_one_or_always_where_that_is_wished() {
         let none = headers("x-api-key", "anything");
         assert_eq!(Keys::NONE.client(&none), Ok(None));
+        let run = Keys { run: Some(digest_of("anything")), asked: Asked::Always, ..Keys::NONE };
+        assert_eq!(run.client(&none), Ok(None));
+        assert_eq!(run.client(&headers("x-api-key", "something")), Err(Turned::ClientKey));
         let always = Keys { asked: Asked::Always, ..Keys::NONE };
         assert_eq!(always.client(&none), Err(Turned::ClientKey));
     }

@@ -4,7 +4,7 @@ mod lease;
 
 pub use lease::{Bound, Bounds, Lease, Phase, WARNING};
 
-use crate::model::{AccountId, Time};
+use crate::model::{AccountId, KeyDigest, Time};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::fmt;
@@ -68,10 +68,19 @@ struct Census {
     closing: bool,
 }
 
+/// What a command has of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Belongings {
+    /// The account that it chose.
+    pub account: Option<AccountId>,
+    /// What its key comes to, which opens its own path where keys are asked for.
+    pub key: Option<KeyDigest>,
+}
+
 /// One command, as requests of it see it.
 #[derive(Debug)]
 pub struct Run {
-    account: Option<AccountId>,
+    belongings: Belongings,
     lease: Mutex<Lease>,
     moved: Notify,
 }
@@ -109,12 +118,12 @@ impl Runs {
     pub fn open(
         &self,
         id: RunId,
-        account: Option<AccountId>,
+        belongings: Belongings,
         bounds: Bounds,
         now: Time,
     ) -> Result<RunGuard, NotOpened> {
         self.count()?;
-        let opened = self.enter(id, account, bounds, now);
+        let opened = self.enter(id, belongings, bounds, now);
         if opened.is_err() {
             self.uncount();
         }
@@ -146,12 +155,12 @@ impl Runs {
     fn enter(
         &self,
         id: RunId,
-        account: Option<AccountId>,
+        belongings: Belongings,
         bounds: Bounds,
         now: Time,
     ) -> Result<RunGuard, NotOpened> {
         let lease = Mutex::new(Lease::new(bounds, now));
-        let run = Arc::new(Run { account, lease, moved: Notify::new() });
+        let run = Arc::new(Run { belongings, lease, moved: Notify::new() });
         match self.all.entry(id.clone()) {
             Entry::Occupied(_) => return Err(NotOpened::Taken),
             Entry::Vacant(place) => {
@@ -209,7 +218,12 @@ impl Runs {
 impl Run {
     /// The account that it chose.
     pub fn account(&self) -> Option<AccountId> {
-        self.account
+        self.belongings.account
+    }
+
+    /// What its key comes to.
+    pub fn key(&self) -> Option<KeyDigest> {
+        self.belongings.key
     }
 
     /// A request of it has come, or a piece of a reply has gone.
@@ -299,8 +313,13 @@ mod tests {
     #[tokio::test]
     async fn a_command_lasts_as_long_as_its_guard() {
         let runs = Runs::default();
-        let guard = runs.open(id(1), Some(AccountId(7)), Bounds::default(), NOW).expect("a place");
-        assert_eq!(runs.open(id(1), None, Bounds::default(), NOW).err(), Some(NotOpened::Taken));
+        let guard = runs
+            .open(id(1), Belongings { account: Some(AccountId(7)), key: None }, Bounds::default(), NOW)
+            .expect("a place");
+        assert_eq!(
+            runs.open(id(1), Belongings::default(), Bounds::default(), NOW).err(),
+            Some(NotOpened::Taken)
+        );
         let run = runs.find(&id(1).to_string(), NOW).expect("it is there");
         assert_eq!(run.account(), Some(AccountId(7)));
         drop(guard);
@@ -311,7 +330,7 @@ mod tests {
     #[test]
     fn whoever_stops_takes_no_command_in() {
         let runs = Runs::default();
-        let open = |number| runs.open(id(number), None, Bounds::default(), NOW);
+        let open = |number| runs.open(id(number), Belongings::default(), Bounds::default(), NOW);
         let guard = open(1).expect("a place");
         assert!(!runs.close_unused(), "somebody needs it");
         drop(guard);
@@ -319,9 +338,12 @@ mod tests {
         assert!(runs.close_unused());
         assert_eq!(open(3).err(), Some(NotOpened::Closing));
         let told = Runs::default();
-        let guard = told.open(id(1), None, Bounds::default(), NOW).expect("a place");
+        let guard = told.open(id(1), Belongings::default(), Bounds::default(), NOW).expect("a place");
         told.close();
-        assert_eq!(told.open(id(2), None, Bounds::default(), NOW).err(), Some(NotOpened::Closing));
+        assert_eq!(
+            told.open(id(2), Belongings::default(), Bounds::default(), NOW).err(),
+            Some(NotOpened::Closing)
+        );
         drop(guard);
     }
 
@@ -332,7 +354,7 @@ mod tests {
         let bounds = Bounds { idle: Some(Duration::from_secs(300)), ..Bounds::default() };
         for round in 0..1000_u64 {
             let now = NOW.after(Duration::from_secs(round));
-            let guard = runs.open(id(1), None, bounds, now).expect("a place");
+            let guard = runs.open(id(1), Belongings::default(), bounds, now).expect("a place");
             assert!(runs.find(&id(1).to_string(), now).is_some());
             assert!(runs.find(&id(1).to_string(), now.after(Duration::from_secs(300))).is_none());
             drop(guard);
@@ -349,7 +371,7 @@ mod tests {
             bytes[..8].copy_from_slice(&number.to_be_bytes());
             RunId::of(bytes)
         };
-        let open = |number| runs.open(name(number), None, Bounds::default(), NOW);
+        let open = |number| runs.open(name(number), Belongings::default(), Bounds::default(), NOW);
         let guards: Vec<RunGuard> = (0..MOST_RUNS).map(|number| open(number).expect("a place")).collect();
         assert_eq!(open(MOST_RUNS).err(), Some(NotOpened::Full));
         drop(guards);

@@ -12,12 +12,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// How long a daemon may take to listen.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks whether it does.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long a service manager may take to start one; what listens there is no service manager then.
+const WAKING: Duration = Duration::from_secs(10);
 /// What is shown of its log where it does not come up.
 const SHOWN: u64 = 4096;
 
@@ -31,6 +34,9 @@ pub(super) struct Reached {
 /// See the module.
 pub(super) async fn reach(setup: &Setup, config: &Config) -> Result<Reached, CliError> {
     if let Some(daemon) = Daemon::find(setup, config).await? {
+        return Ok(Reached { daemon, started: false });
+    }
+    if let Some(daemon) = woken(setup, config).await? {
         return Ok(Reached { daemon, started: false });
     }
     let log = Log::open(config)?;
@@ -64,6 +70,26 @@ pub(super) async fn reach(setup: &Setup, config: &Config) -> Result<Reached, Cli
         }
         Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
     }
+}
+
+/// Where somebody listens although no daemon runs it is a service manager (`rota.socket`), which starts one for whoever
+/// connects; one of our own could not listen there.
+async fn woken(setup: &Setup, config: &Config) -> Result<Option<Daemon>, CliError> {
+    let address = config.listen.first().and_then(|listen| listen.addresses().first().copied());
+    let Some(address) = address.filter(|address| address.port() != 0) else {
+        return Ok(None);
+    };
+    let Ok(_knock) = TcpStream::connect(address).await else {
+        return Ok(None);
+    };
+    let until = Clock::System.now().after(WAKING);
+    while Clock::System.now() < until {
+        if let Some(daemon) = Daemon::find(setup, config).await? {
+            return Ok(Some(daemon));
+        }
+        Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
+    }
+    Ok(None)
 }
 
 /// Where it writes what it has to say. It outlives this command, so it cannot write to its terminal.

@@ -1,22 +1,22 @@
 //! The program itself: how it is pointed at rota, and how it is started.
 use crate::cli::{CliError, Exit};
-use crate::clients::{Client, exempting};
+use crate::clients::{Client, Told, exempting};
 use crate::config::Sources;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use tokio::process::{Child, Command};
 
-/// Starts it with rota at `base`. Input, output, the terminal and the environment are those that this process was given,
+/// Starts it, told of rota. Input, output, the terminal and the environment are those that this process was given,
 /// but for what points it at rota and what is secret to rota.
 pub(super) fn start(
     client: &Client,
     command: &[OsString],
-    base: &str,
+    told: Told<'_>,
     sources: &Sources,
 ) -> Result<Child, CliError> {
-    let arguments = client.run_arguments(base);
-    let env = client.run_env(base);
+    let arguments = client.run_arguments(told);
+    let env = client.run_env(told);
     if arguments.is_empty() && env.is_empty() {
         let why = client.no_env.as_deref().unwrap_or("it reads neither variables nor options");
         return Err(CliError::failed(format!("{} cannot be pointed at rota: {why}", client.name)));
@@ -67,7 +67,10 @@ mod tests {
 
     fn with_options(command: &[&str]) -> Result<Vec<String>, CliError> {
         let all = clients().expect("the table");
-        let client = all.iter().find(|client| !client.run_arguments("http://x").is_empty()).expect("one");
+        let client = all
+            .iter()
+            .find(|client| !client.run_arguments(Told { base: "http://x", key: None }).is_empty())
+            .expect("one");
         let name = client.programs.first().expect("a program");
         let command: Vec<OsString> = command.iter().map(|word| word.replace("NAME", name).into()).collect();
         let words = with_arguments(client, &command, vec!["-o".to_owned()])?;

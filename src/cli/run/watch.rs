@@ -5,10 +5,10 @@ use super::daemon::{self, Reached};
 use crate::cli::api::{Answer, Daemon, succeed};
 use crate::cli::live::{Live, NotLive};
 use crate::cli::{CliError, Exit, Setup};
-use crate::clients::base;
+use crate::clients::{Told, base};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::Time;
+use crate::model::{KeyDigest, Time};
 use crate::runs::RunId;
 use http::Method;
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ const RETURN: Duration = Duration::from_secs(20);
 /// What is asked for a program.
 pub(super) struct Wishes {
     pub(super) id: RunId,
+    /// Its key, where keys are asked for: only its program is told it, and only what it comes to goes to the daemon.
+    pub(super) key: String,
     pub(super) account: Option<String>,
     pub(super) idle: Option<Duration>,
     pub(super) lifetime: Option<Duration>,
@@ -55,6 +57,7 @@ pub(super) enum News {
 pub(super) struct Watch {
     wishes: Wishes,
     base: String,
+    keyed: Keyed,
     daemon: Daemon,
     live: Option<Live>,
     /// Whoever runs the daemon runs it again once it is gone.
@@ -62,6 +65,13 @@ pub(super) struct Watch {
     /// Since when no daemon knows of the program.
     lost: Option<Time>,
     ready: bool,
+}
+
+/// Whether the daemon asks for keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keyed {
+    No,
+    Yes,
 }
 
 /// Why a program is not known to a daemon.
@@ -77,6 +87,14 @@ pub(super) fn new_id() -> Result<RunId, CliError> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CliError::failed("the system has no randomness"))?;
     Ok(RunId::of(bytes))
+}
+
+/// A key that nobody else has.
+pub(super) fn new_key() -> Result<String, CliError> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CliError::failed("the system has no randomness"))?;
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("rota-run-{digits}"))
 }
 
 impl Watch {
@@ -100,9 +118,10 @@ impl Watch {
         }
     }
 
-    /// Where the program finds rota: its own way, where rota has to tell it from others.
-    pub(super) fn base(&self) -> &str {
-        &self.base
+    /// Where the program finds rota: its own way, where rota has to tell it from others. And its key, where one is asked
+    /// for, which opens that way only and ends with it.
+    pub(super) fn told(&self) -> Told<'_> {
+        Told { base: &self.base, key: (self.keyed == Keyed::Yes).then_some(self.wishes.key.as_str()) }
     }
 
     /// The program has been started.
@@ -165,6 +184,7 @@ struct Introduced {
     live: Live,
     /// Its answer to `/api/status`.
     status: Value,
+    keyed: Keyed,
     /// It was started for this program.
     started: bool,
 }
@@ -186,11 +206,13 @@ impl Introduced {
             Err(error) => return Err(passes(error.into())),
         };
         let status = daemon.ask(Method::GET, "/api/status", None).await.and_then(succeed).map_err(passes)?;
-        Ok(Self { daemon, live, status, started })
+        let keys = daemon.ask(Method::GET, "/api/keys", None).await.and_then(succeed).map_err(passes)?;
+        let keyed = if keys["required"] == true { Keyed::Yes } else { Keyed::No };
+        Ok(Self { daemon, live, status, keyed, started })
     }
 
     fn watch(self, wishes: Wishes) -> Result<Watch, CliError> {
-        let Self { daemon, live, status, started } = self;
+        let Self { daemon, live, status, keyed, started } = self;
         let proxy = status["proxy"][0].as_str().and_then(|address| address.parse().ok());
         let proxy: SocketAddr = proxy.ok_or_else(|| CliError::failed("rota listens nowhere"))?;
         let accounts = status["accounts"].as_array().map_or(0, Vec::len);
@@ -206,17 +228,24 @@ impl Introduced {
             eprintln!("rota: started {proxy} for this command ({many}, {strategy})");
         }
         let mut base = base(proxy);
-        if wishes.needs_a_way_of_its_own() {
+        if keyed == Keyed::Yes || wishes.needs_a_way_of_its_own() {
             base.push_str(&wishes.id.prefix());
         }
         let kept = !daemon.is_for_commands();
-        Ok(Watch { wishes, base, daemon, live: Some(live), kept, lost: None, ready: false })
+        Ok(Watch { wishes, base, keyed, daemon, live: Some(live), kept, lost: None, ready: false })
     }
 }
 
 /// True where the same question gets another answer soon: it stops, or has not noticed that the last try is over.
 fn is_passing(answer: &Answer) -> bool {
     matches!(answer.body["error"]["code"].as_str(), Some("RUN_TAKEN" | "STOPPING"))
+}
+
+/// What a key comes to (SHA-256).
+fn digest(key: &str) -> KeyDigest {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes()).as_ref());
+    KeyDigest::new(bytes)
 }
 
 async fn introduce(daemon: &Daemon, wishes: &Wishes) -> Result<Live, NotLive> {
@@ -226,6 +255,7 @@ async fn introduce(daemon: &Daemon, wishes: &Wishes) -> Result<Live, NotLive> {
         "idleMs": millis(wishes.idle),
         "lifetimeMs": millis(wishes.lifetime),
         "commandMs": millis(wishes.command),
+        "keyDigest": digest(&wishes.key).hex(),
     });
     if let Some(account) = &wishes.account {
         body["account"] = json!(account);

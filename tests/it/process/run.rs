@@ -251,6 +251,45 @@ fn programs_are_set_up_by_options_and_variables() {
     assert_eq!(place.rota(&["run"]).code, Some(2));
 }
 
+/// PRX-3: its key opens its own way, while it runs, also to the daemon after this one.
+#[test]
+fn a_command_has_a_key_of_its_own_that_ends_with_it() {
+    let fake = Fake::keys(&["a", "b"]);
+    let place = home(&fake);
+    place.config(&format!("require_client_key = true\n{}", fake.config()));
+    let daemon = place.serve();
+    let script = "echo \"$OPENAI_BASE_URL\"; echo \"$OPENAI_API_KEY\"; read line";
+    let mut run = Started::new(&place, &["--", "sh", "-c", script]);
+    let (base, key) = (run.line(), run.line());
+    assert!(key.starts_with("rota-run-") && base.contains("/~"), "{base}");
+    let with = |base: &str, key: &str| asked(base).header("authorization", &format!("Bearer {key}")).send();
+    assert_eq!(with(&base, &key).status, 200);
+    let elsewhere = format!("http://{}/v1", daemon.proxy());
+    for (base, key) in [(&base, "rota"), (&base, "rota-run-00"), (&elsewhere, &key)] {
+        let refused = with(base, key);
+        assert_eq!(refused.status, 401, "{refused:?}");
+    }
+    for (file, bytes) in place.stored() {
+        assert!(!String::from_utf8_lossy(&bytes).contains(&key), "it is in {file}");
+    }
+    assert!(!daemon.log().contains(&key));
+    daemon.stop();
+    let daemon = place.serve();
+    let below = base.split_once("/~").expect("its own way").1;
+    let base = format!("http://{}/~{below}", daemon.proxy());
+    while with(&base, &key).status != 200 {}
+    run.say("");
+    assert_eq!(run.ended().0, Some(0));
+    while with(&base, &key).status != 401 {}
+    let codex =
+        place.file("bin/codex", 0o700, "#!/bin/sh\nprintf '%s\\n' \"$@\"; env\n").display().to_string();
+    let ran = place.rota(&["run", "--", &codex]);
+    assert!(ran.out.contains("model_providers.rota.env_key=\"ROTA_RUN_KEY\"\n"), "{ran:?}");
+    assert!(ran.out.contains("\nROTA_RUN_KEY=rota-run-"), "{ran:?}");
+    assert!(place.rota(&["env"]).err.contains("rota keys add"), "a shell has nothing that ends with it");
+    daemon.stop();
+}
+
 /// A proxy is for what is beyond this machine; the program has its own again, and none of rota's secrets.
 #[test]
 fn a_program_reaches_rota_past_a_proxy_and_has_its_own_environment() {

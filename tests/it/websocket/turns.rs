@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rota::engine::{Command, LastEnabled};
 use rota::model::{Actor, Alias, ClientKey, FaultClass, KeyScope, Reason, Switch, Time};
 use rota::proxy::digest_of;
-use rota::runs::{Bounds, RunId};
+use rota::runs::{Belongings, Bounds, RunId};
 use rota::telemetry::Outcome;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -76,7 +76,9 @@ async fn a_commands_own_account_serves_its_turns_until_the_command_ends() {
     let path = format!("{}{RESPONSES}", id.prefix());
     let runs = &rota.app.runs;
     let bounds = Bounds { idle: None, lifetime: None, command: None };
-    let command = runs.open(id, Some(work), bounds, rota.app.clock.now()).expect("a place");
+    let command = runs
+        .open(id, Belongings { account: Some(work), key: None }, bounds, rota.app.clock.now())
+        .expect("a place");
     let mut socket = Socket::open(&rota, &path, &[]).await.map_err(|answer| answer.status).expect("it opens");
     let home = Alias::try_from("home").expect("an alias");
     rota.app.state.apply(Command::Forced { alias: home, by: Actor::Admin }).expect("forced");
