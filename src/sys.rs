@@ -1,9 +1,17 @@
 //! What only unsafe code can do, and nothing else: the environment that the process was started with is wiped of
-//! secrets. Every other file of rota is safe code; the lint `unsafe_code` holds that.
+//! secrets, and descriptors that it was started with become sockets. Every other file of rota is safe code; the lint `unsafe_code` holds that.
 #![expect(unsafe_code, reason = "the one place; each block says why it is sound")]
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};
 use std::io;
+use std::net::TcpListener;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The first descriptor that a service manager hands over (`SD_LISTEN_FDS_START`, sd_listen_fds(3)).
+const FIRST_HANDED: RawFd = 3;
+/// What was handed over has been taken.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 
 unsafe extern "C" {
     /// The environment (POSIX.1-2017, `environ`): pointers to `NAME=value`, the last one null. At the start of a process
@@ -54,6 +62,43 @@ pub fn forget_variables(names: &BTreeSet<String>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The listening sockets that a service manager handed over: `count` descriptors from 3 on. No child of this process gets
+/// them.
+///
+/// # Errors
+/// One of them is not open, or is no listening TCP socket; or they were taken before.
+pub fn handed_sockets(count: u16) -> io::Result<Vec<TcpListener>> {
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(io::Error::other("they were taken before"));
+    }
+    let numbers = FIRST_HANDED..FIRST_HANDED + RawFd::from(count);
+    for number in numbers.clone() {
+        // SAFETY: it is only asked about, here, and nothing closes it meanwhile: nobody else in this process knows of it,
+        // or another thread would have to be running. Of a number that is not open the kernel says so.
+        let asked = unsafe { BorrowedFd::borrow_raw(number) };
+        check_listens(asked)
+            .map_err(|error| io::Error::new(error.kind(), format!("descriptor {number}: {error}")))?;
+        rustix::io::fcntl_setfd(asked, rustix::io::FdFlags::CLOEXEC)?;
+    }
+    // SAFETY: they were open when the process began, for whoever started it has said so; they listen, which nothing that
+    // this process has opened itself does yet; and they are taken once.
+    let owned = numbers.map(|number| TcpListener::from(unsafe { OwnedFd::from_raw_fd(number) }));
+    Ok(owned.collect())
+}
+
+fn check_listens(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let address = rustix::net::getsockname(socket)?;
+    #[cfg(not(target_vendor = "apple"))]
+    let listens = rustix::net::sockopt::socket_acceptconn(socket)?;
+    // The system does not say.
+    #[cfg(target_vendor = "apple")]
+    let listens = true;
+    match std::net::SocketAddr::try_from(address) {
+        Ok(_) if listens => Ok(()),
+        Ok(_) | Err(_) => Err(io::Error::other("it is no listening TCP socket")),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! `&App`; there are no globals.
 #[cfg(test)]
 pub(crate) mod bench;
+mod handed;
 mod harden;
 mod info;
 mod key;
@@ -12,6 +13,7 @@ mod serve;
 mod start;
 mod supervisor;
 
+pub use handed::Handed;
 pub use harden::harden;
 pub use info::{Addresses, ServerInfo, token_file};
 pub use key::{KeyError, sealer};

@@ -1,5 +1,5 @@
 use super::memory::{self, Memory};
-use super::{Addresses, App, ServerInfo, StartError, Until, Writer, token_file};
+use super::{Addresses, App, Handed, ServerInfo, StartError, Until, Writer, token_file};
 use crate::admin::{self, AdminSocket, AdminToken};
 use crate::config::{Config, Listen, Sources};
 use crate::proxy::{Entrance, Guests, Lane, Lanes, PeerError, Users};
@@ -40,23 +40,25 @@ impl Running {
     /// Opens the store, binds every address or none, and serves: requests on the runtime this is called on, the rest on
     /// `control`.
     pub async fn start(sources: &Sources, log: LogSink, control: &Handle) -> Result<Self, StartError> {
-        Self::start_over(sources, log, control, &[]).await
+        Self::start_over(sources, log, control, &[], Handed::default()).await
     }
 
-    /// The same; `more` runtimes serve requests, too.
+    /// The same; `more` runtimes serve requests, too, and what is `handed` is listened on where it is configured.
     pub async fn start_over(
         sources: &Sources,
         log: LogSink,
         control: &Handle,
         more: &[Handle],
+        mut handed: Handed,
     ) -> Result<Self, StartError> {
         let (app, writer) = App::open(sources, log, control).await?;
         let config = app.config.load_full();
         // One that was killed has left its own behind.
         ServerInfo::remove(&config.state_dir);
         memory::recall(&app);
-        let entrances = bind_proxy(&config).await?;
-        let admin = bind(config.admin_listen.address(), "admin_listen").await?;
+        let entrances = bind_proxy(&config, &mut handed).await?;
+        let admin = bind(config.admin_listen.address(), "admin_listen", &mut handed).await?;
+        handed.check_all_taken()?;
         let guests = Guests::open(Users::Known(config.allowed_uids.clone()))?;
         let token = AdminToken::load_or_make(&token_file(&config.state_dir))
             .map_err(StartError::io("the admin token cannot be kept in the state directory"))?;
@@ -168,14 +170,14 @@ async fn serve_clients(
 }
 
 /// Every address that is configured, or none.
-async fn bind_proxy(config: &Config) -> Result<Vec<Entrance>, StartError> {
+async fn bind_proxy(config: &Config, handed: &mut Handed) -> Result<Vec<Entrance>, StartError> {
     let mut entrances = Vec::new();
     for listen in &config.listen {
         let users = match listen {
             Listen::Both(_) | Listen::One(_) => Users::Known(config.allowed_uids.clone()),
             Listen::Container(_) => Users::Anybody,
         };
-        for listener in bind_all(*listen).await? {
+        for listener in bind_all(*listen, handed).await? {
             entrances.push(Entrance { listener, users: users.clone() });
         }
     }
@@ -184,14 +186,14 @@ async fn bind_proxy(config: &Config) -> Result<Vec<Entrance>, StartError> {
 
 /// Both loopbacks of a port, or the one address that was asked for. Port 0 is any free port, and IPv6 then takes the one
 /// that IPv4 was given.
-async fn bind_all(listen: Listen) -> Result<Vec<TcpListener>, StartError> {
+async fn bind_all(listen: Listen, handed: &mut Handed) -> Result<Vec<TcpListener>, StartError> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for mut address in listen.addresses() {
         let given = listeners.first().and_then(|listener| listener.local_addr().ok());
         if let (0, Some(given)) = (address.port(), given) {
             address.set_port(given.port());
         }
-        match bind(address, "listen").await {
+        match bind(address, "listen", handed).await {
             Ok(listener) => listeners.push(listener),
             Err(StartError::Io { error, .. })
                 if address.is_ipv6() && given.is_some() && lacks_ipv6(&error) => {}
@@ -206,7 +208,15 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
 }
 
-async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
+async fn bind(
+    address: SocketAddr,
+    setting: &'static str,
+    handed: &mut Handed,
+) -> Result<TcpListener, StartError> {
+    if let Some(socket) = handed.take(address) {
+        let taken = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+        return taken.map_err(StartError::io(format!("{address} was handed over and cannot be served")));
+    }
     TcpListener::bind(address).await.map_err(|error| {
         if error.kind() == io::ErrorKind::AddrInUse {
             return StartError::AddressInUse { address, setting };

@@ -1,6 +1,6 @@
 //! `rota serve`: its threads, signals, and the order of the end.
 use super::supervisor::Supervisor;
-use super::{Addresses, App, Running, StartError, reload};
+use super::{Addresses, App, Handed, Running, StartError, reload};
 use crate::config::{Config, MOST_WORKERS, Sources};
 use crate::telemetry;
 use std::io;
@@ -13,12 +13,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// What the caller of [`serve`] wants beyond the configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ServeOptions {
     /// Where to write the process id and the addresses once rota listens.
     pub server_info: Option<PathBuf>,
     /// How long it serves.
     pub until: Until,
+    /// Sockets that a service manager has opened.
+    pub handed: Handed,
 }
 
 /// What ends a daemon, besides a signal.
@@ -40,7 +42,8 @@ const FIRST_COMMAND: Duration = Duration::from_secs(60);
 ///
 /// Requests run on `workers` threads, each with a runtime of its own; the admin API, the scheduler, renewals and the
 /// store's writer run on a thread of theirs, so that neither can starve the other.
-pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError> {
+pub fn serve(sources: &Sources, options: ServeOptions) -> Result<(), StartError> {
+    let ServeOptions { server_info, until, handed } = options;
     let config = Config::load(sources)?.config;
     let log = super::log_sink(&config)?;
     telemetry::subscribe(&log, &config.log.filter);
@@ -56,12 +59,12 @@ pub fn serve(sources: &Sources, options: &ServeOptions) -> Result<(), StartError
     let data = Builder::new_current_thread().enable_all().build()?;
     let served = data.block_on(async {
         let signals = Signals::listen()?;
-        let running = Running::start_over(sources, log.clone(), &control.handle, &lanes).await?;
-        running.announce(options.until, options.server_info.as_deref())?;
+        let running = Running::start_over(sources, log.clone(), &control.handle, &lanes, handed).await?;
+        running.announce(until, server_info.as_deref())?;
         tell(&running);
         let supervisor = Supervisor::of(sources);
         supervisor.ready();
-        let ending = End { signals, supervisor, until: options.until };
+        let ending = End { signals, supervisor, until };
         until_told_to_stop(sources, running, ending).await
     });
     data.shutdown_background();

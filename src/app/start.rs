@@ -48,6 +48,15 @@ pub enum StartError {
     /// The configuration was refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A service manager hands over a socket that is not configured.
+    #[error(
+        "the service manager listens on {address} for rota, which neither `listen` nor `admin_listen` names; run `rota service \
+         install` again, which writes its socket unit by the configuration"
+    )]
+    Handed {
+        /// Where.
+        address: SocketAddr,
+    },
     /// The operating system said no.
     #[error("{what}: {error}")]
     Io {

@@ -120,6 +120,7 @@ impl From<StartError> for CliError {
             StartError::Store(error) => error.into(),
             StartError::Key(error) => error.into(),
             StartError::AddressInUse { .. }
+            | StartError::Handed { .. }
             | StartError::Socket(_)
             | StartError::Io { .. }
             | StartError::Peers(_)

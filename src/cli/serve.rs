@@ -1,5 +1,7 @@
 use super::{CliError, Exit, Setup};
-use crate::app::{self, ServeOptions, Until};
+use crate::app::{self, Handed, ServeOptions, Until};
+use crate::config::Sources;
+use crate::sys;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -23,7 +25,24 @@ impl Serve {
     pub(super) fn run(self, setup: &Setup) -> Result<Exit, CliError> {
         let until = if self.for_commands { Until::Unused } else { Until::Told };
         let sources = setup.sources.clone().with_addresses(self.listen, self.admin_listen);
-        app::serve(&sources, &ServeOptions { server_info: self.server_info, until })?;
+        let handed = handed(&sources)?;
+        app::serve(&sources, ServeOptions { server_info: self.server_info, until, handed })?;
         Ok(Exit::Done)
     }
+}
+
+/// What a service manager has opened for this very process: `LISTEN_PID` names it (sd_listen_fds(3)).
+fn handed(sources: &Sources) -> Result<Handed, CliError> {
+    let own = std::process::id().to_string();
+    let count = match (sources.variable("LISTEN_PID"), sources.variable("LISTEN_FDS")) {
+        (Some(pid), Some(count)) if pid == own => count,
+        (Some(_) | None, _) => return Ok(Handed::default()),
+    };
+    let count: u16 = count
+        .parse()
+        .map_err(|_| CliError::failed("LISTEN_FDS must be the number of sockets that are handed over"))?;
+    let sockets = sys::handed_sockets(count).map_err(|error| {
+        CliError::io("what the service manager hands over (LISTEN_FDS) cannot be served", &error)
+    })?;
+    Ok(Handed::new(sockets))
 }

@@ -3,13 +3,18 @@ mod unit;
 
 use super::confirm::confirm;
 use super::{CliError, Exit, Setup};
+use crate::config::Config;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
-use unit::{Manager, Places, Scope, Unit};
+use unit::{Manager, Places, Scope, Served, Unit, UnitFile};
+
+/// Where the machine's own service keeps its state (`StateDirectory=`).
+const SYSTEM_STATE: &str = "/var/lib/rota";
 
 #[derive(Args)]
 pub(super) struct Service {
@@ -55,26 +60,28 @@ fn install(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit
     if options.dry_run {
         return shown(setup, &unit, &unit.install, out);
     }
-    if let Some(dir) = unit.path.parent() {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir);
-        made.map_err(|error| CliError::io(format!("{} cannot be made", dir.display()), &error))?;
+    for UnitFile { path, text } in unit.files() {
+        if let Some(dir) = path.parent() {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir);
+            made.map_err(|error| CliError::io(format!("{} cannot be made", dir.display()), &error))?;
+        }
+        std::fs::write(path, text).map_err(|error| {
+            let rights = if options.system { "; the machine's own service needs root" } else { "" };
+            CliError::io(format!("{} cannot be written{rights}", path.display()), &error)
+        })?;
     }
-    std::fs::write(&unit.path, &unit.text).map_err(|error| {
-        let rights = if options.system { "; the machine's own service needs root" } else { "" };
-        CliError::io(format!("{} cannot be written{rights}", unit.path.display()), &error)
-    })?;
+    let paths = paths(&unit);
     run_all(&unit.install).map_err(|error| {
         CliError::failed(format!(
-            "{} is written, but {error}\n  to start it by hand: {}",
-            unit.path.display(),
+            "{paths} written, but {error}\n  to start it by hand: {}",
             joined(&unit.install)
         ))
     })?;
     if setup.json {
-        writeln!(out, "{}", json!({"file": unit.path, "installed": true}))?;
+        writeln!(out, "{}", json!({"file": unit.service.path, "socket": socket(&unit), "installed": true}))?;
         return Ok(Exit::Done);
     }
-    writeln!(out, "✔ {} written, started, enabled at every start", unit.path.display())?;
+    writeln!(out, "✔ {paths} written, started, enabled at every start")?;
     if options.system {
         writeln!(
             out,
@@ -87,30 +94,40 @@ fn install(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit
 
 fn uninstall(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit, CliError> {
     let unit = unit(setup, options)?;
-    if !unit.path.exists() {
+    if !unit.service.path.exists() {
         return Err(CliError::failed(format!(
             "no service is installed: {} does not exist; `rota service install` makes one",
-            unit.path.display()
+            unit.service.path.display()
         )));
     }
     let commands: Vec<Vec<String>> = unit.uninstall.iter().chain(&unit.gone).cloned().collect();
     if options.dry_run {
-        return shown(setup, &Unit { text: String::new(), ..unit.clone() }, &commands, out);
+        return removed(setup, &unit, &commands, out);
     }
-    if !options.yes && !confirm(&format!("Stop rota and remove {}?", unit.path.display()))? {
+    if !options.yes && !confirm(&format!("Stop rota and remove {}?", unit.service.path.display()))? {
         return Err(CliError::failed("nothing was changed"));
     }
     // One that does not run, or that its manager has forgotten, goes all the same.
     let stopped = run_all(&unit.uninstall);
-    std::fs::remove_file(&unit.path)
-        .map_err(|error| CliError::io(format!("{} cannot be removed", unit.path.display()), &error))?;
+    // One that an earlier rota has installed has no sockets.
+    for UnitFile { path, .. } in unit.files().filter(|file| file.path.exists()) {
+        std::fs::remove_file(path)
+            .map_err(|error| CliError::io(format!("{} cannot be removed", path.display()), &error))?;
+    }
     let told = stopped.and_then(|()| run_all(&unit.gone));
     if let Err(error) = told {
         eprintln!("warning: {error}");
     }
     match setup.json {
-        true => writeln!(out, "{}", json!({"file": unit.path, "installed": false}))?,
-        false => writeln!(out, "✔ stopped; {} is gone. Accounts and settings stay", unit.path.display())?,
+        true => writeln!(
+            out,
+            "{}",
+            json!({"file": unit.service.path, "socket": socket(&unit), "installed": false})
+        )?,
+        false => {
+            let path = unit.service.path.display();
+            writeln!(out, "✔ stopped; {path} is gone. Accounts and settings stay")?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -118,12 +135,12 @@ fn uninstall(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Ex
 /// In the manager's own words, and with its own idea of what is well.
 fn status(setup: &Setup, options: &Options) -> Result<Exit, CliError> {
     let unit = unit(setup, options)?;
-    if !unit.path.exists() {
+    if !unit.service.path.exists() {
         return Err(CliError {
             exit: Exit::NotRunning,
             message: format!(
                 "no service is installed: {} does not exist; `rota service install` makes one",
-                unit.path.display()
+                unit.service.path.display()
             ),
         });
     }
@@ -142,15 +159,54 @@ fn shown(
     out: &mut dyn Write,
 ) -> Result<Exit, CliError> {
     if setup.json {
-        writeln!(out, "{}", json!({"file": unit.path, "text": unit.text, "commands": commands}))?;
+        let UnitFile { path, text } = &unit.service;
+        let socket = unit.socket.as_ref().map(|UnitFile { path, text }| json!({"file": path, "text": text}));
+        writeln!(out, "{}", json!({"file": path, "text": text, "socket": socket, "commands": commands}))?;
         return Ok(Exit::Done);
     }
-    match unit.text.is_empty() {
-        true => writeln!(out, "Would remove {}\n", unit.path.display())?,
-        false => writeln!(out, "Would write {}:\n\n{}", unit.path.display(), unit.text)?,
+    for UnitFile { path, text } in unit.files() {
+        writeln!(out, "Would write {}:\n\n{text}", path.display())?;
     }
     writeln!(out, "Would run: {}\nNothing done.", joined(commands))?;
     Ok(Exit::Done)
+}
+
+fn removed(
+    setup: &Setup,
+    unit: &Unit,
+    commands: &[Vec<String>],
+    out: &mut dyn Write,
+) -> Result<Exit, CliError> {
+    if setup.json {
+        let told = json!({"file": unit.service.path, "socket": socket(unit), "commands": commands});
+        writeln!(out, "{told}")?;
+        return Ok(Exit::Done);
+    }
+    writeln!(out, "Would remove {}\n\nWould run: {}\nNothing done.", paths(unit), joined(commands))?;
+    Ok(Exit::Done)
+}
+
+fn socket(unit: &Unit) -> Option<&Path> {
+    unit.socket.as_ref().map(|socket| socket.path.as_path())
+}
+
+fn paths(unit: &Unit) -> String {
+    unit.files().map(|file| file.path.display().to_string()).collect::<Vec<_>>().join(" and ")
+}
+
+/// Where the service will listen, by the configuration that it will see: not this shell's.
+fn addresses(setup: &Setup, scope: Scope) -> Result<Vec<SocketAddr>, CliError> {
+    let mut sources = setup.sources.clone();
+    sources.env.retain(|name, _| !name.starts_with("ROTA_"));
+    if scope == Scope::System {
+        sources.env.insert("ROTA_STATE_DIR".to_owned(), SYSTEM_STATE.to_owned());
+    }
+    let config = Config::load(&sources)?.config;
+    let proxy = config.listen.iter().flat_map(|listen| listen.addresses());
+    let all = proxy.chain([config.admin_listen.address()]).filter(|address| address.port() != 0);
+    // A socket unit with an address that the machine has not fails as a whole; rota does without IPv6.
+    let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
+    Ok(all.filter(|address| has_ipv6 || address.is_ipv4()).collect())
 }
 
 fn unit(setup: &Setup, options: &Options) -> Result<Unit, CliError> {
@@ -177,7 +233,8 @@ fn unit(setup: &Setup, options: &Options) -> Result<Unit, CliError> {
     if let Some(dir) = setup.sources.state_dir_flag() {
         command.extend(["--state-dir".to_owned(), dir.to_owned()]);
     }
-    Ok(Unit::new(manager, scope, &places, &command))
+    let addresses = addresses(setup, scope)?;
+    Ok(Unit::new(manager, scope, &places, &Served { command, addresses }))
 }
 
 fn run_all(commands: &[Vec<String>]) -> Result<(), CliError> {

@@ -14,6 +14,7 @@ mod doors;
 mod encryption;
 mod force;
 mod granted;
+mod handed;
 mod hardening;
 mod import;
 mod keys;

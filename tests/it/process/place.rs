@@ -262,8 +262,13 @@ impl Lines {
 
 impl Daemon {
     pub(super) fn start(mut command: Command) -> Self {
-        let mut child: Child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+        command.stdout(Stdio::piped());
+        Self::with_streams(command)
+    }
+
+    /// With the input and output that the command has.
+    pub(super) fn with_streams(mut command: Command) -> Self {
+        let mut child: Child = command.stderr(Stdio::piped()).spawn().expect("the program");
         let lines = Arc::new(Lines::default());
         let (told, end) = channel();
         let pid = child.id();

@@ -185,13 +185,17 @@ fn a_service_is_installed_shown_and_removed() {
     let text = fs::read_to_string(&unit).expect("a unit");
     assert!(text.contains(&format!("ExecStart=\"{}\" \"serve\"\n", env!("CARGO_BIN_EXE_rota"))), "{text}");
     let told = || fs::read_to_string(place.path("home/told")).unwrap_or_default();
-    assert_eq!(told(), "--user daemon-reload\n--user enable --now rota.service\n");
+    assert_eq!(told(), "--user daemon-reload\n--user enable --now rota.socket rota.service\n");
     assert_eq!(place.rota(&["service", "status"]).code, Some(0));
     let asked = place.rota(&["service", "uninstall"]);
     assert!(asked.code == Some(1) && asked.err.contains("--yes") && unit.exists(), "{asked:?}");
     assert_eq!(place.rota(&["service", "uninstall", "--yes"]).code, Some(0));
     assert!(!unit.exists());
-    assert!(told().ends_with("--user disable --now rota.service\n--user daemon-reload\n"), "{}", told());
+    assert!(
+        told().ends_with("--user disable --now rota.socket rota.service\n--user daemon-reload\n"),
+        "{}",
+        told()
+    );
     place.file("home/answer", 0o600, "no bus\n");
     let failed = place.rota(&["service", "install"]);
     assert!(
