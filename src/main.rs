@@ -9,7 +9,8 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Standard output, whose reader may have seen enough (`rota ls | head -1`): then nothing has failed.
+/// Standard output, whose reader may have seen enough (`rota ls | head -1`): then nothing has failed. A command that goes on
+/// by itself learns of it when it flushes.
 struct Output(StdoutLock<'static>);
 
 impl Write for Output {
@@ -21,10 +22,7 @@ impl Write for Output {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self.0.flush() {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            flushed => flushed,
-        }
+        self.0.flush()
     }
 }
 

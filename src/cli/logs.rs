@@ -1,19 +1,16 @@
 use super::accounts::text;
 use super::api::{Daemon, not_running, runtime, succeed};
+use super::live::Live;
 use super::{CliError, Exit, Setup};
-use crate::clock::Clock;
 use crate::config::Config;
 use clap::Args;
 use http::Method;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Write;
-use std::time::Duration;
 
-/// Between two looks for news.
-const PAUSE: Duration = Duration::from_millis(500);
 /// Decisions in one look; the API gives no more.
 const MOST: usize = 1000;
 
@@ -44,24 +41,49 @@ impl Logs {
     }
 
     async fn tell(&self, setup: &Setup, daemon: &Daemon, out: &mut dyn Write) -> Result<Exit, CliError> {
-        // What is older than the first look is not news later on.
-        let mut latest = decisions(daemon).await?;
+        // Before the first look, so that nothing is missed in between; what comes twice is told once.
+        let live = match self.follow {
+            true => Some(Live::open(daemon, Method::GET, "/api/events", None).await?),
+            false => None,
+        };
+        let latest = decisions(daemon).await?;
         let wanted: Vec<&Value> = latest.iter().filter(|decision| self.wants(decision)).collect();
         let skip = wanted.len().saturating_sub(usize::from(self.count));
         for decision in wanted.into_iter().skip(skip) {
             told(setup, decision, out)?;
         }
-        if !self.follow {
-            return Ok(Exit::Done);
+        match live {
+            None => Ok(Exit::Done),
+            Some(live) => self.follow(setup, daemon, Story { live, seen: Seen::of(&latest) }, out).await,
         }
+    }
+
+    async fn follow(
+        &self,
+        setup: &Setup,
+        daemon: &Daemon,
+        mut story: Story,
+        out: &mut dyn Write,
+    ) -> Result<Exit, CliError> {
         loop {
-            out.flush()?;
-            Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
-            let seen: BTreeSet<String> = latest.iter().map(|decision| id(decision).to_owned()).collect();
-            latest = decisions(daemon).await?;
-            let news = latest.iter().filter(|decision| !seen.contains(id(decision)) && self.wants(decision));
-            for decision in news {
-                told(setup, decision, out)?;
+            if out.flush().is_err() {
+                // Whoever reads it has seen enough.
+                return Ok(Exit::Done);
+            }
+            let news = match story.live.next().await {
+                Some(event) if event.name == "decision" => vec![event.data],
+                Some(event) if event.name == "lagged" => decisions(daemon).await?,
+                Some(_) => continue,
+                None => {
+                    let message =
+                        "rota has stopped, or tells no more; `rota status` shows whether it runs".to_owned();
+                    return Err(CliError { exit: Exit::NotRunning, message });
+                }
+            };
+            for decision in &news {
+                if story.seen.is_new(id(decision)) && self.wants(decision) {
+                    told(setup, decision, out)?;
+                }
             }
         }
     }
@@ -72,6 +94,43 @@ impl Logs {
         };
         let asked = decision["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
         asked.iter().any(|attempt| attempt["alias"] == account.as_str())
+    }
+}
+
+/// What is followed.
+struct Story {
+    live: Live,
+    seen: Seen,
+}
+
+/// Which decisions were looked at, as many as one answer of the API could tell once more.
+#[derive(Debug, Default)]
+struct Seen {
+    order: VecDeque<String>,
+    ids: BTreeSet<String>,
+}
+
+impl Seen {
+    fn of(decisions: &[Value]) -> Self {
+        let mut seen = Self::default();
+        for decision in decisions {
+            seen.is_new(id(decision));
+        }
+        seen
+    }
+
+    /// Looks at it.
+    fn is_new(&mut self, id: &str) -> bool {
+        if !self.ids.insert(id.to_owned()) {
+            return false;
+        }
+        self.order.push_back(id.to_owned());
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
     }
 }
 
@@ -125,6 +184,15 @@ fn line(decision: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_decision_is_news_once_and_memory_is_bounded() {
+        let mut seen = Seen::of(&[json!({"requestId": "a"})]);
+        assert!(!seen.is_new("a") && seen.is_new("b") && !seen.is_new("b"));
+        (0..MOST).for_each(|number| assert!(seen.is_new(&number.to_string())));
+        assert_eq!((seen.ids.len(), seen.order.len()), (MOST, MOST));
+        assert!(!seen.is_new("0"), "the latest are known");
+    }
 
     #[test]
     fn a_line_says_who_served_and_how_it_ended() {

@@ -54,7 +54,10 @@ fn watch(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
             if !in_place && !setup.json {
                 writeln!(out)?;
             }
-            out.flush()?;
+            if out.flush().is_err() {
+                // Whoever reads it has seen enough.
+                return Ok(Exit::Done);
+            }
             Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
         }
     })

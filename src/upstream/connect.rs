@@ -33,6 +33,7 @@ pub(crate) struct Connector {
     to_proxy: HttpConnector<Resolver>,
     proxies: Arc<Proxies>,
     tls: TlsConnector,
+    roots: usize,
     patience: Duration,
 }
 
@@ -46,11 +47,13 @@ pub(crate) struct ConnectError {
 
 impl Connector {
     pub(crate) fn new(trust: &Trust, proxies: Proxies, patience: Duration) -> Result<Self, BuildError> {
+        let (tls, roots) = tls::connector(trust)?;
         Ok(Self {
             direct: tcp(Believe::Public, patience),
             to_proxy: tcp(Believe::All, patience),
             proxies: Arc::new(proxies),
-            tls: tls::connector(trust)?,
+            tls,
+            roots,
             patience,
         })
     }
@@ -58,6 +61,11 @@ impl Connector {
     /// The same for connections that speak HTTP/1.1 only.
     pub(crate) fn http1(self) -> Self {
         Self { tls: tls::http1(&self.tls), ..self }
+    }
+
+    /// How many roots are believed.
+    pub(super) fn roots(&self) -> usize {
+        self.roots
     }
 
     /// Opens a connection to `origin`.

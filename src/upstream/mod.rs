@@ -144,6 +144,11 @@ impl Upstream {
         Self { pool: Pool::default(), ..self.clone() }
     }
 
+    /// How many root certificates it believes.
+    pub fn roots(&self) -> usize {
+        self.connector.roots()
+    }
+
     /// What opens its connections, for others that connect the same way.
     pub(crate) fn connector(&self) -> Connector {
         self.connector.clone()

@@ -31,16 +31,19 @@ pub enum Roots {
     System,
 }
 
-/// A TLS client that offers HTTP/2 and HTTP/1.1. Session keys are never logged, whatever the environment says.
-pub(super) fn connector(trust: &Trust) -> Result<TlsConnector, BuildError> {
+/// A TLS client that offers HTTP/2 and HTTP/1.1, and how many roots it believes. Session keys are never logged, whatever the
+/// environment says.
+pub(super) fn connector(trust: &Trust) -> Result<(TlsConnector, usize), BuildError> {
+    let roots = load(trust)?;
+    let count = roots.len();
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|_| BuildError::TlsVersions)?
-        .with_root_certificates(load(trust)?)
+        .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok((TlsConnector::from(Arc::new(config)), count))
 }
 
 /// The same client, offering HTTP/1.1 alone.

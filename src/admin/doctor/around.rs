@@ -3,6 +3,7 @@
 use super::{Check, Mark};
 use crate::app::{Addresses, App};
 use crate::clients::{Client, base, clients};
+use crate::config::TlsRoots;
 use crate::model::{Origin, Time};
 use jiff::fmt::rfc2822::DateTimeParser;
 use std::fs;
@@ -95,6 +96,17 @@ fn listener(table: &str, port: u16) -> Option<u64> {
         let listens = *fields.get(3)? == "0A" && u16::from_str_radix(local, 16).ok()? == port;
         listens.then(|| fields.get(9)?.parse().ok()).flatten()
     })
+}
+
+/// Whom TLS believes. Without one root rota does not start.
+pub(super) fn roots(app: &App) -> Check {
+    let from = match &app.config.load().tls_roots {
+        TlsRoots::Auto => "of the system, or else the bundled ones".to_owned(),
+        TlsRoots::Bundled => "bundled".to_owned(),
+        TlsRoots::File(file) => format!("of {}", file.display()),
+        TlsRoots::System => "of the system".to_owned(),
+    };
+    Check::new("TLS", Mark::Ok, format!("{} roots, {from}", app.upstream.roots()))
 }
 
 /// Whether an upstream of an account's can be reached over verified TLS, and what its clock says.

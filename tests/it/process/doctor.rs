@@ -55,6 +55,9 @@ fn the_doctor_asks_an_upstream_what_time_it_is_and_lives_without_one() {
     place.add("work", "openai", "sk-a");
     let told = place.json(&["doctor"]);
     assert_eq!(check(&told, "upstream").0, "ok", "{told}");
+    let (state, message, _) = check(&told, "TLS");
+    let count = message.split_once(" roots, ").and_then(|(count, _)| count.parse::<usize>().ok());
+    assert!(state == "ok" && count.is_some_and(|count| count > 0), "{told}");
     assert_eq!(check(&told, "clock"), ("ok", "agrees with the upstream's", ""));
     assert!(
         place.json(&["doctor", "--offline"])["checks"]

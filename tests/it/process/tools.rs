@@ -5,7 +5,7 @@ use fake_upstream::Account;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 /// A command that goes on until it is killed, and what it writes.
@@ -70,6 +70,21 @@ fn logs_shows_what_is_decided_and_goes_on_if_asked() {
     };
     let decision: Value = serde_json::from_str(&line).expect("JSON, a line each");
     assert_eq!(decision["outcome"], "served");
+    let ended = place.shell(&format!("{} logs -f -n 2 | head -n 1", env!("CARGO_BIN_EXE_rota")));
+    let mut ended = ended_with_its_reader(ended, &daemon);
+    assert!(ended.wait().expect("an end").success());
+    daemon.stop();
+    let mut going = going;
+    assert_eq!(going.child.wait().expect("an end").code(), Some(3), "there is nobody to follow any more");
+}
+
+/// Requests come until the pipe has ended.
+fn ended_with_its_reader(mut command: Command, daemon: &super::place::Daemon) -> Child {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a shell");
+    while child.try_wait().expect("a child").is_none() {
+        assert_eq!(daemon.ask("/openai/v1/responses").status, 200);
+    }
+    child
 }
 
 #[test]
