@@ -1,9 +1,9 @@
 //! How a command reaches the admin API, once or many times: over loopback if a daemon runs, else in this process, under
 //! the store's lock.
-use super::{CliError, Exit, Setup};
+use super::{CliError, Exit, Loudness, Setup};
 use crate::admin::{self, ACTOR, AdminToken, Door};
 use crate::app::{self, App, ServerInfo, Writer};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::model::Actor;
 use crate::store::{Backend, FileBackend, StoreError};
@@ -79,6 +79,7 @@ pub(super) struct Daemon {
     reach: Reach,
     token: AdminToken,
     for_commands: bool,
+    loudness: Loudness,
 }
 
 /// Where a daemon listens.
@@ -210,13 +211,19 @@ impl Daemon {
             let beside = app::token_file(path.parent().unwrap_or(Path::new("/")));
             let file = if beside.exists() { beside } else { app::token_file(&config.state_dir) };
             let token = AdminToken::load(&file).map_err(unread)?;
-            return Ok(Some(Self { reach: Reach::Unix(path.clone()), token, for_commands: false }));
+            return Ok(Some(Self {
+                reach: Reach::Unix(path.clone()),
+                token,
+                for_commands: false,
+                loudness: setup.loudness,
+            }));
         }
         let Some(info) = daemon(config).await? else {
             return Ok(None);
         };
         let token = AdminToken::load(&app::token_file(&config.state_dir)).map_err(unread)?;
-        Ok(Some(Self { reach: Reach::Tcp(info.admin), token, for_commands: info.for_commands }))
+        let (reach, for_commands) = (Reach::Tcp(info.admin), info.for_commands);
+        Ok(Some(Self { reach, token, for_commands, loudness: setup.loudness }))
     }
 
     /// True where a `rota run` has started it, and nobody starts it again.
@@ -259,6 +266,8 @@ impl Daemon {
             Reach::Tcp(admin) => admin.to_string(),
             Reach::Unix(_) => "localhost".to_owned(),
         };
+        let asked = format!("{method} {path}");
+        let watch = Stopwatch::start();
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -274,7 +283,14 @@ impl Daemon {
                 Reach::Unix(path) => send(UnixStream::connect(path).await?, request).await,
             }
         };
-        sent.await.map_err(|error| self.silent(&error))
+        let begun = sent.await.map_err(|error| self.silent(&error));
+        if self.loudness == Loudness::Verbose {
+            let status = begun
+                .as_ref()
+                .map_or_else(|_| "no answer".to_owned(), |(reply, _)| reply.status().as_u16().to_string());
+            eprintln!("rota: {asked} of {}: {status}, {} ms", self.reach, watch.elapsed().as_millis());
+        }
+        begun
     }
 
     /// It went away, or is going.

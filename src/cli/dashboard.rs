@@ -37,8 +37,8 @@ impl Dashboard {
         };
         let here = matches!(reach, Reach::Tcp(_));
         if here && !self.no_browser && browser::open(&setup.sources, &address) {
-            eprintln!(
-                "The dashboard is opening in your browser. If it does not: rota dashboard --no-browser"
+            setup.hint(
+                "The dashboard is opening in your browser. If it does not: rota dashboard --no-browser",
             );
             return Ok(Exit::Done);
         }

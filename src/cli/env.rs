@@ -42,25 +42,25 @@ impl Env {
         for (name, value) in &env {
             writeln!(out, "{}", shell.export(name, value))?;
         }
-        tell(&client, &env, runs);
+        tell(setup, &client, &env, runs);
         if keyed == Keyed::Yes {
-            eprintln!(
+            setup.hint(
                 "rota: it asks for a key: make one (rota keys add NAME) and set it in place of the word rota, or use \
                  `rota run`, which gives each program its own"
             );
         }
         for (name, value) in exempting(&setup.sources.env) {
-            eprintln!(
+            setup.hint(format_args!(
                 "rota: your proxy would be given what is meant for rota; exempt this machine from it, too: {}",
                 shell.export(&name, &value)
-            );
+            ));
         }
         Ok(Exit::Done)
     }
 }
 
 /// Standard output is for the shell; what is for the person goes to standard error.
-fn tell(client: &Client, env: &BTreeMap<String, String>, runs: Runs) {
+fn tell(setup: &Setup, client: &Client, env: &BTreeMap<String, String>, runs: Runs) {
     let names: Vec<&str> = env.keys().map(String::as_str).collect();
     let names = match names.split_last() {
         Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
@@ -70,12 +70,14 @@ fn tell(client: &Client, env: &BTreeMap<String, String>, runs: Runs) {
     match std::io::stdout().is_terminal() {
         true => {
             let id = if client.is_any() { String::new() } else { format!(" {}", client.id) };
-            eprintln!("rota: these set {names}; to have your shell do it: eval \"$(rota env{id})\"");
+            setup.hint(format_args!(
+                "rota: these set {names}; to have your shell do it: eval \"$(rota env{id})\""
+            ));
         }
-        false => eprintln!("rota: exported {names} for this shell"),
+        false => setup.hint(format_args!("rota: exported {names} for this shell")),
     }
     if runs == Runs::No {
-        eprintln!("rota: nothing listens there yet; start it with `rota serve`");
+        setup.hint("rota: nothing listens there yet; start it with `rota serve`");
     }
 }
 

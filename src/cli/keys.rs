@@ -70,11 +70,11 @@ impl Add {
             return Ok(Exit::Done);
         }
         writeln!(out, "{}", text(&made["key"]))?;
-        eprintln!(
+        setup.hint(format_args!(
             "This is the key of {}; it is not shown again. The client sends it where it would send an API key, or as \
              x-rota-key. From now on every client needs a key.",
             self.name
-        );
+        ));
         Ok(Exit::Done)
     }
 }

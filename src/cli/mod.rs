@@ -92,6 +92,30 @@ struct Global {
     /// Print the admin API's answer as it is
     #[arg(long, global = true, help_heading = ANYWHERE)]
     json: bool,
+    /// Say nothing but what was asked for, warnings and errors; `serve` logs warnings and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = ANYWHERE)]
+    quiet: bool,
+    /// Say what is asked of the admin API, and how long that takes; `serve` logs what is for debugging, too
+    #[arg(short, long, global = true, help_heading = ANYWHERE)]
+    verbose: bool,
+}
+
+/// How much a command says beside what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loudness {
+    Quiet,
+    Usual,
+    Verbose,
+}
+
+impl Global {
+    fn loudness(&self) -> Loudness {
+        match (self.quiet, self.verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, true) => Loudness::Verbose,
+            (false, false) => Loudness::Usual,
+        }
+    }
 }
 
 /// In the order of a newcomer's questions.
@@ -170,6 +194,7 @@ enum Command {
 /// Runs one command. Data goes to `out`, everything else to standard error.
 pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliError> {
     let setup = Setup {
+        loudness: cli.global.loudness(),
         sources: sources.with(cli.global.config, cli.global.state_dir),
         socket: cli.global.socket,
         json: cli.global.json,
@@ -230,4 +255,14 @@ struct Setup {
     /// The socket of the rota to ask, and of no other.
     socket: Option<PathBuf>,
     json: bool,
+    loudness: Loudness,
+}
+
+impl Setup {
+    /// For the person who is there: nothing that was asked for, no warning and no error.
+    fn hint(&self, words: impl std::fmt::Display) {
+        if self.loudness != Loudness::Quiet {
+            eprintln!("{words}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-use super::{CliError, Exit, Setup};
+use super::{CliError, Exit, Loudness, Setup};
 use crate::app::{self, Handed, ServeOptions, Until};
 use crate::config::Sources;
 use crate::sys;
@@ -25,6 +25,11 @@ impl Serve {
     pub(super) fn run(self, setup: &Setup) -> Result<Exit, CliError> {
         let until = if self.for_commands { Until::Unused } else { Until::Told };
         let sources = setup.sources.clone().with_addresses(self.listen, self.admin_listen);
+        let sources = match setup.loudness {
+            Loudness::Quiet => sources.with_log_level("warn"),
+            Loudness::Usual => sources,
+            Loudness::Verbose => sources.with_log_level("debug"),
+        };
         let handed = handed(&sources)?;
         app::serve(&sources, ServeOptions { server_info: self.server_info, until, handed })?;
         Ok(Exit::Done)

@@ -62,6 +62,13 @@ impl Sources {
         self
     }
 
+    /// With the level of the log that the command line asks for.
+    #[must_use]
+    pub fn with_log_level(mut self, level: &str) -> Self {
+        self.flag(&table::LEVEL.about, Some(level.to_owned()));
+        self
+    }
+
     /// The state directory of the command line, if it named one.
     pub fn state_dir_flag(&self) -> Option<&str> {
         self.flags.get(table::STATE_DIR.about.key).map(String::as_str)

@@ -105,11 +105,11 @@ impl Watch {
         let mut told = false;
         loop {
             match Introduced::to_any(setup, config, &wishes).await {
-                Ok(introduced) => return introduced.watch(wishes),
+                Ok(introduced) => return introduced.watch(setup, wishes),
                 Err(NotKnown::Yet(_)) if Clock::System.now() < until => {
                     if !told && Clock::System.now() >= began.after(QUIET) {
                         told = true;
-                        eprintln!("rota: waiting for the last rota, which is ending");
+                        setup.hint("rota: waiting for the last rota, which is ending");
                     }
                     Clock::System.sleep_until(Clock::System.now().after(SHORT_PAUSE)).await;
                 }
@@ -164,7 +164,7 @@ impl Watch {
         };
         let Ok(Some(daemon)) = found else {
             if first && self.kept {
-                eprintln!("rota: rota has stopped; waiting for it to come back");
+                setup.hint("rota: rota has stopped; waiting for it to come back");
             }
             return;
         };
@@ -211,7 +211,7 @@ impl Introduced {
         Ok(Self { daemon, live, status, keyed, started })
     }
 
-    fn watch(self, wishes: Wishes) -> Result<Watch, CliError> {
+    fn watch(self, setup: &Setup, wishes: Wishes) -> Result<Watch, CliError> {
         let Self { daemon, live, status, keyed, started } = self;
         let proxy = status["proxy"][0].as_str().and_then(|address| address.parse().ok());
         let proxy: SocketAddr = proxy.ok_or_else(|| CliError::failed("rota listens nowhere"))?;
@@ -225,7 +225,7 @@ impl Introduced {
         if started {
             let many = if accounts == 1 { "1 account".to_owned() } else { format!("{accounts} accounts") };
             let strategy = status["strategy"].as_str().unwrap_or_default();
-            eprintln!("rota: started {proxy} for this command ({many}, {strategy})");
+            setup.hint(format_args!("rota: started {proxy} for this command ({many}, {strategy})"));
         }
         let mut base = base(proxy);
         if keyed == Keyed::Yes || wishes.needs_a_way_of_its_own() {

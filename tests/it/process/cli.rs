@@ -24,6 +24,38 @@ fn rota_alone_says_what_to_do_next() {
 }
 
 #[test]
+fn a_command_says_as_much_as_it_is_asked_to() {
+    let mut place = Place::new();
+    place.set("ROTA_LISTEN", "127.0.0.1:7682");
+    let hint = "rota serve";
+    assert!(place.rota(&["env", "claude"]).err.contains(hint));
+    let quiet = place.rota(&["-q", "env", "claude"]);
+    assert!(quiet.err.is_empty() && quiet.out.contains("ANTHROPIC_BASE_URL"), "{quiet:?}");
+    assert!(place.rota(&["accounts", "--quiet", "--socket", "/nowhere"]).err.starts_with("error: "));
+    assert_eq!(place.rota(&["status", "-q", "-v"]).code, Some(2));
+    place.set("ROTA_LISTEN", "127.0.0.1:0");
+    let daemon = place.serve();
+    let told = place.rota(&["accounts", "-v"]);
+    let call = format!("rota: GET /api/accounts of {}: 200, ", daemon.admin());
+    assert!(told.code == Some(0) && told.err.starts_with(&call), "{told:?}");
+    assert_eq!(place.rota(&["accounts"]).err, "");
+    daemon.stop();
+    let level = |flag: &str| {
+        let daemon =
+            super::place::Daemon::start(place.command(&["serve", flag, "--server-info", "info.json"]));
+        while !place.path("info.json").exists() {}
+        while place.rota(&["healthcheck"]).code != Some(0) {}
+        std::fs::remove_file(place.path("info.json")).expect("a file");
+        daemon.signal("TERM");
+        let (code, log) = daemon.ended();
+        assert_eq!(code, Some(0), "{log}");
+        log
+    };
+    assert!(!level("-q").contains("listening"), "what is well is not told");
+    assert!(level("-v").contains("listening"));
+}
+
+#[test]
 fn every_command_has_its_help() {
     let place = Place::new();
     let help = place.rota(&["--help"]);
