@@ -2,13 +2,14 @@ use super::ApiError;
 use super::extract::{Asked, Named};
 use super::reply::NoContent;
 use super::view::Stamp;
-use crate::affinity::Pin;
+use crate::affinity::{Holding, Pin};
 use crate::app::App;
-use crate::model::Snapshot;
+use crate::model::{AccountId, Snapshot};
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Sessions in one answer, unless more are asked for.
@@ -27,6 +28,18 @@ pub(super) struct SessionsView {
     sessions: Vec<SessionView>,
     /// How many there are.
     total: usize,
+    /// What is hard: accounts that hold state of conversations which nobody else can read, by alias.
+    ties: Vec<TieView>,
+}
+
+/// One account and what it holds.
+#[derive(Serialize, JsonSchema)]
+struct TieView {
+    account: String,
+    /// Ciphertexts, signatures and ids of its replies that are remembered.
+    held: usize,
+    /// When the last of them is forgotten, unless one is met before.
+    until: Stamp,
 }
 
 /// One session and the account it is on.
@@ -42,13 +55,24 @@ struct SessionView {
     until: Stamp,
 }
 
-/// `GET /api/sessions?limit=N`: the sessions that have an account, the one used last first.
+/// `GET /api/sessions?limit=N`: the sessions that have an account, the one used last first; and what is tied harder.
 pub(super) async fn list(State(app): State<Arc<App>>, Asked(query): Asked<Latest>) -> Json<SessionsView> {
     let (world, now) = (app.state.snapshot(), app.clock.now());
     let pins = app.affinity.pins(now);
     let shown = pins.iter().rev().take(query.limit.unwrap_or(PAGE));
     let sessions = shown.map(|pin| SessionView::of(pin, &world)).collect();
-    Json(SessionsView { now: now.into(), sessions, total: pins.len() })
+    let ties = ties(&world, app.owners.holdings(now));
+    Json(SessionsView { now: now.into(), sessions, total: pins.len(), ties })
+}
+
+fn ties(world: &Snapshot, holdings: BTreeMap<AccountId, Holding>) -> Vec<TieView> {
+    let named = |(account, held): (AccountId, Holding)| {
+        let account = world.account(account)?.alias.to_string();
+        Some(TieView { account, held: held.marks, until: held.until.into() })
+    };
+    let mut ties: Vec<TieView> = holdings.into_iter().filter_map(named).collect();
+    ties.sort_by(|one, other| one.account.cmp(&other.account));
+    ties
 }
 
 /// `DELETE /api/sessions/{key}`: 204; its next request is given an account as a new session's is.

@@ -6,7 +6,7 @@ mod kept;
 mod owners;
 
 pub use kept::Unkept;
-pub use owners::{Mark, Owned, OwnerBounds, Owners};
+pub use owners::{Holding, Mark, Owned, OwnerBounds, Owners};
 
 use crate::model::{AccountId, ProviderId, SessionKey, Time};
 use aws_lc_rs::digest::{SHA256, digest};

@@ -2,7 +2,7 @@
 //! account whose reply it was. Bounded, with an age; it holds no value, only marks of values.
 use crate::model::{AccountId, Time};
 use aws_lc_rs::digest::{Context, SHA256};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -67,6 +67,15 @@ pub struct Owned {
     pub met: Time,
 }
 
+/// What is known of one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// How many marks are its own.
+    pub marks: usize,
+    /// When the last of them is forgotten, if none is met before.
+    pub until: Time,
+}
+
 impl Owners {
     /// Nothing is known yet.
     pub fn new(bounds: OwnerBounds) -> Self {
@@ -120,6 +129,19 @@ impl Owners {
         let mut all: Vec<(u64, Owned)> = self.book().entries.iter().map(copied).collect();
         all.sort_unstable_by_key(|(written, _)| *written);
         all.into_iter().map(|(_, owned)| owned).collect()
+    }
+
+    /// Who holds how much that nobody else can read.
+    #[expect(clippy::disallowed_methods, reason = "sums and ends are the same in any order")]
+    pub fn holdings(&self, now: Time) -> BTreeMap<AccountId, Holding> {
+        let age = self.bounds.age;
+        let mut held = BTreeMap::new();
+        for entry in self.book().entries.values().filter(|entry| entry.met.until(now) < age) {
+            let one = held.entry(entry.account).or_insert(Holding { marks: 0, until: entry.met.after(age) });
+            one.marks += 1;
+            one.until = one.until.max(entry.met.after(age));
+        }
+        held
     }
 
     /// Takes in what was kept, the oldest first; what is too old is left out. A clock that was put back makes nothing
@@ -219,6 +241,20 @@ mod tests {
         owners.learn(mark(3), B, at(WEEK / 2 + 1));
         let known = [0, 1, 2, 3].map(|n| owners.owner(mark(n), at(WEEK / 2 + 2)));
         assert_eq!(known, [Some(A), None, Some(A), Some(B)]);
+    }
+
+    /// SEL-4
+    #[test]
+    fn who_holds_how_much_and_until_when_is_told_and_what_is_forgotten_is_not() {
+        let owners = owners(10);
+        assert_eq!(owners.holdings(at(0)), BTreeMap::new());
+        for (n, account, met) in [(1, A, 0), (2, A, 100), (3, B, 50)] {
+            owners.learn(mark(n), account, at(met));
+        }
+        let held = |marks, until| Holding { marks, until: at(until) };
+        let both = BTreeMap::from([(A, held(2, WEEK + 100)), (B, held(1, WEEK + 50))]);
+        assert_eq!(owners.holdings(at(100)), both);
+        assert_eq!(owners.holdings(at(WEEK + 60)), BTreeMap::from([(A, held(1, WEEK + 100))]));
     }
 
     proptest! {

@@ -39,13 +39,24 @@ fn list(body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
     let sessions = body["sessions"].as_array().map(Vec::as_slice).unwrap_or_default();
     if sessions.is_empty() {
         writeln!(out, "No conversation has an account.")?;
-        return Ok(Exit::Done);
+        return tied(body, out);
     }
     let rows: Vec<Vec<String>> = sessions.iter().map(|session| row(session, now)).collect();
     render::table(out, &["KEY", "PROVIDER", "ACCOUNT", "KIND", "ID", "SINCE", "USED", "UNTIL"], &rows)?;
     let hidden = body["total"].as_u64().unwrap_or(0).saturating_sub(sessions.len() as u64);
     if hidden > 0 {
         writeln!(out, "\n  {hidden} more; --latest N shows them")?;
+    }
+    tied(body, out)
+}
+
+/// What no clearing changes.
+fn tied(body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let ties = body["ties"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ties: Vec<String> =
+        ties.iter().map(|tie| format!("{} ({})", text(&tie["account"]), tie["held"])).collect();
+    if !ties.is_empty() {
+        writeln!(out, "\n  Tied harder, by what only the account itself can read: {}", ties.join(", "))?;
     }
     Ok(Exit::Done)
 }

@@ -65,6 +65,8 @@ test('a session is shown on its account, and taken off it', () => made.visit('#/
   assert.deepEqual(await axe(page), []);
   await row.getByRole('button', { name: 'Clear a-conversation' }).click();
   await row.waitFor({ state: 'detached' });
+  // What is tied by what it holds is told beside, and stays.
+  await shows(page.locator('#ties tr', { hasText: 'fresh' }), /[1-9]\d* texts and ids.*in 6 d.*none/s);
   const { body } = await made.world.api('GET', '/api/sessions');
   assert.equal(body.sessions.filter(session => session.id === 'a-conversation').length, 0);
 }));

@@ -59,9 +59,13 @@ test('what the command line forces is seen, and cleared from the banner', () => 
   await lever(page).waitFor();
   await made.world.api('POST', '/api/force', { alias: 'work' });
   await shows(banner(page), 'Forced to work');
-  await page.getByRole('button', { name: 'Clear force' }).click();
+  const { seen, letGo } = await held(page, '**/api/force/clear', 'POST');
+  await page.getByRole('button', { name: 'Clear force' }).dblclick();
+  await page.locator('#force-banner button:disabled').waitFor();
+  letGo();
   await page.locator('.force[data-state=off]').waitFor();
   await banner(page).waitFor({ state: 'detached' });
+  assert.equal(seen.length, 1);
 }));
 
 test('a force that cannot be says error with the reason, and can be tried again', () => made.visit('', async page => {

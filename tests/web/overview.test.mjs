@@ -115,5 +115,7 @@ for (const [name, how] of [['light', {}], ['dark', { colorScheme: 'dark' }], ['n
     await lever(page, 'work').waitFor();
     assert.deepEqual(await axe(page), []);
     assert.equal(await sideways(page), 0);
+    const { x, width } = await lever(page, 'work').boundingBox();
+    assert.ok(x >= 0 && x + width <= page.viewportSize().width, 'the switches are in sight');
   }, how));
 }

@@ -6,17 +6,20 @@ import { held } from './lib/held.mjs';
 import { shows, suite } from './lib/suite.mjs';
 import { until } from './lib/world.mjs';
 
-const made = suite({ accounts: { work: 'openai', home: 'openai' }, settings: '[rotation]\nmax_attempts = 2\n' });
+const made = suite({ accounts: { work: 'openai', home: 'openai' }, settings: '[rotation]\nmax_attempts = 2\n', env: { ROTA_ROTATION__PATIENCE: '45s' } });
 const one = (page, name) => page.locator(`[name="${name}"], [name$=".${name}"]`).first();
 const row = (page, name) => page.locator('.setting', { has: page.locator(`[name="${name}"], [name$=".${name}"]`) });
 const save = page => page.getByRole('button', { name: 'Save', exact: true });
 const kept = async name => (await made.world.api('GET', '/api/settings')).body.settings.find(({ key }) => key === name || key.endsWith(`.${name}`));
 
-test('a value tells where it comes from, and one that the file decides is locked', () => made.visit('#/settings', async page => {
+test('a value tells where it comes from, and one that the file or the environment decides is locked', () => made.visit('#/settings', async page => {
   await one(page, 'strategy').waitFor();
   await shows(row(page, 'low'), 'the default');
   await shows(row(page, 'max_attempts'), /locked by .*rota\.toml/);
   assert.equal(await one(page, 'max_attempts').isDisabled(), true);
+  await shows(row(page, 'patience'), 'locked by ROTA_ROTATION__PATIENCE');
+  assert.equal(await one(page, 'patience').isDisabled(), true);
+  assert.equal(await one(page, 'patience').inputValue(), '45s');
   assert.deepEqual(await axe(page), []);
 }));
 
@@ -41,12 +44,12 @@ test('what is wrong is said beside it: critical is below low, a number is a numb
   const { seen, letGo } = await held(page, '**/api/settings', 'PUT');
   letGo();
   await one(page, 'critical').fill('50');
-  await shows(row(page, 'critical'), 'must be below low');
+  await shows(row(page, 'critical').locator('b'), 'must be below low');
   assert.equal(await one(page, 'critical').getAttribute('aria-invalid'), 'true');
   await save(page).click();
   await shows(page.getByRole('alert'), 'must be below low');
   await one(page, 'critical').fill('many');
-  await shows(row(page, 'critical'), 'must be a number');
+  await shows(row(page, 'critical').locator('b'), 'must be a number');
   await save(page).click();
   assert.equal(seen.length, 0, 'nothing was sent');
   await page.getByRole('button', { name: 'Discard changes' }).click();

@@ -1,7 +1,7 @@
 // What to paste where, for each client; and whether its first request has come.
 import { button } from './act.js';
 import { getIfThere } from './api.js';
-import { card, choice, field, h, missing } from './dom.js';
+import { card, choice, field, h, missing, prose } from './dom.js';
 import { ending, story } from './words.js';
 import { changed, now, region, world } from './world.js';
 
@@ -29,9 +29,9 @@ export function connectView(main) {
 }
 
 function told({ name, about, snippets, notes }) {
-  return card('client-card', name, about && h('p', {}, about), snippets.map(({ title, text, file }, i) => h('div', { class: 'snippet', key: title },
+  return card('client-card', name, about && h('p', {}, prose(about)), snippets.map(({ title, text, file }, i) => h('div', { class: 'snippet', key: title },
     h('div', { class: 'row' }, h('b', {}, title), file && h('code', {}, file), h('span', { class: 'grow' }), button(`copy ${i}`, copied === text ? 'Copied' : 'Copy', () => copy(text), { 'aria-label': `Copy: ${title}` })),
-    h('pre', { tabindex: 0 }, text))), notes?.length > 0 && h('ul', {}, notes.map(note => h('li', {}, note))));
+    h('pre', { tabindex: 0 }, text))), notes?.length > 0 && h('ul', {}, notes.map(note => h('li', {}, prose(note)))));
 }
 
 async function copy(text) {

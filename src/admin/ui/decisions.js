@@ -2,6 +2,7 @@
 import { button } from './act.js';
 import { get } from './api.js';
 import { card, choice, field, h, missing, table } from './dom.js';
+import { keepDecisions } from './live.js';
 import { clock, count, day, ending, fits, millis, signInEnd, story, why } from './words.js';
 import { changed, learn, MOST_DECISIONS, region, when, world } from './world.js';
 
@@ -29,16 +30,18 @@ function list(main) {
     wanted[name] = event.target.value;
     changed('decisions');
   };
+  const place = h('section', { class: 'card', 'aria-label': 'Decisions' });
   main.append(h('h1', {}, 'Decisions'), region(h('div', { class: 'row', role: 'search' }), [], () => [
-    field('Find', h('input', { type: 'text', id: 'find', placeholder: 'account, path, model, reason, id', autocomplete: 'off', value: wanted.text, oninput: event => filter('text', event) })),
+    field('Find', h('input', { type: 'text', id: 'find', size: 34, placeholder: 'account, path, model, reason, id', autocomplete: 'off', value: wanted.text, oninput: event => filter('text', event) })),
     field('Ended', choice({ id: 'outcome', value: wanted.outcome, onchange: event => filter('outcome', event) }, OUTCOMES)),
     button('older', 'Fetch older ones', async () => learn((await get(`/api/decisions?limit=${MOST_DECISIONS}`)).decisions))]),
-  region(h('section', { class: 'card', 'aria-label': 'Decisions' }), ['decisions'], () => {
+  region(place, ['decisions'], () => {
     const found = world.decisions.filter(decision => fits(decision, wanted));
     if (!world.decisions.length) return noDecision();
     if (!found.length) return h('p', { class: 'mute' }, 'None of those known here fits.');
     return [h('ol', { class: 'plain', id: 'decisions' }, found.slice(0, SHOWN).map(decisionLine)), h('p', { class: 'sub' }, `${Math.min(SHOWN, found.length)} of ${found.length} shown, the newest first.`)];
   }));
+  keepDecisions(place);
 }
 
 async function trail(main, id) {

@@ -90,12 +90,18 @@ export function card(id, title, ...kids) {
   return h('section', { class: 'card', 'aria-labelledby': `${id}-h`, id }, h('h2', { id: `${id}-h` }, title), kids);
 }
 
-/** A table that scrolls in itself. `rows` are arrays of cells, the first being the row's header. */
+/** A table that scrolls in itself. `rows` are arrays of cells, the first being the row's header. On a phone each row is a block
+ * with the heads beside its cells; so the roles are said, which a block would not have. */
 export function table(label, heads, rows) {
-  const row = cells => h('tr', { key: cells.key }, cells.map((cell, i) => (i ? h('td', {}, cell) : h('th', { scope: 'row' }, cell))));
-  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label },
-    h('table', {}, h('thead', {}, h('tr', {}, heads.map(head => h('th', { scope: 'col' }, head)))), h('tbody', {}, rows.map(row))));
+  const row = cells => h('tr', { key: cells.key, role: 'row' }, cells.map((cell, i) =>
+    (i ? h('td', { role: 'cell', 'data-head': heads[i] }, h('div', {}, cell)) : h('th', { role: 'rowheader', scope: 'row' }, cell))));
+  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label }, h('table', { role: 'table' },
+    h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, heads.map(head => h('th', { role: 'columnheader', scope: 'col' }, head)))),
+    h('tbody', { role: 'rowgroup' }, rows.map(row))));
 }
+
+/** A text in which `commands` stand between backquotes. */
+export const prose = text => text.split('`').map((part, i) => (i % 2 ? h('code', {}, part) : part));
 
 /** A labelled control. */
 export function field(label, control, note) {

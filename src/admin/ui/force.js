@@ -1,5 +1,5 @@
 // Force: one account for everything, for a day. An overlay of its own, not one of the switches.
-import { act, toggle, trouble } from './act.js';
+import { button, toggle } from './act.js';
 import { api } from './api.js';
 import { card, choice, field, h } from './dom.js';
 import { reload } from './live.js';
@@ -28,7 +28,7 @@ export function banner() {
   return [h('div', { class: 'alarm row', id: 'force-banner', role: 'status' }, h('span', { class: 'warn', 'aria-hidden': 'true' }, '◆'),
     h('span', {}, h('b', {}, `Forced to ${on.alias}`), ' for ', when(on.until, 'left'), ` more, then back to ${world.status.strategy}.`),
     h('span', { class: 'grow' }),
-    h('button', { type: 'button', onclick: () => act('force', () => flip(false)) }, 'Clear force'), trouble('force'))];
+    button('force', 'Clear force', () => flip(false)))];
 }
 
 function ended() {

@@ -9,7 +9,8 @@ const REFRESH = 10_000;
 const RETRY = 1000;
 /** The server says something every 15 s. */
 const SILENCE = 40_000;
-const DECISIONS = 100;
+/** Decisions on the first screen, and so in every reload; views that show more ask for them. */
+export const LATEST = 8;
 
 const wait = ms => new Promise(done => setTimeout(done, ms));
 
@@ -68,7 +69,7 @@ const stats = once(learnStats);
 /** Everything, now. After a change of one's own, so that the page shows what came of it. */
 export async function reload() {
   await learnStatus();
-  await Promise.all([learnStats(), learnFlags(), get(`/api/decisions?limit=${DECISIONS}`).then(page => learn(page.decisions))]);
+  await Promise.all([learnStats(), learnFlags(), get(`/api/decisions?limit=${LATEST}`).then(page => learn(page.decisions))]);
 }
 
 /** Everything again, for the views as well. */
@@ -106,6 +107,9 @@ export function keep(el, path, name, every, take) {
   again();
   return again;
 }
+
+/** Asks for many of the latest decisions while `el` is on the page; single ones come as events. */
+export const keepDecisions = el => keep(el, '/api/decisions?limit=100', 'lagged', 60_000, page => page?.decisions && learn(page.decisions));
 
 /** What to do about each event; others are for one view, which hears them as `rota:NAME`. */
 const EVENTS = {

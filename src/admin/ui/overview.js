@@ -6,10 +6,9 @@ import { limitLines, shares, stacked } from './chart.js';
 import { decisionLine, noDecision } from './decisions.js';
 import { card, choice, field, h, missing } from './dom.js';
 import { forceCard } from './force.js';
+import { LATEST } from './live.js';
 import { count, millis, percent } from './words.js';
 import { accounts, changed, region, when, world } from './world.js';
-
-const LATEST = 8;
 
 const figure = (label, value, note) => h('div', { key: label }, h('dl', {}, h('dt', {}, label), h('dd', {}, value)), h('small', {}, note));
 

@@ -2,7 +2,8 @@
 import { button } from './act.js';
 import { api } from './api.js';
 import { card, h, missing, table } from './dom.js';
-import { keep } from './live.js';
+import { keep, keepDecisions } from './live.js';
+import { count } from './words.js';
 import { changed, region, when, world } from './world.js';
 
 const EVERY = 5000;
@@ -15,7 +16,8 @@ export function sessionsView(main) {
     return card('pins', 'Soft: moves when its account cannot serve', page.sessions.length ? table('Sessions', ['Session', 'Named by', 'Provider', 'Account', 'Used', 'Ends', 'Actions'], page.sessions.map(row))
       : h('p', { class: 'mute' }, 'No session has an account.'), h('p', { class: 'sub' }, `${page.sessions.length} of ${page.total} shown.`));
   });
-  main.append(place, region(h('div'), ['decisions'], hard));
+  main.append(place, region(h('div'), ['sessions', 'decisions'], () => page?.ties && hard(page.ties)));
+  keepDecisions(place);
   const again = keep(place, '/api/sessions', 'sessions', EVERY, answer => {
     page = answer;
     changed('sessions');
@@ -33,12 +35,14 @@ export function sessionsView(main) {
   }
 }
 
-/** Ties by what a conversation holds. No list of them is kept by session, so the latest decisions tell. */
-function hard() {
-  const tied = world.decisions.filter(({ why }) => why === 'owner');
-  const accounts = [...new Set(tied.map(({ selectedAlias }) => selectedAlias))];
-  return card('ties', 'Hard: only one account can read what the conversation holds', accounts.length ? table('Hard ties', ['Account', 'Of the latest requests', 'Last'], accounts.map(alias => {
-    const own = tied.filter(({ selectedAlias }) => selectedAlias === alias);
-    return [alias, String(own.length), when(own[0].at)];
-  })) : h('p', { class: 'mute' }, 'None of the latest requests.'));
+/** Ties by what a conversation holds: kept by account, so the latest decisions tell of what came of them. */
+function hard(ties) {
+  const row = ({ account, held, until }) => {
+    const own = world.decisions.filter(({ why, selectedAlias }) => why === 'owner' && selectedAlias === account);
+    const cells = [account, `${count(held)} texts and ids`, when(until), own.length ? [`${own.length}, the last `, when(own[0].at)] : 'none'];
+    cells.key = account;
+    return cells;
+  };
+  return card('ties', 'Hard: only one account can read what the conversation holds', ties.length ? table('Hard ties', ['Account', 'Holds', 'Forgotten, if not met', 'Of the latest requests'], ties.map(row))
+    : h('p', { class: 'mute' }, 'No account holds anything that another could not read.'));
 }

@@ -1,7 +1,7 @@
 // What may change while rota runs: each value with where it comes from, checked before it is sent.
 import { button, form, sure, toggle } from './act.js';
 import { account as path, api } from './api.js';
-import { card, choice, h, missing, table } from './dom.js';
+import { card, choice, h, missing, prose, table } from './dom.js';
 import { keep, reload } from './live.js';
 import { day } from './words.js';
 import { accounts, changed, region, world } from './world.js';
@@ -54,7 +54,7 @@ function setting(one, state) {
         : h('input', { ...props, type: 'text', inputmode: typeof value === 'number' ? 'decimal' : null, autocomplete: 'off', oninput: change });
   return h('div', { class: 'setting', key }, h('label', { for: props.id }, h('code', {}, key)), control,
     h('span', { class: `pill ${locked ? 'warn' : 'mute'}`, 'data-origin': origin }, locked ? `locked by ${lockedBy}` : (ORIGINS[origin] ?? origin)),
-    h('small', { id: `about-${key}` }, description, ' ', said ? h('b', { class: 'bad' }, said) : constraint && `(${constraint})`));
+    h('small', { id: `about-${key}` }, prose(description), ' ', said ? h('b', { class: 'bad' }, said) : constraint && prose(`(${constraint})`)));
 }
 
 /** A value as the API takes it, from what was typed. */

@@ -105,6 +105,9 @@ fn a_conversation_is_shown_and_taken_off_its_account_by_its_key() {
         (&of("kind")[0], &of("provider")[0], &shown["total"]),
         (&"session-id".into(), &"openai".into(), &2.into())
     );
+    let ties = shown["ties"].as_array().expect("a list");
+    let tied: Vec<_> = ties.iter().map(|tie| (&tie["account"], tie["held"].as_u64())).collect();
+    assert_eq!(tied, [(&"home".into(), Some(1)), (&"work".into(), Some(1))], "each has a reply's id");
     let key = of("key")[1].as_str().expect("a key").to_owned();
     let table = place.rota(&["sessions"]).out;
     assert!(table.contains(&key) && table.contains("in 59 min"), "{table}");

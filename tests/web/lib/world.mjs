@@ -24,9 +24,11 @@ export async function until(what, probe, ms = START_MS) {
 }
 
 export class World {
-  /** `accounts`: alias to provider. They are added over the admin API, each with a key or login of its own. */
-  static async start({ accounts = {}, settings = '', script = {} } = {}) {
+  /** `accounts`: alias to provider. They are added over the admin API, each with a key or login of its own. `env`: what rota finds
+   * in its environment besides. */
+  static async start({ accounts = {}, settings = '', script = {}, env = {} } = {}) {
     const world = new World();
+    world.own = env;
     world.home = await mkdtemp(join(tmpdir(), 'rota-web-'));
     world.programs = [];
     try {
@@ -45,7 +47,7 @@ export class World {
     const inside = name => join(this.home, name);
     return {
       PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: this.home, TMPDIR: inside('tmp'), XDG_CONFIG_HOME: inside('config'),
-      XDG_STATE_HOME: inside('state'), XDG_CACHE_HOME: inside('cache'), XDG_RUNTIME_DIR: inside('runtime'),
+      XDG_STATE_HOME: inside('state'), XDG_CACHE_HOME: inside('cache'), XDG_RUNTIME_DIR: inside('runtime'), ...this.own,
     };
   }
 
