@@ -93,11 +93,7 @@ pub(super) fn all() -> Vec<Endpoint> {
             "A command that `rota run` starts: lasts as long as the stream is read.",
         ),
         post("/api/runs/{id}/ready", runs::ready, "The command has been started."),
-        get(
-            "/api/sessions",
-            sessions::list,
-            "Sessions that have an account, the one used last first, and what only one account can read.",
-        ),
+        get("/api/sessions", sessions::list, "Who is on which account, and what ties harder."),
         delete("/api/sessions/{key}", sessions::forget, "Takes a session off its account."),
         get("/api/stats", stats::stats, "Requests by the hour, and what is left."),
         get("/api/settings", settings::show, "What may change while rota runs, each value with its layers."),
