@@ -53,7 +53,8 @@ pub(super) async fn handle(
     let answer = match admitted {
         Ok((routed, None)) => serve(&mut flight, upstream, routed, head, body).await,
         Ok((routed, Some(offer))) => {
-            return websocket::open(flight, routed, head, offer, takeover).await;
+            // Larger than all the rest of a request.
+            return Box::pin(websocket::open(flight, routed, head, offer, takeover)).await;
         }
         Err(why) => Err(why),
     };
@@ -210,7 +211,7 @@ fn tell(app: &App, command: Option<Command>) {
 async fn awaited(app: &App, step: &Step) -> bool {
     match step {
         Step::Refresh { account, version } => app.refresher.refresh(*account, *version).await,
-        Step::SignIn { account, until } => sign_in::ask(app, *account, *until).await,
+        Step::SignIn { account, until } => Box::pin(sign_in::ask(app, *account, *until)).await,
         Step::Wait(until) => app.clock.sleep_until(*until).await,
         Step::Refuse(_) | Step::Send(_) => return false,
     }

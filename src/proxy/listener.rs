@@ -180,7 +180,8 @@ async fn converse(
     let parts = talk.into_parts();
     let stream = parts.io.into_inner().into_inner();
     match takeover.take() {
-        Some(tunnel) => tunnel.run(stream, parts.read_buf, stop).await,
+        // Nearly as large as all that a connection holds, and most never need it.
+        Some(tunnel) => Box::pin(tunnel.run(stream, parts.read_buf, stop)).await,
         None => linger(stream).await,
     }
 }

@@ -86,12 +86,37 @@ impl Markers {
         }
     }
 
-    fn seek<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
-        let Some(quote) = memchr(b'"', piece) else {
-            return &[];
-        };
-        self.begin_string();
-        &piece[quote + 1..]
+    /// Strings that are whole and no wanted keys are passed over where they lie.
+    fn seek<'a>(&mut self, mut piece: &'a [u8]) -> &'a [u8] {
+        while let Some(quote) = memchr(b'"', piece) {
+            piece = &piece[quote + 1..];
+            let end = memchr3(b'"', b'\\', b'\n', piece).filter(|end| piece[*end] == b'"');
+            let Some((string, behind)) = end.map(|end| (&piece[..end], &piece[end + 1..])) else {
+                self.begin_string();
+                return piece;
+            };
+            match behind.first() {
+                Some(b':') => {
+                    piece = &behind[1..];
+                    if let Some(field) = self.wanted(string) {
+                        self.at = At::AfterKey(field);
+                        return piece;
+                    }
+                }
+                Some(b' ' | b'\t' | b'\r') | None => {
+                    self.begin_string();
+                    self.more_key(string);
+                    self.at = At::AfterString;
+                    return behind;
+                }
+                Some(_) => piece = behind,
+            }
+        }
+        &[]
+    }
+
+    fn wanted(&self, key: &[u8]) -> Option<usize> {
+        self.fields.iter().position(|field| field.key.as_bytes() == key)
     }
 
     fn begin_string(&mut self) {
@@ -103,8 +128,7 @@ impl Markers {
         match first {
             b' ' | b'\t' | b'\r' => &piece[1..],
             b':' => {
-                let wanted = self.fields.iter().position(|field| field.key.as_bytes() == self.key);
-                self.at = wanted.map_or(At::Between, At::AfterKey);
+                self.at = self.wanted(&self.key).map_or(At::Between, At::AfterKey);
                 &piece[1..]
             }
             _ => {

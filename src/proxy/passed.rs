@@ -27,7 +27,7 @@ pub(super) struct Passed {
 #[derive(Debug)]
 pub(super) struct Sight {
     watch: Watch,
-    /// As the upstream sent them: rules read them beside a refusing event.
+    /// As the upstream sent them: rules read them beside a refusing event. None of a body that has no events.
     headers: HeaderMap,
     /// The client is told how many bytes come.
     counted: bool,
@@ -46,7 +46,8 @@ impl Sight {
         let counted = reply.body.size_hint().exact().is_some();
         let alive = keep_alive.filter(|_| !counted && watch.keep_alive().is_some());
         let alive = alive.map(|every| KeepAlive { every, stall: Stall::new(every), moved: false });
-        Some(Box::new(Self { watch, headers: headers.clone(), counted, alive }))
+        let headers = if watch.is_of_stream() { headers.clone() } else { HeaderMap::new() };
+        Some(Box::new(Self { watch, headers, counted, alive }))
     }
 
     fn read(&mut self, piece: &[u8], flight: &mut Flight) {

@@ -108,7 +108,12 @@ impl Watch {
 
     /// Of a reply that is a stream of events; none for another.
     pub(crate) fn of_stream(provider: &Arc<Provider>, headers: &HeaderMap) -> Option<Self> {
-        Self::of(provider, headers).filter(|watch| watch.stream.is_some())
+        Self::of(provider, headers).filter(Self::is_of_stream)
+    }
+
+    /// False for a body in one piece, which tells marks and no refusals.
+    pub(super) fn is_of_stream(&self) -> bool {
+        self.stream.is_some()
     }
 
     /// True for a stream that has shown its last event.

@@ -1,4 +1,4 @@
-use super::{DecisionRecord, Outcome};
+use super::{DecisionRecord, Outcome, line};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -113,7 +113,7 @@ impl Batch<'_> {
     pub(super) fn add(&mut self, record: &DecisionRecord) {
         let Lines { text: lines, count } = &mut self.lines;
         match self.sink.format {
-            LogFormat::Json => json(record, lines),
+            LogFormat::Json => line::write(record, lines),
             LogFormat::Text => lines.extend_from_slice(text(record).as_bytes()),
         }
         lines.push(b'\n');
@@ -124,18 +124,6 @@ impl Batch<'_> {
         if self.lines.count > 0 {
             self.sink.send(self.lines);
         }
-    }
-}
-
-/// The record with the two fields that every JSON log line begins with.
-fn json(record: &DecisionRecord, to: &mut Vec<u8>) {
-    to.extend_from_slice(br#"{"level":"INFO","target":"rota::decision""#);
-    let begins = to.len();
-    // A Vec takes whatever is written to it, and a record has nothing that JSON has not.
-    let _ = serde_json::to_writer(&mut *to, record);
-    // The object goes on where it would begin: a flattened struct would be gathered in a map first.
-    if let Some(brace) = to.get_mut(begins) {
-        *brace = b',';
     }
 }
 

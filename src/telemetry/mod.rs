@@ -4,6 +4,7 @@
 mod catalogue;
 mod desk;
 mod gauges;
+mod line;
 mod log;
 mod page;
 mod process;

@@ -226,7 +226,7 @@ impl Outcome {
     }
 }
 
-fn rfc3339<S: Serializer>(at: &Time, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn rfc3339<S: Serializer>(at: &Time, to: S) -> Result<S::Ok, S::Error> {
     let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_millisecond(millis) {
         Ok(stamp) => to.collect_str(&stamp),

@@ -45,7 +45,7 @@ use outbound::{Stage, Upload};
 use pool::{Load, Pool, Way};
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -162,7 +162,7 @@ impl Upstream {
             Ok(request) => request,
             Err(why) => return Sent::NotSent(Phase::Connect, why),
         };
-        let exchange = self.exchange(&provider.origin, request);
+        let exchange = pin!(self.exchange(&provider.origin, request));
         self.answered(exchange, self.first_byte, upload).await
     }
 
@@ -191,7 +191,8 @@ impl Upstream {
         let load = load(&request);
         let way = match self.pool.take(origin, load) {
             Some(way) => way,
-            None => self.connect(origin, load).await?,
+            // Rare, and several times as large as all the rest of a request.
+            None => Box::pin(self.connect(origin, load)).await?,
         };
         match way {
             Way::Line(mut line) => {
@@ -230,14 +231,13 @@ impl Upstream {
     /// Waits for what comes of `exchange`: at most `patience` without a byte of the request moving.
     async fn answered(
         &self,
-        exchange: impl Future<Output = Result<(Response<Incoming>, Option<Loan>), Failure>>,
+        mut exchange: Pin<&mut impl Future<Output = Result<(Response<Incoming>, Option<Loan>), Failure>>>,
         patience: Duration,
         upload: Arc<Upload>,
     ) -> Sent {
         let mut stall = Stall::new(patience);
-        let mut pending = pin!(exchange);
         let answered = poll_fn(|cx| {
-            if let Poll::Ready(answered) = pending.as_mut().poll(cx) {
+            if let Poll::Ready(answered) = exchange.as_mut().poll(cx) {
                 return Poll::Ready(Some(answered));
             }
             stall.poll(cx, || upload.take_moved()).map(|()| None)

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use std::pin::pin;
 use std::time::Duration;
 
 /// The longest a server takes to say whether it will: no model thinks before that.
@@ -37,7 +38,7 @@ impl Upstream {
             Ok(request) => origin_form(request, &provider.origin),
             Err(why) => return Upgrade::Not(Sent::NotSent(Phase::Connect, why)),
         };
-        let exchange = exchange(self.upgrading.clone(), &provider.origin, request);
+        let exchange = pin!(exchange(self.upgrading.clone(), &provider.origin, request));
         let sent = self.answered(exchange, self.first_byte.min(PATIENCE), upload).await;
         let Sent::Replied(mut reply) = sent else {
             return Upgrade::Not(sent);
