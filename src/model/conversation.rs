@@ -1,3 +1,4 @@
+use super::marker::MarkerFields;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ pub struct Conversation {
     pub session_fields: Vec<SessionField>,
     /// Values that only the account whose reply held them can read or resolve (SEL-4). The same fields are looked for
     /// in requests and replies.
-    pub markers: Arc<[MarkerField]>,
+    pub markers: MarkerFields,
     /// Headers of a reply that only the account it came from may see again.
     pub turn_headers: Vec<HeaderName>,
     /// What becomes of a request whose owner cannot serve.
@@ -59,33 +60,6 @@ pub struct InnerField {
     pub key: Arc<str>,
     /// Else what stands before the id.
     pub after: Arc<str>,
-}
-
-/// A value of a JSON body that only the account whose reply held it can read or resolve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MarkerField {
-    /// The key whose string it is.
-    pub key: Arc<str>,
-    /// What it begins with; empty for anything.
-    pub prefix: Arc<str>,
-    /// Shorter ones are none.
-    pub least: u32,
-    /// What may be done where the owner is lost.
-    pub class: MarkerClass,
-}
-
-/// See [`MarkerField::class`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MarkerClass {
-    /// Another account drops it and answers all the same.
-    Soft,
-    /// It may be left out of the request: reasoning of the model's that only saved it thinking again.
-    Reasoning,
-    /// Nobody else can answer, but the provider has an error of its own that makes the client begin anew.
-    Chain,
-    /// Nobody else can answer.
-    State,
 }
 
 /// What becomes of a request whose owner cannot serve (SEL-4).

@@ -13,6 +13,7 @@ mod job;
 mod key;
 mod limits;
 mod login;
+mod marker;
 mod provider;
 mod rule;
 mod secret;
@@ -27,8 +28,7 @@ pub use account::{Account, Actor, Switch, Weight};
 pub use audit::{AuditAction, AuditEntry, AuditTrail, Note};
 pub use breaker::{Breaker, BreakerState};
 pub use conversation::{
-    Conversation, EventRules, InnerField, LimitEvent, LostReply, MarkerClass, MarkerField, OnOwnerLost,
-    SessionField,
+    Conversation, EventRules, InnerField, LimitEvent, LostReply, OnOwnerLost, SessionField,
 };
 pub use credential::{Credential, CredentialKind, CredentialState, Identity, Renewal};
 pub use fault::{FaultClass, Reason, Scope};
@@ -39,6 +39,7 @@ pub use job::JobState;
 pub use key::{Beyond, ClientKey, KeyDigest, KeyPath, KeyScope};
 pub use limits::{LimitSample, LimitSource, LimitStatus, LimitWindow, Limits};
 pub use login::{BrowserFlow, DeviceFlow, Endpoint, LoginFlows, Loopback};
+pub use marker::{MarkerClass, MarkerField, MarkerFields, MarkerKey};
 pub use provider::{
     Dialect, HeaderField, HeaderTemplate, Injection, LimitHeaders, Measure, Origin, PathMap, Provider,
     ResetFormat, Route,

@@ -14,10 +14,11 @@ use crate::model::{
 use crate::upstream::Unpack;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// Bytes of a body that are looked at, and of its text where it is compressed.
 const LOOKED_AT: usize = 8 << 20;
+/// Bytes taken for a body's text before any has come.
+const ROOM: u64 = 256 << 10;
 /// Text of a body that something is left out of, at most: as much as a body held for replay may have by default.
 const REWRITTEN: usize = 32 << 20;
 /// Marks of one request that are kept: the last ones say where it was last.
@@ -58,16 +59,16 @@ impl Bonds {
     ) -> Result<Self, Turned> {
         let fields = if named.is_some() { &[][..] } else { &conversation.session_fields[..] };
         // What is made while it is sent may wait for an answer to its beginning: it goes on as it comes.
-        if !upload.is_measured()
-            || !is_json(headers)
-            || (fields.is_empty() && conversation.markers.is_empty())
-        {
+        let told = upload.told().filter(|_| is_json(headers));
+        let Some(told) = told.filter(|_| !(fields.is_empty() && conversation.markers.is_empty())) else {
             return Ok(Self::default());
-        }
+        };
         let mut unpack = Unpack::at_most(LOOKED_AT, headers.get(CONTENT_ENCODING));
-        let mut markers = Markers::of(Arc::clone(&conversation.markers));
+        let mut markers = Markers::of(conversation.markers.clone());
         let mut bonds = Self::default();
-        let mut text = Vec::new();
+        // What is told may never come.
+        let room = told.min(ROOM) as usize;
+        let mut text = Vec::with_capacity(if fields.is_empty() { 0 } else { room });
         let classes = &conversation.markers;
         upload
             .look(LOOKED_AT as u64, |piece| {
@@ -87,7 +88,7 @@ impl Bonds {
     pub(super) fn of_message(text: &str, conversation: &Conversation) -> Self {
         let classes = &conversation.markers;
         let mut bonds = Self::default();
-        Markers::of(Arc::clone(classes)).read(text.as_bytes(), |found| bonds.note(classes, found));
+        Markers::of(classes.clone()).read(text.as_bytes(), |found| bonds.note(classes, found));
         bonds
     }
 

@@ -167,9 +167,9 @@ impl Upload {
         Ok(begun)
     }
 
-    /// True for a body whose length was told: it comes as fast as it can, and not as it is made.
-    pub(super) fn is_measured(&self) -> bool {
-        self.flow().is_some_and(|flow| flow.total.is_some())
+    /// The length that was told. A body that has one comes as fast as it can, and not as it is made.
+    pub(super) fn told(&self) -> Option<u64> {
+        self.flow()?.total
     }
 
     /// Reads on while everything is held, at most `most` bytes in all, and shows each piece. What is read stays the

@@ -277,7 +277,8 @@ mod tests {
                 least: 0,
                 class: MarkerClass::State,
             }]
-            .into(),
+            .into_iter()
+            .collect(),
             keep_alive: Some(": here\n\n".into()),
             ..Conversation::default()
         };

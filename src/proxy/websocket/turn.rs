@@ -206,7 +206,7 @@ impl Bound {
     /// What only this account can read, as it gives it out.
     fn remember(&self, text: &str) {
         let now = self.app.clock.now();
-        Markers::of(Arc::clone(&self.provider.conversation.markers)).read(text.as_bytes(), |found| {
+        Markers::of(self.provider.conversation.markers.clone()).read(text.as_bytes(), |found| {
             self.app.owners.learn(found.mark, self.account, now);
         });
     }
