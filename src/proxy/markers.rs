@@ -203,6 +203,11 @@ impl Markers {
 
     /// As much of the end as could be the beginning of a key, and the byte before it.
     fn keep_tail(&mut self, piece: &[u8]) {
+        // No key goes on in the next line, and events are lines.
+        if piece.ends_with(b"\n") {
+            self.tail.clear();
+            return;
+        }
         if let Some(end) = piece.len().checked_sub(self.longest) {
             self.tail.clear();
             self.tail.extend_from_slice(&piece[end..]);
