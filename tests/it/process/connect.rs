@@ -308,6 +308,9 @@ fn completions_are_there_for_every_shell() {
     assert_eq!(place.rota(&["completions"]).code, Some(2));
 }
 
+/// How often Tab is pressed before the test fails.
+const TABS: usize = 30;
+
 /// A shell asks for the names of accounts while somebody types: at once, and without a word where there is nobody.
 #[test]
 fn aliases_are_completed_from_the_daemon() {
@@ -319,10 +322,10 @@ fn aliases_are_completed_from_the_daemon() {
     place.add("work", "openai", "sk-a");
     place.add("home", "openai", "sk-a");
     let daemon = place.serve();
-    assert_eq!(
-        place.rota(&["completions", "--accounts"]).out.lines().collect::<BTreeSet<_>>(),
-        ["home", "work"].into()
-    );
+    // A shell waits a second at most; on a machine that is busy for so long a person presses Tab again.
+    let again = |complete: &dyn Fn() -> String| (0..TABS).map(|_| complete()).find(|names| !names.is_empty());
+    let names = again(&|| place.rota(&["completions", "--accounts"]).out).expect("names");
+    assert_eq!(names.lines().collect::<BTreeSet<_>>(), ["home", "work"].into());
     // What bash does when Tab is pressed behind `rota disable w`.
     let script = place.file("rota.bash", 0o600, &place.rota(&["completions", "bash"]).out);
     let bin =
@@ -332,9 +335,12 @@ fn aliases_are_completed_from_the_daemon() {
          printf '%s\\n' \"${{COMPREPLY[@]}}\"",
         script.display()
     );
-    let mut shell = place.shell("exec bash -c \"$TYPED\"");
-    let done = shell.env("TYPED", typed).env("PATH", "/usr/bin:/bin").output().expect("a shell");
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(said.lines().any(|line| line == "work") && !said.contains("home"), "{said} {done:?}");
+    let said = again(&|| {
+        let mut shell = place.shell("exec bash -c \"$TYPED\"");
+        let done = shell.env("TYPED", &typed).env("PATH", "/usr/bin:/bin").output().expect("a shell");
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
+    });
+    let said = said.expect("names");
+    assert!(said.lines().any(|line| line == "work") && !said.contains("home"), "{said}");
     drop(daemon);
 }

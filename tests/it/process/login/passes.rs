@@ -223,7 +223,8 @@ impl Stage {
         let file = place.path("config/rota/rota.toml");
         let before = std::fs::read_to_string(file).expect("a configuration");
         let told = place.path("told.jsonl");
-        let script = format!("tr -d '\\n' >> {0}; echo >> {0}", told.display());
+        // One write for each event: two may be told at once.
+        let script = format!("event=$(tr -d '\\n'); printf '%s\\n' \"$event\" >> {}", told.display());
         let config = format!(
             "{before}\n{settings}[notify]\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\nwebhooks = [{:?}]\n",
             hook.url
