@@ -15,8 +15,9 @@ export LLVM_COV ?= llvm-cov-19
 export LLVM_PROFDATA ?= llvm-profdata-19
 endif
 
-.PHONY: help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test crash \
-  refresh-race power-cuts renewals coverage mutants check-deny bench bench-quick perf-gate \
+.PHONY: help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test \
+  api-check crash \
+  refresh-race power-cuts renewals coverage mutants check-deny bench bench-quick perf-gate writers \
   perf-baseline perf-profile perf-build nightly
 
 help: ## List the targets
@@ -81,6 +82,9 @@ tests/web/node_modules: tests/web/package-lock.json
 metrics-check: build ## The metrics page of a rota that has served and failed over, by promtool
 	tests/metrics-check.sh target/debug/rota
 
+api-check: build ## The admin API against its OpenAPI document, by schemathesis
+	python3 tests/api/check.py target/debug/rota
+
 crash: ## Store and renewal under SIGKILL, failing syscalls and simulated power cuts, in full length (needs strace)
 	ROTA_CRASH=full cargo test --release --locked --test crash -- --nocapture --skip race::
 
@@ -90,6 +94,9 @@ refresh-race: ## Drivers and a daemon renew one token, paused and killed: 2000 r
 power-cuts: ## The power goes while a token is renewed, 500 times on each file system (needs root, loop devices, strace)
 	@[ "$$(id -u)" -eq 0 ] || { echo "error: power cuts need root, for loop devices and mount: sudo make $@" >&2; exit 1; }
 	cargo test --locked --test power-cuts power -- --nocapture --test-threads=1
+
+writers: ## 64 writers change a thousand things each through the admin API while requests flow
+	ROTA_WRITERS=full cargo test --release --locked --test it control::no_update -- --nocapture
 
 renewals: ## A thousand requests at a token's end, a hundred times; 500 clients that leave
 	ROTA_RENEWALS=full cargo test --locked --test it renewal:: -- --nocapture
@@ -130,4 +137,4 @@ check-deny: ## Banned crates, licences, sources
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2
 	cargo deny --workspace check bans licenses sources
 
-nightly: lint test doc crash refresh-race power-cuts renewals clients-full metrics-check image-test check-deny web-full perf-gate coverage mutants ## All of it; hours
+nightly: lint test doc crash refresh-race power-cuts renewals writers clients-full api-check metrics-check image-test check-deny web-full perf-gate coverage mutants ## All of it; hours

@@ -229,6 +229,29 @@ fn imports(line: &str) -> bool {
     line.trim_start().starts_with("use ") || line.contains("engine::apply(")
 }
 
+/// ADM-1
+#[test]
+fn every_endpoint_is_in_the_table() {
+    const ROUTER: &str = "src/admin/mod.rs";
+    let mut found = Vec::new();
+    for source in program() {
+        for (at, line) in source.code.lines().enumerate() {
+            let routes = [".route(", ".route_service(", ".nest(", ".nest_service(", ".fallback_service("];
+            // The router takes paths from the table, and the page's files, which are no part of the API.
+            let known = [".route(path, ", "get(ui::"].iter().any(|known| line.contains(known));
+            if routes.iter().any(|route| line.contains(route)) && !(known && source.path == ROUTER) {
+                found.push(format!("{}:{}: {}", source.path, at + 1, line.trim()));
+            }
+        }
+    }
+    none(
+        &found,
+        "an endpoint is one line in src/admin/endpoint.rs: the router and openapi.json are made of it",
+    );
+    let router = read(ROUTER);
+    assert_eq!(router.matches(".route(").count(), 5, "three kinds of access and two of the page's files");
+}
+
 /// I10
 #[test]
 fn a_secret_is_seen_in_three_places() {

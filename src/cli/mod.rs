@@ -29,6 +29,7 @@ mod probe;
 mod render;
 mod report;
 mod run;
+mod schema;
 mod serve;
 mod service;
 mod sessions;
@@ -184,6 +185,8 @@ enum Command {
     Completions(completions::Completions),
     /// Ask a running rota whether it is well: exit code 0 if so
     Healthcheck(healthcheck::Healthcheck),
+    /// Print the JSON Schema of rota.toml, or of a preset, for an editor
+    Schema(schema::Schema),
     /// Print the OpenAPI document of the admin API
     Openapi,
     /// Run the fake upstream that the demo and the tests use, to try rules against it
@@ -228,6 +231,7 @@ pub fn run(cli: Cli, sources: Sources, out: &mut dyn Write) -> Result<Exit, CliE
         Command::Remove(command) => command.run(&setup, out),
         Command::Rename(command) => command.run(&setup, out),
         Command::Run(command) => command.run(&setup),
+        Command::Schema(command) => command.run(out),
         Command::Serve(command) => command.run(&setup),
         Command::Service(command) => command.run(&setup, out),
         Command::Sessions(command) => command.run(&setup, out),

@@ -14,7 +14,7 @@ pub(super) const MOST_FILE_BYTES: u64 = 1024 * 1024;
 /// What may be overridden of a provider, in the file and in the environment.
 pub(super) const OVERRIDES: [&str; 4] = ["auth_origin", "base", "origin", "token_url"];
 /// What a route consists of.
-const ROUTE_KEYS: [&str; 4] = ["prefix", "provider", "header", "unless"];
+pub(super) const ROUTE_KEYS: [&str; 4] = ["prefix", "provider", "header", "unless"];
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! Where rota listens: loopback, or nowhere. The one way beyond it is a container's own address, which needs two
 //! consents (see [`container`]).
+use super::form::Form;
 use super::problem::Code;
-use super::value::{Bad, list, shown, text};
+use super::value::{Bad, MOST_ENTRIES, list, shown, text};
 use serde::Serialize;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -75,7 +76,11 @@ fn listen(value: &Value) -> Result<Listen, Bad> {
 /// One address as a text, or several as a list.
 pub(super) fn listens(value: &Value) -> Result<Vec<Listen>, Bad> {
     if value.is_str() {
-        return Ok(vec![listen(value)?]);
+        return listen(value).map(|one| vec![one]).map_err(|bad| {
+            let list = Form::List { entry: Box::new(bad.form.clone()), least: 1, most: MOST_ENTRIES };
+            let either = Form::Either(vec![bad.form.clone(), list]);
+            bad.form(either)
+        });
     }
     let mut all = list(value, listen)?;
     if all.is_empty() {
@@ -108,7 +113,8 @@ pub(super) fn loopback(value: &Value) -> Result<Loopback, Bad> {
         });
     }
     let Some((host, port)) = written.rsplit_once(':') else {
-        return Err(Bad::new(format!("{} is not an address with a port", shown(value)), allowed));
+        let what = format!("{} is not an address with a port", shown(value));
+        return Err(Bad::new(what, allowed).form(Form::Text(":[0-9]+$")));
     };
     if port.parse::<u16>().is_err() || host.parse::<IpAddr>().is_ok() || host.contains([':', '[']) {
         return Err(Bad::new(format!("{} is not an address with a port", shown(value)), allowed));
@@ -130,6 +136,7 @@ pub(super) fn any_address(value: &Value) -> Result<Option<SocketAddr>, Bad> {
             format!("{} is not an address with a port", shown(value)),
             "allowed: an address and a port, such as \"0.0.0.0:7682\"",
         )
+        .form(Form::Text("^$|:[0-9]+$"))
     })
 }
 

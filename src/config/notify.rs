@@ -1,6 +1,7 @@
 //! Whom rota tells when a person must act: a program, web addresses, or nobody.
+use super::form::Form;
 use super::sources::Sources;
-use super::value::{Bad, shown, text};
+use super::value::{Bad, list, list_up_to, shown, text};
 use crate::model::Origin;
 use http::uri::PathAndQuery;
 use std::collections::BTreeMap;
@@ -59,12 +60,7 @@ impl fmt::Debug for Webhook {
 
 /// A list of [`Webhook`]s. No error repeats one.
 pub(super) fn webhooks(value: &Value) -> Result<Vec<Webhook>, Bad> {
-    let webhooks = super::value::list(value, webhook)?;
-    if webhooks.len() > MOST_WEBHOOKS {
-        let what = format!("{} addresses are too many", webhooks.len());
-        return Err(Bad::new(what, format!("allowed: at most {MOST_WEBHOOKS}")));
-    }
-    Ok(webhooks)
+    list_up_to(MOST_WEBHOOKS, value, webhook)
 }
 
 fn webhook(value: &Value) -> Result<Webhook, Bad> {
@@ -73,6 +69,7 @@ fn webhook(value: &Value) -> Result<Webhook, Bad> {
             "this is not an address that may be called",
             "allowed: https://HOST/PATH, or http:// to a loopback host, without a user name in it",
         )
+        .form(Form::Text("^https?://"))
     };
     let text = value.as_str().ok_or_else(bad)?;
     let host = text.find("://").map(|at| at + 3).ok_or_else(bad)?;
@@ -87,7 +84,7 @@ fn webhook(value: &Value) -> Result<Webhook, Bad> {
 
 /// A program and its arguments.
 pub(super) fn command(value: &Value) -> Result<Vec<String>, Bad> {
-    let argv = super::value::list(value, |entry| {
+    let argv = list(value, |entry| {
         let entry = text(entry)?;
         if entry.contains('\0') {
             return Err(Bad::new("an argument holds a zero byte", "leave it out"));

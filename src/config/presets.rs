@@ -22,7 +22,9 @@ mod tests;
 pub use error::PresetError;
 
 use crate::model::{Provider, ProviderId};
-use layer::{Common, Layer};
+use layer::{Common, Layer, RawFile};
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A file may extend one that extends another, this deep: templates need two, people rarely three.
@@ -55,6 +57,12 @@ pub fn embedded() -> &'static [(&'static str, &'static str)] {
 /// The embedded templates, as (name, text): what a user's preset may extend.
 pub fn templates() -> &'static [(&'static str, &'static str)] {
     TEMPLATES
+}
+
+/// JSON Schema of a preset, of the types that one is read into.
+pub(super) fn schema() -> Value {
+    let settings = SchemaSettings::draft07().for_deserialize();
+    settings.into_generator().into_root_schema_for::<RawFile>().into()
 }
 
 /// The provider that `text` describes; `file` is how errors name it. It may extend an embedded preset or a template.

@@ -7,10 +7,15 @@ use super::table::{ALL, SECTIONS};
 /// Comments are wrapped at this width.
 const WIDTH: usize = 100;
 
-const HEAD: &str = "The configuration of rota: every setting, at its default. It is read from ~/.config/rota/rota.toml \
+/// What the file is.
+pub(super) const HEAD: &str = "The configuration of rota: every setting, at its default. It is read from ~/.config/rota/rota.toml \
                     (`rota config path`). What is not set here is decided by the settings that the store keeps, and then \
                     by the default; an environment variable goes before this file. `rota config explain KEY` tells where \
                     a value comes from, `rota config check` whether all is right.";
+
+/// By which editors find the schema.
+const SCHEMA: &str = "#:schema rota.schema.json";
+const BESIDE: &str = "`rota schema > rota.schema.json` beside this file lets an editor check it as you type.";
 
 const TAIL: &str = "# A provider's address can be changed, for a gateway or a test. http:// is for loopback only.
 #[providers.NAME]
@@ -38,7 +43,8 @@ pub fn template() -> String {
 }
 
 fn file(mark: &str) -> String {
-    let mut out = comment(HEAD);
+    let mut out = format!("{SCHEMA}\n{}", comment(HEAD));
+    out.push_str(&comment(BESIDE));
     for (section, about) in SECTIONS {
         out.push('\n');
         out.push_str(&comment(about));
@@ -99,7 +105,7 @@ pub fn table_of_settings() -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::path::Path;
 
@@ -130,11 +136,11 @@ mod tests {
         assert_eq!(lines(&template()), lines(&reference()));
     }
 
-    const HOW: &str = "the settings in the code are newer; run: UPDATE=1 cargo test config::reference";
+    pub(in crate::config) const HOW: &str = "the code is newer; run: UPDATE=1 cargo test --lib config::";
 
     /// A file of the repository; with `UPDATE` it is renewed first.
     #[expect(clippy::disallowed_methods, reason = "how the developer asks for it")]
-    fn committed(file: &str, renew: impl Fn(&str) -> String) -> String {
+    pub(in crate::config) fn committed(file: &str, renew: impl Fn(&str) -> String) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         if std::env::var_os("UPDATE").is_none() {

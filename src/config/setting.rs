@@ -1,6 +1,6 @@
 //! What a setting is: its key, its default, its documentation and how its value is read. The settings themselves are
 //! in `table.rs`; where their values come from is in `layers.rs`.
-use super::value::Bad;
+use super::value::{Bad, NEVER};
 use toml::Value;
 
 /// How a setting is written, so that the text of an environment variable can be read as the same value.
@@ -70,6 +70,15 @@ pub(super) trait Described: Sync {
     fn about(&self) -> &About;
     /// Whether `value` can be read.
     fn check(&self, value: &Value) -> Result<(), Bad>;
+
+    /// What its reader says to a value that cannot be one: so words and schema cannot drift from what it takes.
+    fn refusal(&self) -> Option<Bad> {
+        let never = match self.about().shape {
+            Shape::Number => Value::Integer(-1),
+            Shape::Flag | Shape::List | Shape::Secrets | Shape::Text => Value::String(NEVER.to_owned()),
+        };
+        self.check(&never).err()
+    }
 }
 
 impl<T> Described for Setting<T> {

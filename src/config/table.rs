@@ -1,5 +1,6 @@
 //! Every setting there is. This table is the one source of their names, defaults, documentation and environment
 //! variables; `config/rota.toml` and `docs/CONFIGURATION.md` are compared with it.
+use super::form::Form;
 use super::listen::{Listen, Loopback, any_address, listens, loopback};
 use super::notify::{self, Webhook};
 use super::setting::{About, Described, Setting, Shape};
@@ -325,6 +326,10 @@ fn uid(value: &Value) -> Result<u32, Bad> {
             format!("{} is not the number of a user", shown(value)),
             "allowed: whole numbers, as `id -u` prints",
         )
+        .form(Form::Either(vec![
+            Form::Number { least: 0, most: u64::from(u32::MAX) },
+            Form::Text("^[0-9]+$"),
+        ]))
     })
 }
 
@@ -339,7 +344,8 @@ fn roots(value: &Value) -> Result<TlsRoots, Bad> {
             format!("{} is not one of its values", shown(value)),
             "allowed: \"auto\", \"system\", \"bundled\", or the absolute path of a PEM file",
         )
-        .near(super::value::nearest(written, ["auto", "system", "bundled"]))),
+        .near(super::value::nearest(written, ["auto", "system", "bundled"]))
+        .form(Form::Text("^(auto|system|bundled|/.*)$"))),
     }
 }
 
@@ -353,7 +359,8 @@ fn credential_name(value: &Value) -> Result<Option<String>, Bad> {
     Err(Bad::new(
         format!("{} is not the name of a credential", shown(value)),
         "allowed: at most 255 of A-Z a-z 0-9 . _ -",
-    ))
+    )
+    .form(Form::Text("^[A-Za-z0-9._-]{0,255}$")))
 }
 
 /// A program by its absolute path, and its arguments; empty is none.
@@ -387,7 +394,10 @@ fn filter(value: &Value) -> Result<String, Bad> {
             format!("{} has no level in {part:?}", shown(value)),
             format!("allowed: {}, or TARGET=LEVEL, separated by commas", LEVELS.join(", ")),
         )
-        .near(super::value::nearest(part, LEVELS))),
+        .near(super::value::nearest(part, LEVELS))
+        .form(Form::Text(
+            "^([A-Za-z0-9_:]+=)?(off|error|warn|info|debug|trace)(,([A-Za-z0-9_:]+=)?(off|error|warn|info|debug|trace))*$",
+        ))),
         None => Err(Bad::new("this has too many parts", format!("allowed: at most {MOST_ENTRIES}"))),
     }
 }

@@ -4,7 +4,7 @@
 use super::Features;
 use super::layers::Layers;
 use super::problem::{ConfigError, Place, Problem};
-use super::setting::{Described, Shape};
+use super::setting::Described;
 use super::table::ALL;
 use crate::model::Settings;
 use std::fmt;
@@ -290,13 +290,9 @@ fn locked_by(layers: &Layers, key: &str) -> Option<String> {
     layers.file.leaves.contains_key(key).then(|| layers.file.path.display().to_string())
 }
 
-/// What the setting's own reader says to a value that cannot be one: the words cannot drift from what it accepts.
+/// What it may be, in its reader's own words.
 fn constraint(setting: &dyn Described) -> String {
-    let never = match setting.about().shape {
-        Shape::Number => Value::Integer(-1),
-        Shape::Flag | Shape::List | Shape::Secrets | Shape::Text => Value::String("\u{0}".to_owned()),
-    };
-    let allowed = setting.check(&never).err().map(|bad| bad.allowed).unwrap_or_default();
+    let allowed = setting.refusal().map(|bad| bad.allowed).unwrap_or_default();
     let words = allowed.trim_start_matches("allowed: ").replace(" (without quotes)", "");
     match setting.about().name() {
         "low" | "critical" => format!("{words}; {ORDERED}"),

@@ -1,5 +1,6 @@
 //! How single values are written: durations, sizes, whole numbers, lists, names. Each reader takes a TOML value and
 //! gives the typed one, or says what is wrong with it and what is allowed.
+use super::form::Form;
 use super::problem::Code;
 use crate::model::Secret;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ const LONGEST_KEY: usize = 256;
 pub(super) const ALIKE: f64 = 0.6;
 /// What the beginning of a name is worth.
 const BEGINNING: f64 = 0.8;
+/// A text that no reader takes but those that take any.
+pub(super) const NEVER: &str = "\u{0}";
 /// As much of a value as an error shows.
 const SHOWN_CHARS: usize = 80;
 
@@ -30,11 +33,24 @@ pub(super) struct Bad {
     pub(super) allowed: String,
     /// What may have been meant.
     pub(super) near: Option<String>,
+    /// What is allowed, for a schema.
+    pub(super) form: Form,
 }
 
 impl Bad {
     pub(super) fn new(what: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self { code: Code::InvalidConfig, what: what.into(), allowed: allowed.into(), near: None }
+        Self {
+            code: Code::InvalidConfig,
+            what: what.into(),
+            allowed: allowed.into(),
+            near: None,
+            form: Form::Any,
+        }
+    }
+
+    pub(super) fn form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
     }
 
     pub(super) fn near(mut self, near: Option<&str>) -> Self {
@@ -83,6 +99,7 @@ pub(super) fn flag(value: &Value) -> Result<bool, Bad> {
             format!("{} is neither true nor false", shown(value)),
             "allowed: true, false (without quotes)",
         )
+        .form(Form::Flag)
     })
 }
 
@@ -97,6 +114,7 @@ pub(super) fn number(value: &Value, least: u64, most: u64) -> Result<u64, Bad> {
                 format!("{} is not a whole number in range", shown(value)),
                 format!("allowed: {least} to {most} (without quotes)"),
             )
+            .form(Form::Number { least, most })
         })
 }
 
@@ -115,7 +133,8 @@ pub(super) fn duration(value: &Value, least: Duration, most: Duration) -> Result
                 "allowed: a number and a unit, such as \"250ms\", \"30s\", \"5m\" or \"24h\", {}",
                 range()
             ),
-        ));
+        )
+        .form(Form::Text("^([0-9]+(ms|s|m|h|d))+$")));
     };
     if (least..=most).contains(&span) {
         Ok(span)
@@ -172,7 +191,8 @@ pub(super) fn size(value: &Value, least: u64, most: u64) -> Result<usize, Bad> {
                 "allowed: a size such as \"64KiB\", \"32MiB\" or \"1GiB\", or a number of bytes, {}",
                 range()
             ),
-        ));
+        )
+        .form(Form::Either(vec![Form::Number { least, most }, Form::Text("^[0-9]+(B|KiB|MiB|GiB)?$")])));
     };
     if !(least..=most).contains(&bytes) {
         return Err(Bad::new(format!("{} is out of range", shown(value)), format!("allowed: {}", range())));
@@ -214,18 +234,31 @@ pub(super) fn choice<T: Copy>(value: &Value, all: &[T], name: fn(T) -> &'static 
             format!("allowed: {}", allowed.join(", ")),
         )
         .near(near)
+        .form(Form::Choice(names().collect()))
     })
 }
 
 /// A list whose entries `read` reads.
 pub(super) fn list<T>(value: &Value, read: impl Fn(&Value) -> Result<T, Bad>) -> Result<Vec<T>, Bad> {
+    list_up_to(MOST_ENTRIES, value, read)
+}
+
+/// The same with at most so many.
+pub(super) fn list_up_to<T>(
+    most: usize,
+    value: &Value,
+    read: impl Fn(&Value) -> Result<T, Bad>,
+) -> Result<Vec<T>, Bad> {
     let Some(entries) = value.as_array() else {
-        return Err(Bad::new("this is not a list", "write it in brackets: [\"one\", \"two\"]"));
+        // What no entry can be is told by the reader of entries.
+        let entry = read(&Value::String(NEVER.to_owned())).err().map(|bad| bad.form).unwrap_or_default();
+        let form = Form::List { entry: Box::new(entry), least: 0, most };
+        return Err(Bad::new("this is not a list", "write it in brackets: [\"one\", \"two\"]").form(form));
     };
-    if entries.len() > MOST_ENTRIES {
+    if entries.len() > most {
         return Err(Bad::new(
             format!("{} entries are too many", entries.len()),
-            format!("allowed: at most {MOST_ENTRIES}"),
+            format!("allowed: at most {most}"),
         ));
     }
     entries.iter().map(read).collect()
@@ -240,7 +273,8 @@ pub(super) fn absolute(value: &Value) -> Result<Option<PathBuf>, Bad> {
     if path.is_absolute() {
         return Ok(Some(path));
     }
-    Err(Bad::new(format!("{} is not an absolute path", shown(value)), "allowed: a path that starts with /"))
+    let what = format!("{} is not an absolute path", shown(value));
+    Err(Bad::new(what, "allowed: a path that starts with /").form(Form::Text("^(/|$)")))
 }
 
 /// A key that clients send. No error repeats it.
@@ -251,14 +285,15 @@ pub(super) fn client_key(value: &Value) -> Result<Secret, Bad> {
              such as `openssl rand -hex 24` prints"
         )
     };
+    let bad = |what: String| Bad::new(what, allowed()).form(Form::Text("^[!-+.-~-]{16,256}$"));
     let Some(key) = value.as_str() else {
-        return Err(Bad::new("a client key is not a text", allowed()));
+        return Err(bad("a client key is not a text".to_owned()));
     };
     if !(SHORTEST_KEY..=LONGEST_KEY).contains(&key.len()) {
-        return Err(Bad::new(format!("a client key has {} characters", key.len()), allowed()));
+        return Err(bad(format!("a client key has {} characters", key.len())));
     }
     if !key.bytes().all(|b| b.is_ascii_graphic() && b != b',') {
-        return Err(Bad::new("a client key has a character that is not allowed", allowed()));
+        return Err(bad("a client key has a character that is not allowed".to_owned()));
     }
     Ok(Secret::new(key))
 }
@@ -274,6 +309,7 @@ pub(super) fn host(value: &Value) -> Result<String, Bad> {
             format!("{} is not a host", shown(value)),
             "allowed: \"name\" or \"name:port\", without a scheme or a path",
         )
+        .form(Form::Text("^[A-Za-z0-9.:\\[\\]-]+$"))
     })
 }
 
@@ -286,7 +322,8 @@ pub(super) fn web_origin(value: &Value) -> Result<String, Bad> {
         Some(_) | None => Err(Bad::new(
             format!("{} is not an origin", shown(value)),
             "allowed: \"http://host:port\" or \"https://host\", without a path",
-        )),
+        )
+        .form(Form::Text("^[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9.:\\[\\]-]+$"))),
     }
 }
 

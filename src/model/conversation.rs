@@ -1,5 +1,6 @@
 use super::marker::MarkerFields;
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -63,7 +64,7 @@ pub struct InnerField {
 }
 
 /// What becomes of a request whose owner cannot serve (SEL-4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnOwnerLost {
     /// It is refused, with the provider's own recoverable error where there is one.

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use std::{fmt, sync::Arc};
 
@@ -43,13 +44,15 @@ pub struct Alias(Arc<str>);
 pub struct KeyName(Arc<str>);
 
 /// A provider's name, which is also its path prefix: 1 to 32 of `a-z 0-9 -`, starting with a letter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^[a-z][a-z0-9-]{0,31}$"))]
 pub struct ProviderId(Arc<str>);
 
 /// A model as the client names it: 1 to 128 printable ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^[!-~]{1,128}$"))]
 pub struct ModelName(Arc<str>);
 
 /// The longest alias, in bytes.

@@ -1,5 +1,6 @@
 //! What ties a body to the account that can read it: which keys of JSON hold such values.
 use memchr::memmem::Finder;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub struct MarkerField {
 }
 
 /// See [`MarkerField::class`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MarkerClass {
     /// Another account drops it and answers all the same.

@@ -3,6 +3,7 @@ use super::{
     TokenSource, UsageEndpoint,
 };
 use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -218,7 +219,7 @@ pub struct Route {
 }
 
 /// The wording of refusals that makes a provider's clients stop retrying (FLO-8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
     /// `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED",…}}`.
@@ -292,7 +293,7 @@ pub enum Measure {
 }
 
 /// How a provider writes a time or a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResetFormat {
     /// `6m0s`, `1h2m3s`, `250ms`, `34.07s`.

@@ -1,5 +1,6 @@
 use super::{Alias, Origin};
 use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub struct TokenEndpoint {
 }
 
 /// How a token request is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenFormat {
     /// `application/x-www-form-urlencoded` (RFC 6749 §6).
@@ -45,7 +46,7 @@ pub enum TokenFormat {
 }
 
 /// What a new token is granted for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grant {
     /// The client's own credentials, among the parameters (RFC 6749 §4.4).

@@ -1,6 +1,7 @@
 //! rota as a whole, in one process with the fake upstream: real sockets, real HTTP, the real engine. Every test has its
 //! own directory, its own ports and its own accounts, and waits for events, never for time.
 mod bodies;
+mod control;
 mod edge;
 mod events;
 mod failover;

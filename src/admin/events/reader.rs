@@ -1,11 +1,11 @@
-use super::story::{Event, HelloEvent, LaggedEvent, SessionsEvent, between};
+use super::story::{Event, HelloEvent, LaggedEvent, LimitsEvent, SessionsEvent, between};
 use crate::app::App;
 use crate::auth::JobReport;
-use crate::model::Snapshot;
+use crate::model::{AccountId, JobState, Snapshot};
 use crate::state::Marks;
 use crate::telemetry::DecisionRecord;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,9 +50,12 @@ pub(super) struct Reader {
     decisions: broadcast::Receiver<Arc<DecisionRecord>>,
     logins: broadcast::Receiver<JobReport>,
     marks: watch::Receiver<Marks>,
+    probes: watch::Receiver<u64>,
     ended: watch::Receiver<bool>,
     /// What it knows of the state.
     world: Arc<Snapshot>,
+    /// And of the refreshes of limits: one an account, at most.
+    refreshes: BTreeMap<AccountId, JobState>,
     rest: Pin<Box<Sleep>>,
     /// Writes of the book of conversations.
     written: u64,
@@ -81,15 +84,17 @@ impl Reader {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (decisions, logins) = (app.telemetry.follow(), app.logins.news());
         let (marks, ended) = (app.state.marks(), app.readers.ended.subscribe());
-        let world = app.state.snapshot();
+        let (probes, world) = (app.prober.changes(), app.state.snapshot());
         let hello = HelloEvent { version: env!("CARGO_PKG_VERSION"), generation: world.generation };
         let first = [Bytes::from_static(RETRY.as_bytes()), Event::Hello(hello).frame()].concat();
         Some(Self {
             decisions,
             logins,
             marks,
+            probes,
             ended,
             world,
+            refreshes: refreshes(&app),
             rest: Box::pin(sleep(Duration::ZERO)),
             written: app.affinity.writes(),
             looks,
@@ -116,8 +121,11 @@ impl Reader {
         let known = self.world.generation;
         let news = async {
             self.rest.as_mut().await;
-            // The state outlives every reader.
-            let _ = self.marks.wait_for(|marks| marks.newest != known).await;
+            // State and prober outlive every reader.
+            tokio::select! {
+                _ = self.marks.wait_for(|marks| marks.newest != known) => {}
+                _ = self.probes.changed() => {}
+            }
         };
         tokio::select! {
             biased;
@@ -160,7 +168,22 @@ impl Reader {
             self.tell(&event);
         }
         self.world = world;
+        self.look_at_refreshes();
         self.rest = Box::pin(sleep(REST));
+    }
+
+    /// A step of a refresh is told by its own word, also where nothing was learnt that would change the state.
+    fn look_at_refreshes(&mut self) {
+        let refreshes = refreshes(&self.app);
+        for (account, state) in &refreshes {
+            if self.refreshes.get(account) != Some(state)
+                && let Some(account) = self.world.account(*account)
+            {
+                let state = state.shown_refresh();
+                self.ready.push_back(Event::Limits(LimitsEvent::new(account, state)).frame());
+            }
+        }
+        self.refreshes = refreshes;
     }
 
     fn look_at_sessions(&mut self) {
@@ -172,4 +195,8 @@ impl Reader {
         self.written = written;
         self.tell(&Event::Sessions(SessionsEvent { total }));
     }
+}
+
+fn refreshes(app: &App) -> BTreeMap<AccountId, JobState> {
+    app.prober.reports().into_iter().map(|report| (report.account, report.state)).collect()
 }

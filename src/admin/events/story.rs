@@ -24,7 +24,7 @@ pub(super) enum Event {
     Hello(HelloEvent),
     /// The reader was too slow: so much is missing here; ask for everything again.
     Lagged(LaggedEvent),
-    /// What is known of an account's limits has changed.
+    /// What is known of an account's limits has changed, or a refresh of them is further.
     Limits(LimitsEvent),
     /// A sign-in waits for a person, or is over.
     Login(Box<JobView>),
@@ -63,6 +63,7 @@ pub(super) struct LaggedEvent {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct LimitsEvent {
     alias: String,
+    /// Of a refresh: `queued`, `running`, `success`, `error` or `stopped`; of what replies told: `success`.
     state: &'static str,
 }
 
@@ -119,7 +120,10 @@ fn changed(before: &Snapshot, after: &Snapshot) -> (BTreeSet<String>, Vec<Limits
         }
         aliases.insert(account.alias.to_string());
         aliases.extend(was.map(|was| was.alias.to_string()));
-        limits.extend(was.filter(|was| was.limits != account.limits).map(|_| LimitsEvent::of(account)));
+        limits.extend(was.filter(|was| was.limits != account.limits).map(|_| {
+            let state = account.limits.status.as_str();
+            LimitsEvent::new(account, state)
+        }));
     }
     let gone = before.accounts.iter().filter(|account| after.account(account.id).is_none());
     aliases.extend(gone.map(|account| account.alias.to_string()));
@@ -127,7 +131,7 @@ fn changed(before: &Snapshot, after: &Snapshot) -> (BTreeSet<String>, Vec<Limits
 }
 
 impl LimitsEvent {
-    fn of(account: &Account) -> Self {
-        Self { alias: account.alias.to_string(), state: account.limits.status.as_str() }
+    pub(super) fn new(account: &Account, state: &'static str) -> Self {
+        Self { alias: account.alias.to_string(), state }
     }
 }

@@ -11,6 +11,7 @@ pub(super) struct RequestUrl(pub(super) Endpoint);
 
 impl Leaf for RequestUrl {
     const EXPECTED: &'static str = "a URL such as \"https://auth.example.com/oauth/token\"";
+    const PATTERN: &'static str = "^https?://[^/?#]+/[^?#]*$";
     fn read(text: &str) -> Result<Self, String> {
         let url = split(text).ok_or_else(|| wrong(Self::EXPECTED))?;
         if url.path.contains('?') {
@@ -26,6 +27,7 @@ pub(super) struct PageUrl(pub(super) Endpoint);
 
 impl Leaf for PageUrl {
     const EXPECTED: &'static str = "the URL of a page such as \"https://auth.example.com/oauth/authorize\"";
+    const PATTERN: &'static str = "^https?://[^/?#]+/[^#]*$";
     fn read(text: &str) -> Result<Self, String> {
         endpoint(split(text).ok_or_else(|| wrong(Self::EXPECTED))?, Self::EXPECTED).map(Self)
     }
@@ -37,6 +39,7 @@ pub(super) struct ExactUrl(pub(super) String);
 
 impl Leaf for ExactUrl {
     const EXPECTED: &'static str = "a URL such as \"https://auth.example.com/oauth/callback\"";
+    const PATTERN: &'static str = "^https?://[^/?#]+/[^#]*$";
     fn read(text: &str) -> Result<Self, String> {
         PageUrl::read(text).map_err(|_| wrong(Self::EXPECTED))?;
         Ok(Self(text.to_owned()))

@@ -5,12 +5,13 @@ use crate::model::{
     SessionField,
 };
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// `[conversation]`. Each key replaces that of the file beneath.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a table with session_fields, markers, turn_headers, on_owner_lost, lost, events, websocket, reconnect, keep_alive"
@@ -27,7 +28,7 @@ pub(super) struct RawConversation {
     keep_alive: Option<Text<EventText>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a table such as { path = \"metadata.user_id\", inner = \"session_id\", after = \"_session_\" }"
@@ -38,7 +39,7 @@ struct RawSessionField {
     after: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a table such as { key = \"encrypted_content\", least = 32, class = \"reasoning\" }"
@@ -52,14 +53,14 @@ struct RawMarker {
     class: MarkerClass,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with status and body")]
 struct RawLost {
     status: ErrorStatus,
     body: Text<JsonText>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with handshake, refusal, last, asks, limits and statuses")]
 struct RawEvents {
     handshake: Option<Vec<Arc<str>>>,
@@ -134,7 +135,7 @@ impl RawConversation {
 }
 
 /// An event that says what limit headers say.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with type and headers")]
 struct RawLimitEvent {
     #[serde(rename = "type")]
@@ -170,6 +171,7 @@ struct FieldPath {
 
 impl Leaf for FieldPath {
     const EXPECTED: &'static str = "a path of keys such as \"metadata.user_id\"";
+    const PATTERN: &'static str = r"^[^.]+(\.[^.]+)*$";
     fn read(text: &str) -> Result<Self, String> {
         let path: Vec<Arc<str>> = text.split('.').map(Arc::from).collect();
         let kind = HeaderName::from_bytes(format!("body.{}", text.to_ascii_lowercase()).as_bytes());
@@ -181,8 +183,9 @@ impl Leaf for FieldPath {
 }
 
 /// A status that is an error.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "u16")]
+#[schemars(extend("minimum" = 400, "maximum" = 599))]
 struct ErrorStatus(u16);
 
 impl TryFrom<u16> for ErrorStatus {
@@ -198,6 +201,7 @@ struct JsonText(Arc<str>);
 
 impl Leaf for JsonText {
     const EXPECTED: &'static str = "a JSON object as a string";
+    const PATTERN: &'static str = r"^\s*\{";
     fn read(text: &str) -> Result<Self, String> {
         match serde_json::from_str(text) {
             Ok(serde_json::Value::Object(_)) => Ok(Self(text.into())),
@@ -212,6 +216,7 @@ struct EventText(Arc<str>);
 
 impl Leaf for EventText {
     const EXPECTED: &'static str = "an event or a comment of a stream, which ends with an empty line";
+    const PATTERN: &'static str = r"\n\n$";
     fn read(text: &str) -> Result<Self, String> {
         if text.ends_with("\n\n") {
             Ok(Self(text.into()))

@@ -12,6 +12,7 @@ use crate::model::{
     TokenSource,
 };
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,11 +24,12 @@ const LONGEST: usize = 256 * 1024;
 const MOST_RULES: usize = 256;
 
 /// A preset file as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a preset: keys and values")]
-struct RawFile {
+pub(super) struct RawFile {
     id: Option<ProviderId>,
     name: Option<String>,
+    #[schemars(with = "Option<String>")]
     extends: Option<Spanned<String>>,
     origin: Option<Text<Origin>>,
     base: Option<Text<Path>>,
@@ -40,8 +42,14 @@ struct RawFile {
     #[serde(default)]
     strip_query: Vec<String>,
     #[serde(default)]
+    #[schemars(
+        with = "BTreeMap<CredentialKind, RawInjection>",
+        extend("propertyNames" = {"$ref": "#/definitions/CredentialKind"})
+    )]
     inject: BTreeMap<CredentialKind, Spanned<RawInjection>>,
+    #[schemars(with = "Option<RawToken>")]
     token: Option<Spanned<RawToken>>,
+    #[schemars(with = "Option<RawLogin>")]
     login: Option<Spanned<RawLogin>>,
     #[serde(default)]
     conversation: RawConversation,
@@ -50,6 +58,7 @@ struct RawFile {
     #[serde(default)]
     rule: Vec<RawRule>,
     #[serde(default)]
+    #[schemars(with = "Vec<RawLimit>")]
     limit: Vec<Spanned<RawLimit>>,
     #[serde(default)]
     limits: RawLimits,

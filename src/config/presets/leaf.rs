@@ -3,7 +3,9 @@
 use crate::model::{CooldownSource, HeaderField, HeaderTemplate, Origin, ResetFormat, StatusSet};
 use http::{HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use std::time::Duration;
 pub(super) trait Leaf: Sized {
     /// What the string must be, for the error about a value that is no string.
     const EXPECTED: &'static str;
+    /// What every such string looks like, as a regular expression for editors. [`read`](Self::read) may ask for more.
+    const PATTERN: &'static str;
     /// The value, or a sentence about what is wrong with `text` and what is allowed.
     fn read(text: &str) -> Result<Self, String>;
 }
@@ -33,6 +37,20 @@ impl<'de, T: Leaf> Deserialize<'de> for Text<T> {
             }
         }
         deserializer.deserialize_str(Reader(PhantomData))
+    }
+}
+
+impl<T: Leaf> JsonSchema for Text<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::EXPECTED.into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": T::PATTERN, "description": T::EXPECTED})
     }
 }
 
@@ -71,8 +89,32 @@ impl<'de, T: Leaf> Deserialize<'de> for Headers<T> {
     }
 }
 
+impl<T: Leaf> JsonSchema for Headers<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("table of headers, each {}", T::EXPECTED).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        table_schema::<HeaderName>(&Text::<T>::json_schema(generator))
+    }
+}
+
+/// The schema of a table whose keys are `K`s.
+pub(super) fn table_schema<K: Leaf>(values: &Schema) -> Schema {
+    json_schema!({
+        "type": "object",
+        "propertyNames": {"pattern": K::PATTERN},
+        "additionalProperties": values,
+    })
+}
+
 impl Leaf for HeaderName {
     const EXPECTED: &'static str = "a header name";
+    const PATTERN: &'static str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
     fn read(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| format!("{text:?} is not a header name such as \"retry-after\""))
     }
@@ -80,6 +122,7 @@ impl Leaf for HeaderName {
 
 impl Leaf for HeaderValue {
     const EXPECTED: &'static str = "a header value";
+    const PATTERN: &'static str = r"^[\t -~]*$";
     fn read(text: &str) -> Result<Self, String> {
         let value = HeaderValue::from_str(text);
         value.map_err(|_| "a header value is visible ASCII on one line".to_owned())
@@ -88,6 +131,7 @@ impl Leaf for HeaderValue {
 
 impl Leaf for Origin {
     const EXPECTED: &'static str = "an origin such as \"https://api.example.com\"";
+    const PATTERN: &'static str = "^https?://";
     fn read(text: &str) -> Result<Self, String> {
         Self::parse(text)
     }
@@ -99,6 +143,7 @@ pub(super) struct Path(pub(super) String);
 
 impl Leaf for Path {
     const EXPECTED: &'static str = "a path such as \"/v1\"";
+    const PATTERN: &'static str = "^(/[A-Za-z0-9_.~:@/-]*[A-Za-z0-9_.~:@-])?$";
     fn read(text: &str) -> Result<Self, String> {
         if text.is_empty() || (text.starts_with('/') && !text.ends_with('/') && is_path(text)) {
             return Ok(Self(text.to_owned()));
@@ -113,6 +158,7 @@ pub(super) struct SafePath(pub(super) String);
 
 impl Leaf for SafePath {
     const EXPECTED: &'static str = "a path such as \"/chat/completions\"";
+    const PATTERN: &'static str = r"^/[A-Za-z0-9_.~:@/-]*\*?[A-Za-z0-9_.~:@/-]*$";
     fn read(text: &str) -> Result<Self, String> {
         let stars = text.matches('*').count();
         let open = stars == 0 || (stars == 1 && !text.ends_with('/'));
@@ -132,6 +178,7 @@ fn is_path(text: &str) -> bool {
 
 impl Leaf for HeaderTemplate {
     const EXPECTED: &'static str = "a header value such as \"Bearer {access}\"";
+    const PATTERN: &'static str = r"^[^{}]*(\{(access|account)\}[^{}]*)?$";
     fn read(text: &str) -> Result<Self, String> {
         HeaderValue::read(text)?;
         let allowed = "{access} or {account}, at most one of them";
@@ -159,6 +206,7 @@ pub(super) struct Wait(pub(super) Duration);
 
 impl Leaf for Wait {
     const EXPECTED: &'static str = "a wait such as \"30s\", \"15m\", \"6h\" or \"8d\"";
+    const PATTERN: &'static str = "^[0-9]+[smhd]$";
     fn read(text: &str) -> Result<Self, String> {
         const LONGEST: u64 = 366 * 86_400;
         let wrong = || format!("{text:?} is not {}, at most 366d", Self::EXPECTED);
@@ -178,6 +226,8 @@ impl Leaf for Wait {
 
 impl Leaf for CooldownSource {
     const EXPECTED: &'static str = "a cooldown source such as \"retry-after\"";
+    const PATTERN: &'static str = "^(limit-windows|message-wait|month-end|retry-after|day-end:.+|(body:/|header:).*:\
+                                   (duration|epoch-millis|epoch-seconds|millis|rfc3339|seconds))$";
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "limit-windows" => return Ok(Self::LimitWindows),
@@ -223,6 +273,10 @@ fn format_of(text: &str) -> Option<ResetFormat> {
     })
 }
 
+/// Statuses of errors.
+const LEAST_STATUS: u16 = 400;
+const MOST_STATUS: u16 = 599;
+
 /// Statuses of errors: `429`, `"500-504"`, or a list of both.
 #[derive(Clone, Debug)]
 pub(super) struct Statuses(pub(super) StatusSet);
@@ -257,11 +311,31 @@ impl<'de> Deserialize<'de> for Statuses {
     }
 }
 
+impl JsonSchema for Statuses {
+    fn schema_name() -> Cow<'static, str> {
+        "Statuses".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<Self>();
+        json_schema!({
+            "description": "A status such as 429, a range such as \"500-504\", or a list of them.",
+            "anyOf": [
+                {"type": "integer", "minimum": LEAST_STATUS, "maximum": MOST_STATUS},
+                {"type": "string", "pattern": r"^\s*[45][0-9]{2}\s*(-\s*[45][0-9]{2}\s*)?$"},
+                {"type": "array", "minItems": 1, "items": list},
+            ],
+        })
+    }
+}
+
 fn range(text: &str) -> Result<Vec<(u16, u16)>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let status = |text: &str| text.trim().parse::<u16>().ok();
     match (status(first), status(last)) {
-        (Some(first), Some(last)) if 400 <= first && first <= last && last <= 599 => Ok(vec![(first, last)]),
+        (Some(first), Some(last)) if LEAST_STATUS <= first && first <= last && last <= MOST_STATUS => {
+            Ok(vec![(first, last)])
+        }
         _ => {
             Err(format!("{text:?} is not a status or a range within 400-599; other replies are the client's"))
         }

@@ -4,8 +4,10 @@ use super::error::Wrong;
 use super::leaf::{Leaf, Path, Text};
 use super::token::Missing;
 use crate::model::{BrowserFlow, DeviceFlow, LoginFlows, Loopback, TokenFormat};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 use toml::Spanned;
 
@@ -29,28 +31,30 @@ const OWN: [&str; 7] = [
 ];
 
 /// `[login]`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with scope, browser and device")]
 pub(super) struct RawLogin {
     scope: Option<String>,
     browser: Option<RawBrowser>,
+    #[schemars(with = "Option<RawDevice>")]
     device: Option<Spanned<RawDevice>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with authorize_url, host, ports, path and paste")]
 struct RawBrowser {
     authorize_url: Option<Text<PageUrl>>,
     scope: Option<String>,
     params: Option<Texts>,
     host: Option<Text<Host>>,
+    #[schemars(with = "Option<Vec<Port>>", length(max = MOST_PORTS))]
     ports: Option<Spanned<Vec<Port>>>,
     path: Option<Text<CallbackPath>>,
     paste: Option<Text<ExactUrl>>,
     state_in_exchange: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with kind and the URLs of that kind")]
 struct RawDevice {
     kind: Option<Kind>,
@@ -65,7 +69,7 @@ struct RawDevice {
     redirect: Option<Text<ExactUrl>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Kind {
     Code,
@@ -319,6 +323,7 @@ struct Host(String);
 
 impl Leaf for Host {
     const EXPECTED: &'static str = "\"localhost\" or \"127.0.0.1\"";
+    const PATTERN: &'static str = r"^(localhost|127\.0\.0\.1)$";
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "localhost" | "127.0.0.1" => Ok(Self(text.to_owned())),
@@ -347,11 +352,26 @@ impl<'de> Deserialize<'de> for Port {
     }
 }
 
+impl JsonSchema for Port {
+    fn schema_name() -> Cow<'static, str> {
+        "Port".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "minimum": 1, "maximum": u16::MAX})
+    }
+}
+
 #[derive(Debug)]
 struct CallbackPath(String);
 
 impl Leaf for CallbackPath {
     const EXPECTED: &'static str = "a path such as \"/auth/callback\"";
+    const PATTERN: &'static str = "^/";
     fn read(text: &str) -> Result<Self, String> {
         match Path::read(text) {
             Ok(Path(path)) if !path.is_empty() => Ok(Self(path)),
@@ -364,6 +384,7 @@ struct ParamName(String);
 
 impl Leaf for ParamName {
     const EXPECTED: &'static str = "the name of a parameter";
+    const PATTERN: &'static str = "";
     fn read(text: &str) -> Result<Self, String> {
         match OWN.contains(&text) {
             true => Err(format!("rota itself sets {text}; leave it out")),
@@ -396,5 +417,20 @@ impl<'de> Deserialize<'de> for Texts {
             }
         }
         deserializer.deserialize_map(Reader)
+    }
+}
+
+impl JsonSchema for Texts {
+    fn schema_name() -> Cow<'static, str> {
+        "Texts".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": {"not": {"enum": OWN}},
+            "maxProperties": MOST_PARAMS,
+            "additionalProperties": generator.subschema_for::<String>(),
+        })
     }
 }

@@ -1,7 +1,9 @@
 //! The parameters of a token request, and command lines: texts, and tables that say where the text is had.
 use super::leaf::{Leaf, Text};
 use crate::model::{AliasText, Param};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Parameters of a request, at most.
@@ -52,10 +54,26 @@ impl<'de> Deserialize<'de> for Params {
     }
 }
 
+impl JsonSchema for Params {
+    fn schema_name() -> Cow<'static, str> {
+        "Params".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": {"not": {"enum": OWN}},
+            "maxProperties": MOST_PARAMS,
+            "additionalProperties": generator.subschema_for::<Source>(),
+        })
+    }
+}
+
 struct ParamName(String);
 
 impl Leaf for ParamName {
     const EXPECTED: &'static str = "the name of a parameter";
+    const PATTERN: &'static str = "";
     fn read(text: &str) -> Result<Self, String> {
         match OWN.contains(&text) {
             true => Err(format!("rota itself sets {text}; leave it out")),
@@ -105,6 +123,32 @@ impl<'de> Deserialize<'de> for Source {
     }
 }
 
+impl JsonSchema for Source {
+    fn schema_name() -> Cow<'static, str> {
+        "Source".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = |key: &str, value: Schema| {
+            json_schema!({
+                "type": "object",
+                "required": [key],
+                "properties": {key: value},
+                "additionalProperties": false,
+            })
+        };
+        json_schema!({
+            "description": SOURCES,
+            "anyOf": [
+                {"type": "string", "maxLength": LONGEST},
+                one("env", Text::<VariableName>::json_schema(generator)),
+                one("exec", generator.subschema_for::<Argv>()),
+                one("file", Text::<SecretPath>::json_schema(generator)),
+            ],
+        })
+    }
+}
+
 const SOURCES: &str =
     "a text, { env = \"NAME\" }, { file = \"/path\" } or { exec = [\"program\", \"argument\"] }";
 
@@ -142,10 +186,27 @@ impl<'de> Deserialize<'de> for Argv {
     }
 }
 
+impl JsonSchema for Argv {
+    fn schema_name() -> Cow<'static, str> {
+        "Argv".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A program and its arguments.",
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MOST_WORDS,
+            "items": Text::<Word>::json_schema(generator),
+        })
+    }
+}
+
 struct Word(AliasText);
 
 impl Leaf for Word {
     const EXPECTED: &'static str = "a word of a command line";
+    const PATTERN: &'static str = r"^[^\x00]*$";
     fn read(text: &str) -> Result<Self, String> {
         bounded(text)?;
         Ok(Self(AliasText::new(text)))
@@ -156,6 +217,7 @@ struct VariableName(AliasText);
 
 impl Leaf for VariableName {
     const EXPECTED: &'static str = "the name of an environment variable";
+    const PATTERN: &'static str = "^[!-~]+$";
     fn read(text: &str) -> Result<Self, String> {
         let name = text.replace("{alias}", "x");
         let plain = |b: u8| b.is_ascii_graphic() && !b"={}$".contains(&b);
@@ -172,6 +234,7 @@ struct SecretPath(AliasText);
 
 impl Leaf for SecretPath {
     const EXPECTED: &'static str = "the path of a file";
+    const PATTERN: &'static str = "^/";
     fn read(text: &str) -> Result<Self, String> {
         bounded(text)?;
         if !text.starts_with('/') || text.replace("{alias}", "").contains(['{', '}']) {

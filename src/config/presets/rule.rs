@@ -4,6 +4,7 @@ use super::leaf::{Statuses, Text, Wait, plain};
 use crate::model::{
     Clamp, CooldownSource, FaultClass, HeaderMatch, HeaderTest, PrefixMatch, Rule, Scope, StatusSet,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,27 +18,34 @@ const DAY: u64 = 24 * HOUR;
 const BLAMING: [u16; 3] = [401, 402, 429];
 
 /// A rule as it is written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a rule: a table that begins with [[rule]]")]
 pub(super) struct RawRule {
+    #[schemars(with = "String")]
     name: Spanned<String>,
     status: Statuses,
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     codes: Vec<Spanned<String>>,
     #[serde(default)]
+    #[schemars(with = "Vec<RawHeader>")]
     headers: Vec<Spanned<RawHeader>>,
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     body: Vec<Spanned<String>>,
+    #[schemars(with = "FaultClass", extend("enum" = classes()))]
     class: Spanned<FaultClass>,
+    #[schemars(with = "Scope")]
     scope: Spanned<Scope>,
     #[serde(default)]
     cooldown: Vec<Text<CooldownSource>>,
     otherwise: Option<Text<Wait>>,
     at_least: Option<Text<Wait>>,
+    #[schemars(with = "Option<Text<Wait>>")]
     at_most: Option<Spanned<Text<Wait>>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a header test such as { name = \"retry-after\", is = \"absent\" }")]
 struct RawHeader {
     name: String,
@@ -46,7 +54,7 @@ struct RawHeader {
     contains: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Presence {
     Absent,
@@ -176,6 +184,12 @@ fn header(raw: Spanned<RawHeader>) -> Result<HeaderMatch, Wrong> {
         return Err(Wrong::at(span, message));
     }
     Ok(HeaderMatch { name: name.into(), prefix, test })
+}
+
+/// What a reply can mean, for the schema: all but what a broken connection means.
+fn classes() -> Vec<&'static str> {
+    let told = FaultClass::ALL.into_iter().filter(|class| terms(*class).is_some());
+    told.map(FaultClass::as_str).collect()
 }
 
 struct Terms {

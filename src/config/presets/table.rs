@@ -5,11 +5,12 @@ use crate::model::{
     HeaderField, HeaderTemplate, Injection, LimitHeaders, Measure, PathMap, ProviderId, ResetFormat, Route,
 };
 use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
 /// How one kind of credential goes into a request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an injection: a table with set, append and strip")]
 pub(super) struct RawInjection {
     #[serde(default)]
@@ -21,7 +22,7 @@ pub(super) struct RawInjection {
 }
 
 /// A path rewrite.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a path map: a table with from and to")]
 pub(super) struct RawMap {
     from: Text<Path>,
@@ -29,7 +30,7 @@ pub(super) struct RawMap {
 }
 
 /// A bare path.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a route: a table with prefix, header and unless")]
 pub(super) struct RawRoute {
     prefix: Text<Path>,
@@ -38,7 +39,7 @@ pub(super) struct RawRoute {
 }
 
 /// One limit window.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a limit window: a table that begins with [[limit]]")]
 pub(super) struct RawLimit {
     window: String,
@@ -51,7 +52,7 @@ pub(super) struct RawLimit {
     spent: Option<RawSpent>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a table such as { header = \"x-reset\", format = \"epoch-seconds\" }"
@@ -61,7 +62,7 @@ struct RawReset {
     format: ResetFormat,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table such as { header = \"x-status\", is = \"rejected\" }")]
 struct RawSpent {
     header: Text<HeaderName>,

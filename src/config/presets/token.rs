@@ -5,6 +5,7 @@ use super::leaf::{Headers, Text, Wait};
 use super::param::{Argv, Params};
 use crate::model::{Grant, TokenCommand, TokenEndpoint, TokenFormat, TokenSource};
 use http::HeaderValue;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
 use toml::Spanned;
@@ -17,7 +18,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(120);
 const LIFETIME: Duration = Duration::from_secs(600);
 
 /// `[token]`, of which another layer may tell the rest.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with url, format and client_id, or with exec")]
 pub(super) struct RawToken {
     url: Option<Text<RequestUrl>>,
@@ -28,7 +29,9 @@ pub(super) struct RawToken {
     headers: Option<Headers<HeaderValue>>,
     params: Option<Params>,
     exec: Option<Argv>,
+    #[schemars(with = "Option<Text<Wait>>")]
     timeout: Option<Spanned<Text<Wait>>>,
+    #[schemars(with = "Option<Text<Wait>>")]
     lifetime: Option<Spanned<Text<Wait>>>,
 }
 

@@ -5,6 +5,7 @@ use crate::model::{
     CredentialKind, ModelName, ModelProbe, ResetFormat, UsageEndpoint, UsageMeasure, UsageWindow,
 };
 use http::HeaderValue;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,14 +19,16 @@ const LEAST: Duration = Duration::from_secs(600);
 const LONGEST_BODY: usize = 4096;
 
 /// `[limits]`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with usage and probe")]
 pub(super) struct RawLimits {
+    #[schemars(with = "Option<RawUsage>")]
     usage: Option<Spanned<RawUsage>>,
+    #[schemars(with = "Option<RawProbe>")]
     probe: Option<Spanned<RawProbe>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with path, kinds, least, headers and windows")]
 struct RawUsage {
     path: Text<Path>,
@@ -33,10 +36,11 @@ struct RawUsage {
     least: Option<Text<Wait>>,
     #[serde(default)]
     headers: Headers<HeaderValue>,
+    #[schemars(with = "Vec<RawWindow>")]
     window: Vec<Spanned<RawWindow>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a window: a table with window, at, only, seconds, used_percent and resets"
@@ -54,7 +58,7 @@ struct RawWindow {
     resets: Option<RawReset>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a table such as { field = \"reset_at\", format = \"epoch-seconds\" }"
@@ -64,7 +68,7 @@ struct RawReset {
     format: ResetFormat,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a table with path, kinds, models, body, headers and effort_refused"
@@ -188,6 +192,7 @@ struct Pointer(Arc<str>);
 
 impl Leaf for Pointer {
     const EXPECTED: &'static str = "a JSON pointer such as \"/rate_limit/primary_window\"";
+    const PATTERN: &'static str = "^/";
     fn read(text: &str) -> Result<Self, String> {
         if text.starts_with('/') {
             return Ok(Self(text.into()));

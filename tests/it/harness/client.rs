@@ -80,12 +80,22 @@ impl Client {
 
     /// The whole reply.
     pub(crate) async fn post(&mut self, path: &str, json: &str) -> Answer {
-        let request = Request::builder()
-            .method("POST")
-            .uri(path)
-            .header("host", self.address.to_string())
-            .header("content-type", "application/json")
-            .body(Full::from(json.to_owned()));
+        self.exchange(self.request("POST", path), json.to_owned()).await
+    }
+
+    /// The same of the admin API; without a body where there is none.
+    pub(crate) async fn ask(&mut self, method: &str, path: &str, token: &str, json: String) -> Answer {
+        let request = self.request(method, path).header("authorization", format!("Bearer {token}"));
+        self.exchange(request, json).await
+    }
+
+    fn request(&self, method: &str, path: &str) -> http::request::Builder {
+        let request = Request::builder().method(method).uri(path);
+        request.header("host", self.address.to_string()).header("content-type", "application/json")
+    }
+
+    async fn exchange(&mut self, request: http::request::Builder, body: String) -> Answer {
+        let request = request.body(Full::from(body));
         self.sender.ready().await.expect("a connection that was kept");
         let reply = self.sender.send_request(request.expect("a request")).await.expect("a reply");
         let (head, body) = reply.into_parts();

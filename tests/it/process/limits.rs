@@ -1,7 +1,8 @@
 //! Limits that a person asks for: by the command line and by the admin API.
-use super::place::{Daemon, Fake, Place};
+use super::place::{Daemon, Fake, Lines, Place};
 use fake_upstream::{Account, Fault, Script};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const USAGE: &str = "/backend-api/wham/usage";
 
@@ -111,6 +112,42 @@ fn the_admin_api_shows_jobs_history_and_sources() {
     }
     let none = place.admin(&daemon, "GET", "/api/accounts/nobody").send();
     assert_eq!((none.status, none.code().as_str()), (404, "ACCOUNT_NOT_FOUND"));
+}
+
+/// ADM-1 REN-7: each step of a refresh is told on the stream of events, by the word that the account's view has for it.
+#[test]
+fn the_stream_of_events_tells_how_far_a_refresh_is() {
+    let (fake, place) = logins(&["work", "home"]);
+    let daemon = place.serve();
+    let stream = place.admin(&daemon, "GET", "/api/events").open();
+    let events = Arc::new(Lines::default());
+    let reader = Arc::clone(&events);
+    std::thread::spawn(move || reader.read(stream));
+    events.wait(|text| text.contains("event: hello"));
+    let told = |alias: &str, state: &str| {
+        let data = json!({"alias": alias, "state": state});
+        events.wait(|text| text.contains(&format!("event: limits\ndata: {data}\n")));
+    };
+    let refresh = |aliases: &[&str]| {
+        let asked = place.admin(&daemon, "POST", "/api/limits/refresh").json(json!({"aliases": aliases}));
+        assert_eq!(asked.send().status, 202);
+    };
+    fake.upstream.set_fault(Fault::none().path(USAGE).stall_head("question"));
+    refresh(&["work", "home"]);
+    fake.wait(fake.upstream.gate("question").arrived(1));
+    let jobs = call(&place, &daemon, "GET", "/api/limits/refresh", 200);
+    let first = jobs["jobs"].as_array().into_iter().flatten().find(|job| job["state"] == "running");
+    let first = first.and_then(|job| job["alias"].as_str()).expect("one has begun");
+    let second = if first == "work" { "home" } else { "work" };
+    told(first, "running");
+    told(second, "queued");
+    call(&place, &daemon, "DELETE", "/api/limits/refresh", 200);
+    told(second, "stopped");
+    fake.upstream.gate("question").release();
+    told(first, "success");
+    fake.upstream.set_fault(Fault::reply(500, "{}").path(USAGE));
+    refresh(&[first]);
+    told(first, "error");
 }
 
 fn call(place: &Place, daemon: &Daemon, method: &str, path: &str, status: u16) -> Value {
