@@ -56,6 +56,8 @@ pub(super) struct Reader {
     world: Arc<Snapshot>,
     /// And of the refreshes of limits: one an account, at most.
     refreshes: BTreeMap<AccountId, JobState>,
+    /// The word that was told last of each account's limits.
+    told: BTreeMap<AccountId, &'static str>,
     rest: Pin<Box<Sleep>>,
     /// Writes of the book of conversations.
     written: u64,
@@ -95,6 +97,7 @@ impl Reader {
             ended,
             world,
             refreshes: refreshes(&app),
+            told: BTreeMap::new(),
             rest: Box::pin(sleep(Duration::ZERO)),
             written: app.affinity.writes(),
             looks,
@@ -166,7 +169,11 @@ impl Reader {
         let world = self.app.state.snapshot();
         for event in between(&self.world, &world, self.app.clock.now()) {
             self.tell(&event);
+            if let Event::Limits(limits) = event {
+                self.told.insert(limits.account, limits.state);
+            }
         }
+        self.told.retain(|account, _| world.account(*account).is_some());
         self.world = world;
         self.look_at_refreshes();
         self.rest = Box::pin(sleep(REST));
@@ -176,11 +183,13 @@ impl Reader {
     fn look_at_refreshes(&mut self) {
         let refreshes = refreshes(&self.app);
         for (account, state) in &refreshes {
-            if self.refreshes.get(account) != Some(state)
-                && let Some(account) = self.world.account(*account)
-            {
-                let state = state.shown_refresh();
-                self.ready.push_back(Event::Limits(LimitsEvent::new(account, state)).frame());
+            let Some(known) = self.world.account(*account) else {
+                continue;
+            };
+            let word = state.shown_refresh();
+            // What was learnt, or was not, is told of the state already, a moment before its job has ended.
+            if self.refreshes.get(account) != Some(state) && self.told.insert(*account, word) != Some(word) {
+                self.ready.push_back(Event::Limits(LimitsEvent::new(known, word)).frame());
             }
         }
         self.refreshes = refreshes;

@@ -1,7 +1,7 @@
 //! What a reader is told, and what differs between two states.
 use crate::admin::force::ForceView;
 use crate::admin::job::JobView;
-use crate::model::{Account, Snapshot, Time};
+use crate::model::{Account, AccountId, Snapshot, Time};
 use crate::telemetry::DecisionRecord;
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -62,9 +62,11 @@ pub(super) struct LaggedEvent {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct LimitsEvent {
+    #[serde(skip)]
+    pub(super) account: AccountId,
     alias: String,
     /// Of a refresh: `queued`, `running`, `success`, `error` or `stopped`; of what replies told: `success`.
-    state: &'static str,
+    pub(super) state: &'static str,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -132,6 +134,6 @@ fn changed(before: &Snapshot, after: &Snapshot) -> (BTreeSet<String>, Vec<Limits
 
 impl LimitsEvent {
     pub(super) fn new(account: &Account, state: &'static str) -> Self {
-        Self { alias: account.alias.to_string(), state }
+        Self { account: account.id, alias: account.alias.to_string(), state }
     }
 }

@@ -145,6 +145,7 @@ fn the_stream_of_events_tells_how_far_a_refresh_is() {
     told(second, "stopped");
     fake.upstream.gate("question").release();
     told(first, "success");
+    fake.upstream.clear_faults();
     fake.upstream.set_fault(Fault::reply(500, "{}").path(USAGE));
     refresh(&[first]);
     told(first, "error");
