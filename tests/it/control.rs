@@ -161,7 +161,7 @@ impl Writer {
                     .await
                 }
                 1 => self.switch_off(&mut people).await,
-                2 => self.edit(&mut people, json!({"weight": 0.01 + (round % 90) as f64 / 100.0})).await,
+                2 => self.edit(&mut people, json!({"weight": (1 + round % 100) as f64 / 100.0})).await,
                 3 => self.switch_on(&mut people).await,
                 4 => self.edit(&mut people, json!({"alias": format!("w{}-{round}", self.number)})).await,
                 5 => self.shared(&mut people, round).await,

@@ -3,11 +3,14 @@
 use super::place::{Daemon, Fake, Place};
 use super::talk::{Reply, Talk};
 use fake_upstream::{Account, Script};
+use rota::clock::Clock;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
+use std::net::TcpStream;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const START: &str = "<!-- examples -->\n";
 const END: &str = "<!-- end of examples -->";
@@ -15,6 +18,10 @@ const FENCE: &str = "```";
 /// Stands for what is left out of a reply.
 const MORE: &str = "…";
 const LONGEST_TEXT: usize = 160;
+/// A name is shorter, a secret longer.
+const SHORT_NAME: usize = 24;
+/// Milliseconds that are others each time.
+const SPANS: [&str; 7] = ["durationMs", "firstByteMs", "ms", "overheadMs", "p50", "p95", "p99"];
 
 /// One request of the page and its reply.
 struct Example {
@@ -78,6 +85,7 @@ struct World {
     places: BTreeMap<String, String>,
     /// `{id}` in a request is the field `id` of the latest reply that had one.
     fields: BTreeMap<String, String>,
+    streams: Vec<TcpStream>,
 }
 
 impl World {
@@ -88,8 +96,9 @@ impl World {
         let fake = Fake::start(script);
         let place = Place::before(&fake);
         place.add("work", "openai", "sk-work");
+        let ends = Clock::System.now().after(Duration::from_secs(1800)).as_millis();
         let login = json!({"kind": "oauth", "accessToken": "at-team", "refreshToken": "rt-team", "accountId": "acc-1",
-            "expiresAt": "2099-01-01T00:00:00Z"});
+            "expiresAt": ends});
         place.add_login("team", "codex", &login);
         let auth = json!({"OPENAI_API_KEY": "sk-of-codex"}).to_string();
         let file = place.file("home/.codex/auth.json", 0o600, &auth);
@@ -103,7 +112,7 @@ impl World {
             ("/home/me/.codex/auth.json".to_owned(), file.display().to_string()),
             ("http://127.0.0.1:7683".to_owned(), format!("http://{}", daemon.admin())),
         ]);
-        Self { _fake: fake, place, daemon, places, fields: BTreeMap::new() }
+        Self { _fake: fake, place, daemon, places, fields: BTreeMap::new(), streams: Vec::new() }
     }
 
     /// Status, body and media type of the answer.
@@ -121,8 +130,11 @@ impl World {
         if !body.trim().is_empty() {
             talk = talk.json(body);
         }
-        if path == "/api/events" {
-            return first_event(talk);
+        if path == "/api/events" || method == "PUT" && path.starts_with("/api/runs/") {
+            let (answer, stream) = first_event(talk);
+            // What it is about lasts as long as somebody reads.
+            self.streams.push(stream);
+            return answer;
         }
         let reply = talk.send();
         if let Ok(body) = serde_json::from_str(&reply.body) {
@@ -145,8 +157,8 @@ impl World {
         let root = self.place.root().display().to_string();
         let places = self.places.iter();
         let text = places.fold(text.to_owned(), |text, (there, here)| text.replace(here, there));
-        let proxy = self.daemon.proxy().to_string();
-        text.replace(&root, "/home/me").replace(&proxy, "127.0.0.1:7682")
+        let (proxy, admin) = (self.daemon.proxy().to_string(), self.daemon.admin().to_string());
+        text.replace(&root, "/home/me").replace(&proxy, "127.0.0.1:7682").replace(&admin, "127.0.0.1:7683")
     }
 
     /// The path's template and the method, as the table has them.
@@ -223,7 +235,7 @@ fn learn(value: &Value, into: &mut BTreeMap<String, String>) {
 }
 
 /// The beginning of a stream that has no end.
-fn first_event(talk: Talk) -> (u16, String, String) {
+fn first_event(talk: Talk) -> ((u16, String, String), TcpStream) {
     let mut stream = talk.open();
     let (mut text, mut piece) = (String::new(), [0; 1024]);
     while !text.contains("data: ") || !text.ends_with("\n\n\r\n") {
@@ -233,7 +245,7 @@ fn first_event(talk: Talk) -> (u16, String, String) {
     }
     let reply = Reply::of(&text);
     let media = reply.header("content-type").unwrap_or_default().to_owned();
-    (reply.status, reply.body, media)
+    ((reply.status, reply.body, media), stream)
 }
 
 enum Part<'a> {
@@ -272,16 +284,36 @@ fn short(example: &Example, body: &str) -> String {
     folded(&value, 0)
 }
 
+/// The first of each list, texts cut, no secret, and nothing that is another each time.
 fn shortened(value: Value) -> Value {
     match value {
         Value::Array(list) => list.into_iter().take(1).map(shortened).collect(),
         Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(key, value)| (key, shortened(value))).collect())
+            let field = |(key, value): (String, Value)| match (key.as_str(), &value) {
+                ("key" | "ticket" | "token", Value::String(text)) if text.len() > SHORT_NAME => {
+                    (key, MORE.into())
+                }
+                (name, Value::Number(_)) if SPANS.contains(&name) => (key, json!(5.2)),
+                ("port", Value::Number(_)) => (key, json!(7683)),
+                _ => (key, shortened(value)),
+            };
+            Value::Object(fields.into_iter().map(field).collect())
         }
-        Value::String(text) if text.chars().count() > LONGEST_TEXT => {
-            Value::String(text.chars().take(LONGEST_TEXT).chain(MORE.chars()).collect())
-        }
+        Value::String(text) => settled(&text).into(),
         other => other,
+    }
+}
+
+fn settled(text: &str) -> String {
+    let is_hex = |text: &str| text.len() >= 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_time = |text: &str| text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z');
+    match text {
+        _ if is_time(text) => "2026-12-01T10:00:00Z".to_owned(),
+        _ if is_hex(text) => "5f0c".repeat(text.len() / 4),
+        _ if text.chars().count() > LONGEST_TEXT => {
+            text.chars().take(LONGEST_TEXT).chain(MORE.chars()).collect()
+        }
+        _ => text.to_owned(),
     }
 }
 
