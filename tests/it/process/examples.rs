@@ -300,7 +300,7 @@ fn shortened(value: Value) -> Value {
             Value::Object(fields.into_iter().map(field).collect())
         }
         Value::String(text) => settled(&text).into(),
-        other => other,
+        Value::Bool(_) | Value::Null | Value::Number(_) => value,
     }
 }
 
