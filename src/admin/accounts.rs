@@ -3,6 +3,7 @@ use super::credential::GivenCredential;
 use super::edit::begin;
 use super::extract::{Asker, Given, GivenOr, Named};
 use super::reply::{Created, NoContent};
+use super::shape::{Label, Labels, Note, Share};
 use super::view::{AccountView, AccountsView};
 use crate::app::App;
 use crate::engine::{Command, LastEnabled, NewAccount, Rejection};
@@ -14,10 +15,10 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 /// Labels per account, and bytes of notes: room for people, not for data.
-const MOST_TAGS: usize = 16;
-const LONGEST_NOTE: usize = 1024;
+pub(super) const MOST_TAGS: usize = 16;
+pub(super) const LONGEST_NOTE: usize = 1024;
 /// Bytes of a label, or of a quota group's name.
-const LONGEST_TAG: usize = 64;
+pub(super) const LONGEST_TAG: usize = 64;
 
 /// `GET /api/accounts`
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<AccountsView> {
@@ -32,17 +33,23 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<AccountsView> {
     expecting = "an object with alias, provider, and secret or credential where the provider grants no token by itself"
 )]
 pub(super) struct AddAccount {
+    #[schemars(with = "Alias")]
     alias: String,
+    #[schemars(with = "ProviderId")]
     provider: String,
     /// A key or bearer; `kind` says which.
     secret: Option<String>,
     kind: Option<CredentialKind>,
     credential: Option<GivenCredential>,
+    #[schemars(with = "Option<Share>")]
     weight: Option<f64>,
+    #[schemars(with = "Option<Label>")]
     quota_group: Option<String>,
     #[serde(default)]
+    #[schemars(with = "Labels")]
     tags: Vec<String>,
     #[serde(default)]
+    #[schemars(with = "Note")]
     notes: String,
 }
 
@@ -210,6 +217,7 @@ pub(super) async fn remove(
 #[serde(deny_unknown_fields, expecting = "an object with enabled, optionally with reason and force")]
 pub(super) struct SetEnabled {
     enabled: bool,
+    #[schemars(with = "Option<Note>")]
     reason: Option<String>,
     #[serde(default)]
     force: bool,

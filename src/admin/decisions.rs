@@ -1,5 +1,6 @@
 use super::ApiError;
 use super::extract::{Asked, Named};
+use super::shape::Session;
 use super::view::Stamp;
 use crate::app::App;
 use crate::engine::{Bond, RoutingRequest, Selection, WhyNot, select};
@@ -47,9 +48,12 @@ pub(super) async fn one(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Next {
+    #[schemars(with = "ProviderId")]
     provider: String,
+    #[schemars(with = "Option<ModelName>")]
     model: Option<String>,
     /// The value of an `x-rota-session` header.
+    #[schemars(with = "Option<Session>")]
     session: Option<String>,
 }
 

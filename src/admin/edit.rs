@@ -1,6 +1,7 @@
 use super::ApiError;
 use super::accounts::{group_of, named, notes_of, one, tags_of, weight_of};
 use super::extract::{Asker, Given, Named};
+use super::shape::{Label, Labels, Note, Share};
 use super::view::AccountView;
 use crate::app::App;
 use crate::engine::{Command, Edit};
@@ -21,14 +22,18 @@ use std::sync::Arc;
 )]
 pub(super) struct EditAccount {
     /// Its new name.
+    #[schemars(with = "Option<Alias>")]
     alias: Option<String>,
     /// Its share under the weighted strategy: above 0, at most 1.
+    #[schemars(with = "Option<Share>")]
     weight: Option<f64>,
+    #[schemars(with = "Option<Labels>")]
     tags: Option<Vec<String>>,
+    #[schemars(with = "Option<Note>")]
     notes: Option<String>,
     /// Null takes it out of its group.
     #[serde(default, deserialize_with = "given")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<Label>")]
     quota_group: Option<Option<String>>,
 }
 

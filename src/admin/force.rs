@@ -4,7 +4,7 @@ use super::extract::{Asker, Given};
 use super::view::Stamp;
 use crate::app::App;
 use crate::engine::Command;
-use crate::model::{AuditAction, Snapshot, Time};
+use crate::model::{Alias, AuditAction, Snapshot, Time};
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -120,6 +120,7 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> Json<ForceState> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with alias")]
 pub(super) struct SetForce {
+    #[schemars(with = "Alias")]
     alias: String,
 }
 

@@ -1,5 +1,6 @@
 use super::ApiError;
 use super::extract::Given;
+use super::shape::Program;
 use super::view::Stamp;
 use crate::app::App;
 use crate::auth::import::{Client, Found, Gathered, Home, Passphrase, gather};
@@ -20,11 +21,14 @@ use std::sync::Arc;
     expecting = "an object with from, optionally with path, as, passphrase and dryRun"
 )]
 pub(super) struct Import {
+    #[schemars(with = "Program")]
     from: String,
     /// A file, or a directory where the program keeps one; else where this process's user keeps it.
+    #[schemars(extend("pattern" = "^/"))]
     path: Option<PathBuf>,
     /// The new account's name, where there is one login.
     #[serde(rename = "as")]
+    #[schemars(with = "Option<Alias>")]
     alias: Option<String>,
     /// Of an encrypted file.
     passphrase: Option<String>,

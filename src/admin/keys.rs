@@ -6,7 +6,7 @@ use super::reply::{Created, NoContent};
 use super::view::Stamp;
 use crate::app::App;
 use crate::engine::Command;
-use crate::model::{ClientKey, KeyName, KeyPath, KeyScope, ProviderId, Snapshot, Time};
+use crate::model::{Alias, ClientKey, KeyName, KeyPath, KeyScope, ProviderId, Snapshot, Time};
 use crate::proxy::digest_of;
 use axum::Json;
 use axum::extract::State;
@@ -63,10 +63,13 @@ pub(super) struct NewKeyView {
     expecting = "an object with name, optionally with providers, accounts, methods and paths"
 )]
 pub(super) struct AddKey {
+    #[schemars(with = "KeyName")]
     name: String,
     #[serde(default)]
+    #[schemars(with = "Vec<ProviderId>")]
     providers: Vec<String>,
     #[serde(default)]
+    #[schemars(with = "Vec<Alias>")]
     accounts: Vec<String>,
     #[serde(default)]
     methods: Vec<String>,

@@ -6,7 +6,7 @@ use super::view::{AccountView, SourceView, Stamp, WindowView};
 use crate::app::App;
 use crate::engine::Rejection;
 use crate::limits::{ProbeFailure, ProbeReport};
-use crate::model::{Account, AccountId, CredentialState, LimitSample, Limits, Snapshot};
+use crate::model::{Account, AccountId, Alias, CredentialState, LimitSample, Limits, Snapshot};
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object, optionally with aliases")]
 pub(super) struct Refresh {
+    #[schemars(with = "Option<Vec<Alias>>")]
     aliases: Option<Vec<String>>,
 }
 

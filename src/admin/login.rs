@@ -17,7 +17,9 @@ use std::sync::Arc;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with alias, and optionally provider and flow")]
 pub(super) struct SignIn {
+    #[schemars(with = "Alias")]
     alias: String,
+    #[schemars(with = "Option<ProviderId>")]
     provider: Option<String>,
     flow: Option<GivenFlow>,
 }

@@ -32,6 +32,7 @@ mod reply;
 mod runs;
 mod sessions;
 mod settings;
+mod shape;
 mod socket;
 mod stats;
 mod ui;

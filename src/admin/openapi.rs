@@ -136,6 +136,9 @@ fn unset(schema: &Value) -> Value {
             schema["type"] = only.clone();
         }
     }
+    if let Some(Value::Array(forms)) = schema.get_mut("anyOf") {
+        forms.retain(|form| form["type"] != "null");
+    }
     schema
 }
 
@@ -244,9 +247,12 @@ mod tests {
     #[test]
     fn a_parameter_that_may_be_left_out_is_not_null() {
         let document = document();
-        let parameter = &document["paths"]["/api/decisions/next"]["get"]["parameters"][0];
-        assert_eq!(parameter["name"], "model");
-        assert_eq!((&parameter["required"], &parameter["schema"]["type"]), (&json!(false), &json!("string")));
+        let parameter = |path: &str| document["paths"][path]["get"]["parameters"][0].clone();
+        let (limit, model) = (parameter("/api/decisions"), parameter("/api/decisions/next"));
+        assert_eq!((&limit["name"], &limit["required"]), (&json!("limit"), &json!(false)));
+        assert_eq!(limit["schema"]["type"], "integer");
+        assert_eq!((&model["name"], &model["required"]), (&json!("model"), &json!(false)));
+        assert_eq!(model["schema"]["anyOf"], json!([{"$ref": "#/components/schemas/ModelName"}]));
     }
 
     fn operations(document: &Value) -> Vec<(Method, String, Value)> {

@@ -1,5 +1,6 @@
 use super::ApiError;
 use super::extract::{Asked, Asker, Given, GivenOr};
+use super::shape::PresetName;
 use crate::app::App;
 use crate::config::{Antigravity, Config, SettingChange, Tunable, Tuned};
 use crate::engine::{Command, Weights};
@@ -146,6 +147,7 @@ pub(super) async fn reset(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with name")]
 pub(super) struct TakePreset {
+    #[schemars(with = "PresetName")]
     name: String,
 }
 

@@ -1,5 +1,6 @@
 use super::ApiError;
 use super::extract::Asked;
+use super::shape::Span;
 use super::view::Stamp;
 use crate::app::App;
 use crate::engine::{Outlook, outlook};
@@ -17,6 +18,7 @@ const WINDOW: &str = "24h";
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Window {
+    #[schemars(with = "Option<Span>")]
     window: Option<String>,
 }
 

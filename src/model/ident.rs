@@ -34,13 +34,15 @@ pub enum BadIdent {
 }
 
 /// The user's name for an account: 1 to 64 of `a-z 0-9 . _ -`, starting with a letter or digit.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^[a-z0-9][a-z0-9._-]{0,63}$"))]
 pub struct Alias(Arc<str>);
 
 /// The user's name for a client's key, made like an [`Alias`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^[a-z0-9][a-z0-9._-]{0,63}$"))]
 pub struct KeyName(Arc<str>);
 
 /// A provider's name, which is also its path prefix: 1 to 32 of `a-z 0-9 -`, starting with a letter.

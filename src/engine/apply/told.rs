@@ -1,6 +1,6 @@
 use super::Command;
 use crate::engine::eligibility::{Eligibility, eligibility};
-use crate::engine::select::reason_to_sign_in;
+use crate::engine::select::{SHORT_REST, reason_to_sign_in};
 use crate::model::{
     Account, AccountId, Actor, AuditAction, CredentialState, Force, Note, Reason, Snapshot, Switch, Time,
     Weight,
@@ -197,10 +197,10 @@ fn unable(world: &Snapshot, id: AccountId, now: Time) -> &'static str {
     let Some(account) = world.account(id) else {
         return "removed";
     };
+    // A window that fills up within a short rest ends no force, so that it is not why this one has ended.
+    let left = account.limits.remaining(now.after(SHORT_REST));
     match eligibility(account, None, &world.settings, now) {
-        Eligibility::Cooling(_) if account.limits.remaining(now).is_some_and(|left| left <= 0.0) => {
-            Reason::QuotaExhausted.as_str()
-        }
+        Eligibility::Cooling(_) if left.is_some_and(|left| left <= 0.0) => Reason::QuotaExhausted.as_str(),
         Eligibility::Cooling(rest) | Eligibility::ModelRefused(rest) => Reason::from(rest.class).as_str(),
         Eligibility::Disabled => Reason::Disabled.as_str(),
         Eligibility::NeedsReauth => reason_to_sign_in(account).as_str(),
