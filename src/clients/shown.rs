@@ -126,7 +126,8 @@ pub fn page() -> Result<String, toml::de::Error> {
          connect`, `rota env` and\n`rota run`: `rota connect NAME` shows what it would change in a program's own file, \
          asks, and keeps a copy;\n`rota connect NAME --undo` takes back what it set and nothing else. `rota run -- CMD` \
          changes no file.\n\nSome programs do not start without a key. They are given the word `rota`, which rota \
-         removes.\n",
+         removes. Where rota asks\nfor keys, `rota run` gives each program one of its own that ends with it; for the \
+         others `rota keys add NAME` makes one.\n",
     );
     for client in ClientsView::at(USUAL)?.clients {
         client.markdown(&mut out);

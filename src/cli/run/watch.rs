@@ -109,7 +109,7 @@ impl Watch {
                 Err(NotKnown::Yet(_)) if Clock::System.now() < until => {
                     if !told && Clock::System.now() >= began.after(QUIET) {
                         told = true;
-                        setup.hint("rota: waiting for the last rota, which is ending");
+                        setup.hint("rota: waiting for another rota to end");
                     }
                     Clock::System.sleep_until(Clock::System.now().after(SHORT_PAUSE)).await;
                 }

@@ -404,7 +404,7 @@ fn a_command_comes_while_the_last_ones_daemon_ends() {
     first.say("");
     assert_eq!(first.ended().0, Some(0));
     let mut second = Started::waiting(&place, &["--account", "home"], "exit 0");
-    second.stderr.wait(|text| text.contains("waiting for the last rota"));
+    second.stderr.wait(|text| text.contains("waiting for another rota to end"));
     gate.release();
     let mut rest = String::new();
     stream.read_to_string(&mut rest).expect("the rest");
