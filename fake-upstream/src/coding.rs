@@ -15,12 +15,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 #[serde(rename_all = "snake_case")]
 pub enum Coding {
     /// `br`
+    #[cfg_attr(not(feature = "encoders"), serde(skip_deserializing))]
     Brotli,
     /// `deflate`, in its zlib wrapping.
     Deflate,
     /// `gzip`
     Gzip,
     /// `zstd`
+    #[cfg_attr(not(feature = "encoders"), serde(skip_deserializing))]
     Zstd,
 }
 
@@ -46,10 +48,15 @@ impl Coding {
     pub(crate) async fn encode(self, pieces: &[Bytes]) -> io::Result<Vec<Bytes>> {
         let sink = Sink::default();
         let mut encoder: Pin<Box<dyn AsyncWrite + Send>> = match self {
+            #[cfg(feature = "encoders")]
             Self::Brotli => Box::pin(write::BrotliEncoder::new(sink.clone())),
+            #[cfg(feature = "encoders")]
+            Self::Zstd => Box::pin(write::ZstdEncoder::new(sink.clone())),
+            // No script can ask for them then.
+            #[cfg(not(feature = "encoders"))]
+            Self::Brotli | Self::Zstd => return Err(io::ErrorKind::Unsupported.into()),
             Self::Deflate => Box::pin(write::ZlibEncoder::new(sink.clone())),
             Self::Gzip => Box::pin(write::GzipEncoder::new(sink.clone())),
-            Self::Zstd => Box::pin(write::ZstdEncoder::new(sink.clone())),
         };
         let mut out = Vec::with_capacity(pieces.len() + 1);
         for piece in pieces {
