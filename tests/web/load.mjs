@@ -10,7 +10,8 @@ const ACCOUNTS = 50;
 const RATE = Number(process.env.RATE ?? 100);
 const SECONDS = Number(process.env.SECONDS ?? 60);
 const LONGEST_TASK_MS = 200;
-const MOST_GROWTH = 8 * 1024 * 1024;
+const MOST_GROWTH = 1024 * 1024;
+const WEIGHED = 20;
 const names = Array.from({ length: ACCOUNTS }, (_, i) => `account-${String(i).padStart(2, '0')}`);
 const made = suite({ accounts: Object.fromEntries(names.map(name => [name, 'openai'])) });
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
@@ -53,22 +54,41 @@ test('fifty accounts and a hundred decisions a second keep the page light', { ti
     window.tasks = [];
     new PerformanceObserver(list => window.tasks.push(...list.getEntries().map(entry => entry.duration))).observe({ type: 'longtask' });
   });
-  const weigh = async () => {
+  const once = async () => {
     await client.send('HeapProfiler.collectGarbage');
     const { usedSize } = await client.send('Runtime.getHeapUsage');
     const { metrics } = await client.send('Performance.getMetrics');
     const metric = name => metrics.find(one => one.name === name).value;
     return { heap: usedSize, nodes: metric('Nodes'), listeners: metric('JSEventListeners') };
   };
-  // The lists fill up first; what is full may not grow any more.
-  await traffic(Math.max(5, SECONDS / 6));
-  const before = await weigh();
+  // The least of a few: a drawing between the clearing and the weighing leaves a table's worth behind for a moment.
+  const weigh = async () => {
+    const least = await once();
+    for (let i = 0; i < WEIGHED; i++) for (const [name, n] of Object.entries(await once())) least[name] = Math.min(least[name], n);
+    return least;
+  };
+  // The lists, the day's figures and one account's history fill up first; what is full may not grow any more.
+  let before = await weigh();
+  await until('everything is full', async () => {
+    await traffic(5);
+    const last = before;
+    before = await weigh();
+    return before.nodes <= last.nodes && (await page.locator('#shares tbody tr').count()) === ACCOUNTS;
+  }, 120_000);
+  // Weighing makes the browser clear its memory, which is a long task, and not the page's.
+  await page.evaluate(() => (window.tasks = []));
   const { answered, perSecond } = await traffic(SECONDS);
-  const after = await weigh();
   const tasks = await page.evaluate(() => window.tasks);
+  const after = await weigh();
   const longest = Math.max(0, ...tasks);
   console.log(JSON.stringify({ answered, perSecond: Math.round(perSecond), longTasks: tasks.length, longestTaskMs: Math.round(longest), before, after }));
   assert.ok(longest <= LONGEST_TASK_MS, `a task of ${longest} ms`);
   assert.ok(after.heap - before.heap <= MOST_GROWTH, `the heap grew from ${before.heap} to ${after.heap}`);
-  assert.ok(after.nodes <= before.nodes * 1.5 + 1000, `the nodes grew from ${before.nodes} to ${after.nodes}`);
+  // What was drawn last may be there twice, until the browser sees that it is not wanted.
+  const shown = await page.evaluate(() => {
+    let n = 0;
+    for (const walker = document.createTreeWalker(document); walker.nextNode();) n++;
+    return n;
+  });
+  assert.ok(after.nodes <= before.nodes + shown, `the nodes grew from ${before.nodes} to ${after.nodes}`);
 }));

@@ -26,6 +26,9 @@ export const named = alias => accounts().find(account => account.alias === alias
 
 const regions = new Set();
 const dirty = new Set();
+// Regions that are to be drawn, each in its turn.
+const stale = new Set();
+let drawing = false;
 let due = false;
 let drawn = 0;
 
@@ -42,9 +45,24 @@ function draw() {
   drawn = performance.now();
   const topics = new Set(dirty);
   dirty.clear();
-  for (const region of [...regions]) {
+  for (const region of regions) {
     if (!region.el.isConnected) regions.delete(region);
-    else if (topics.has('*') || region.topics.some(topic => topics.has(topic))) region.draw();
+    else if (topics.has('*') || region.topics.some(topic => topics.has(topic))) stale.add(region);
+  }
+  if (stale.size) drawNext();
+}
+
+/** One region, and the rest in tasks of their own: who types or clicks waits for one at most. */
+function drawNext() {
+  const [region] = stale;
+  stale.delete(region);
+  if (region.el.isConnected) region.draw();
+  if (stale.size && !drawing) {
+    drawing = true;
+    setTimeout(() => {
+      drawing = false;
+      drawNext();
+    });
   }
 }
 
