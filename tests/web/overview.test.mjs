@@ -94,6 +94,20 @@ test('a switch works by keyboard and keeps the focus', () => made.visit('', asyn
   await until('it is on', async () => (await states(page, 'work')) === 'on');
 }));
 
+test('a question is answered by keyboard, and the focus goes back to where it was', () => made.visit('', async page => {
+  const focused = () => page.evaluate(() => document.activeElement.ariaLabel ?? document.activeElement.textContent);
+  await lever(page, 'alone').focus();
+  for (const answer of ['Escape', 'Enter']) {
+    await page.keyboard.press('Space');
+    await page.getByRole('dialog').waitFor();
+    assert.equal(await focused(), 'Cancel', 'what changes nothing is chosen');
+    await page.keyboard.press(answer);
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    assert.equal(await focused(), 'alone in rotation', answer);
+    await until('it stays on', async () => (await states(page, 'alone')) === 'on');
+  }
+}));
+
 test('the switch is the only way to disable', () => made.visit('', async page => {
   await lever(page, 'work').waitFor();
   for (const view of ['#/', '#/accounts/work', '#/settings']) {

@@ -22,6 +22,21 @@ const AGED = {
 };
 const aged = status => ({ ...status, accounts: status.accounts.map(account => ({ ...account, credential: { ...account.credential, email: AGED[account.alias].email, plan: AGED[account.alias].plan }, limits: { ...account.limits, ...AGED[account.alias].limits } })) });
 
+/** Half a day of one account's limits: what is left falls while it is used, and fills up at the reset. */
+function lived(account) {
+  const now = AGED[account.alias]?.limits.windows;
+  if (!now) return account;
+  const history = Array.from({ length: 48 }, (_, i) => {
+    const left = ({ window: name, remainingPercent: last, resetsAt }) => {
+      const hours = (47 - i) / 4;
+      const pace = name === '5h' ? 16 : 1.4;
+      return { window: name, remainingPercent: Math.min(100, (last + hours * pace) % 101), resetsAt };
+    };
+    return { at: later((i - 47) * 15 * MINUTE), source: { kind: 'usage', endpoint: '/usage' }, windows: now.map(left) };
+  });
+  return { ...account, history };
+}
+
 /** A working day's curve. */
 const CURVE = [20, 14, 10, 8, 7, 8, 16, 22, 35, 44, 58, 66, 75, 84, 95, 108, 110, 104, 98, 86, 74, 62, 50, 41];
 function day(stats) {
@@ -43,13 +58,14 @@ test('the pictures of docs/', { timeout: 600_000 }, async () => {
   const before = async page => {
     await changed(page, '**/api/status', aged);
     await changed(page, '**/api/stats*', day);
+    await changed(page, '**/api/accounts/*', lived);
   };
   for (const colorScheme of ['light', 'dark']) {
-    for (const [name, path, ready] of [['overview', '', '#requests-card svg.chart'], ['decisions', '#/decisions', '#decisions li'], ['settings', '#/settings', 'h1'], ['connect', '#/connect', 'h1']]) {
+    for (const [name, path, ready] of [['overview', '', '#history svg.chart'], ['account', '#/accounts/work', '#history svg.chart'], ['decisions', '#/decisions', '#decisions li'], ['settings', '#/settings', '.setting'], ['sessions', '#/sessions', '#ties tbody tr'], ['connect', '#/connect', 'pre']]) {
       await made.visit(path, async page => {
         await page.locator(ready).first().waitFor();
         await page.locator('#live').filter({ hasText: /live|asking/ }).waitFor();
-        await page.screenshot({ path: join(FOLDER, `${name}-${colorScheme}.png`), fullPage: name === 'overview' });
+        await page.screenshot({ path: join(FOLDER, `${name}-${colorScheme}.png`), fullPage: ['overview', 'account'].includes(name) });
       }, { colorScheme, before });
     }
   }
