@@ -18,9 +18,9 @@ const TURNS: &str = "/openai/v1/responses";
 const REQUEST: &str = r#"{"model":"m","input":"hi"}"#;
 /// The account that is never switched off; all writers write its notes.
 const SHARED: &str = "shared";
-/// Four clients, each with a request in so much time: 200 a second.
-const CLIENTS: usize = 4;
-const PACE: Duration = Duration::from_millis(20);
+/// So many clients, each with a request in so much time: 200 a second, as long as an answer takes no longer.
+const CLIENTS: usize = 16;
+const PACE: Duration = Duration::from_millis(80);
 
 /// ADM-4 STO-7 SEL-2: writers of everything there is, each account's changes checked against what its writer was told, a
 /// shared field against the history of all, and each request against the times at which its account was certainly off.
