@@ -6,7 +6,7 @@ use super::connect::Stream;
 use super::outbound::OutboundBody;
 use super::pool::{Load, Pool};
 use crate::model::Origin;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -15,7 +15,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 /// An HTTP/1.1 connection. It is large, and changes hands with every request.
 pub(super) struct Line(Box<Ends>);
@@ -146,15 +146,28 @@ pub(super) struct Loan {
     pub(super) origin: Origin,
 }
 
+/// Small chunks that are here are handed on together, up to about so many bytes: what a flood of events costs is mostly
+/// what each piece costs on its way.
+const TOGETHER: usize = 16 * 1024;
+/// A chunk from this size on is handed on as it lies.
+const LARGE: usize = 4 * 1024;
+
+/// What a body gave.
+struct Given(Option<hyper::Result<Frame<Bytes>>>);
+
 /// A reply's body, and the line it comes over, unless that has a task of its own.
 pub(super) struct Source {
     body: Incoming,
     loan: Option<Loan>,
+    /// What came behind chunks that were handed on together, and is none.
+    behind: Option<Given>,
+    /// Nothing more was there behind what was given last; whom that wakes.
+    dry: Option<Waker>,
 }
 
 impl Source {
     pub(super) fn new(body: Incoming, loan: Option<Loan>) -> Self {
-        let mut source = Self { body, loan };
+        let mut source = Self { body, loan, behind: None, dry: None };
         source.settle();
         source
     }
@@ -170,8 +183,53 @@ impl Source {
         }
     }
 
-    /// The next frame. Nothing is read that is not asked for.
+    /// The next frame, with the small ones that are here already. Nothing is waited for, and nothing read that is not asked
+    /// for.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        if let Some(Given(behind)) = self.behind.take() {
+            return Poll::Ready(behind);
+        }
+        if self.dry.take().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        let first = match ready!(self.poll_one(cx)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => data,
+                Err(other) => return Poll::Ready(Some(Ok(other))),
+            },
+            end => return Poll::Ready(end),
+        };
+        Poll::Ready(Some(Ok(Frame::data(self.gather(first, cx)))))
+    }
+
+    fn gather(&mut self, first: Bytes, cx: &mut Context<'_>) -> Bytes {
+        if first.len() >= LARGE {
+            return first;
+        }
+        let mut together = BytesMut::new();
+        while together.len() < TOGETHER && self.behind.is_none() && !self.body.is_end_stream() {
+            let Poll::Ready(next) = self.poll_one(cx) else {
+                self.dry = Some(cx.waker().clone());
+                break;
+            };
+            let data = match next {
+                Some(Ok(frame)) => frame.into_data().map_err(|other| Some(Ok(other))),
+                end => Err(end),
+            };
+            match data {
+                Ok(data) if together.is_empty() => {
+                    together.reserve(2 * LARGE);
+                    together.extend_from_slice(&first);
+                    together.extend_from_slice(&data);
+                }
+                Ok(data) => together.extend_from_slice(&data),
+                Err(behind) => self.behind = Some(Given(behind)),
+            }
+        }
+        if together.is_empty() { first } else { together.freeze() }
+    }
+
+    fn poll_one(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let Some(loan) = &mut self.loan else {
             return Pin::new(&mut self.body).poll_frame(cx);
         };
@@ -188,7 +246,7 @@ impl Source {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.behind.is_none() && self.body.is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
