@@ -160,7 +160,7 @@ pub(super) struct Source {
     body: Incoming,
     loan: Option<Loan>,
     /// What came behind chunks that were handed on together, and is none.
-    behind: Option<Given>,
+    behind: Option<Box<Given>>,
     /// Nothing more was there behind what was given last; whom that wakes.
     dry: Option<Waker>,
 }
@@ -186,8 +186,8 @@ impl Source {
     /// The next frame, with the small ones that are here already. Nothing is waited for, and nothing read that is not asked
     /// for.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        if let Some(Given(behind)) = self.behind.take() {
-            return Poll::Ready(behind);
+        if let Some(behind) = self.behind.take() {
+            return Poll::Ready(behind.0);
         }
         if self.dry.take().is_some_and(|waker| waker.will_wake(cx.waker())) {
             return Poll::Pending;
@@ -223,7 +223,7 @@ impl Source {
                     together.extend_from_slice(&data);
                 }
                 Ok(data) => together.extend_from_slice(&data),
-                Err(behind) => self.behind = Some(Given(behind)),
+                Err(behind) => self.behind = Some(Box::new(Given(behind))),
             }
         }
         if together.is_empty() { first } else { together.freeze() }
