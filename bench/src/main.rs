@@ -237,7 +237,7 @@ fn loop_engine(asked: &str, accounts: u32, times: u64) -> Result<(), Failed> {
 
 fn answer(listen: SocketAddr) -> Result<(), Failed> {
     Ok(runtime()?.block_on(async {
-        let listener = TcpListener::bind(listen).await?;
+        let listener = shared(listen)?;
         tell(&listener.local_addr()?.to_string())?;
         upstream::serve(listener, Manner::Prompt(Steps::default())).await
     })?)
