@@ -146,8 +146,8 @@ pub(super) struct Loan {
     pub(super) origin: Origin,
 }
 
-/// Small chunks that are here are handed on together, up to about so many bytes: what a flood of events costs is mostly
-/// what each piece costs on its way.
+/// Small chunks that are here are handed on together, up to so many bytes and one chunk more: what a flood of events
+/// costs is mostly what each piece costs on its way.
 const TOGETHER: usize = 16 * 1024;
 /// A chunk from this size on is handed on as it lies.
 const LARGE: usize = 4 * 1024;
@@ -159,7 +159,7 @@ struct Given(Option<hyper::Result<Frame<Bytes>>>);
 pub(super) struct Source {
     body: Incoming,
     loan: Option<Loan>,
-    /// What came behind chunks that were handed on together, and is none.
+    /// What came behind chunks that were handed on together, and is none or a large one.
     behind: Option<Box<Given>>,
     /// Nothing more was there behind what was given last; whom that wakes.
     dry: Option<Waker>,
@@ -217,6 +217,9 @@ impl Source {
                 end => Err(end),
             };
             match data {
+                Ok(data) if data.len() >= LARGE => {
+                    self.behind = Some(Box::new(Given(Some(Ok(Frame::data(data))))));
+                }
                 Ok(data) if together.is_empty() => {
                     together.reserve(2 * LARGE);
                     together.extend_from_slice(&first);

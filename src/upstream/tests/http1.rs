@@ -110,6 +110,48 @@ async fn a_cut_body_never_ends_cleanly() {
     assert_eq!(whole(reply).await.unwrap(), "ok", "no more than the length says");
 }
 
+/// I13 U3: small chunks come together within a bound, a large one as it lies, in order, and what ends them comes after them.
+#[tokio::test]
+async fn a_flood_of_chunks_comes_in_pieces_of_a_bounded_size_and_whole() {
+    let flood: Vec<Vec<u8>> = (0..9000u32)
+        .map(|index| match index % 3000 {
+            2999 => vec![b'L'; 6000],
+            _ => format!("event {index};").into_bytes(),
+        })
+        .collect();
+    let mut reply = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for chunk in &flood {
+        reply.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        reply.extend_from_slice(chunk);
+        reply.extend_from_slice(b"\r\n");
+    }
+    let ends: [(&[u8], bool); 3] =
+        [(b"0\r\n\r\n", true), (b"0\r\nx-trailer: t\r\n\r\n", true), (b"5\r\nab", false)];
+    for (end, is_whole) in ends {
+        let peer = once([&reply[..], end].concat()).await;
+        let mut body = replied(&upstream(), &peer.http(), get()).await.body;
+        let (mut got, mut pieces, mut ended) = (Vec::new(), 0, None);
+        while let Some(frame) = body.frame().await {
+            match frame.map(Frame::into_data) {
+                Ok(Ok(piece)) => {
+                    assert!(piece.len() <= (16 + 4) * 1024, "{} bytes at once", piece.len());
+                    pieces += 1;
+                    got.extend_from_slice(&piece);
+                }
+                Ok(Err(_)) => {}
+                Err(error) => {
+                    ended = Some(error);
+                    break;
+                }
+            }
+        }
+        let expected = flood.concat();
+        assert!(got.starts_with(&expected), "{} of {} bytes", got.len(), expected.len());
+        assert_eq!(ended.is_none(), is_whole, "{ended:?}");
+        assert!(pieces < flood.len() / 10, "{pieces} pieces");
+    }
+}
+
 /// U6: a head that is not clean HTTP is no reply, and a connection whose framing is unknown is not used again.
 #[tokio::test]
 async fn a_head_that_is_not_clean_http_is_lost() {
