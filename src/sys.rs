@@ -1,5 +1,6 @@
 //! What only unsafe code can do, and nothing else: the environment that the process was started with is wiped of
-//! secrets, and descriptors that it was started with become sockets. Every other file of rota is safe code; the lint `unsafe_code` holds that.
+//! secrets, descriptors that it was started with become sockets, and a thread lets others go first. Every other file of
+//! rota is safe code; the lint `unsafe_code` holds that.
 #![expect(unsafe_code, reason = "the one place; each block says why it is sound")]
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};
@@ -86,6 +87,101 @@ pub fn handed_sockets(count: u16) -> io::Result<Vec<TcpListener>> {
     // this process has opened itself does yet; and they are taken once.
     let owned = numbers.map(|number| TcpListener::from(unsafe { OwnedFd::from_raw_fd(number) }));
     Ok(owned.collect())
+}
+
+/// Lets other threads go before the calling one, and before those that it starts, as soon as they wake: its own turns on
+/// a processor become long ones, and the scheduler lets a thread with shorter turns cut in (Linux 6.12 and later;
+/// sched_setattr(2), the run time of `SCHED_OTHER`). Its share of the processor stays what it was, as do its policy and
+/// its nice value. Where the system knows no such thing, nothing changes.
+pub fn let_others_first() {
+    // A system that refuses leaves the turns as they are, which costs nothing but time.
+    #[cfg(all(target_os = "linux", any(target_arch = "aarch64", target_arch = "x86_64")))]
+    let _ = turns::read().and_then(turns::lengthen);
+}
+
+/// How long a thread may run before another one of its kind has its turn, as the kernel keeps it.
+#[cfg(all(target_os = "linux", any(target_arch = "aarch64", target_arch = "x86_64")))]
+mod turns {
+    use std::ffi::{c_int, c_long, c_uint};
+    use std::io;
+
+    /// Several times what the kernel gives by itself (0.7 to 2.8 ms, by how many processors there are), and no more than a
+    /// thread that works for nobody in particular may well wait.
+    const LONG: u64 = 10_000_000;
+    /// Policies whose threads have turns: `SCHED_OTHER`, `SCHED_BATCH` (sched(7)).
+    const FAIR: [u32; 2] = [0, 3];
+    /// `__NR_sched_setattr` and `__NR_sched_getattr` of the kernel's `unistd.h`.
+    const NUMBERS: (c_long, c_long) = if cfg!(target_arch = "x86_64") { (314, 315) } else { (274, 275) };
+
+    /// `struct sched_attr` in its first form (sched_setattr(2)), which every kernel since 3.14 takes.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[repr(C)]
+    pub(super) struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "48")]
+    const SIZE: u32 = size_of::<Attributes>() as u32;
+
+    unsafe extern "C" {
+        fn syscall(number: c_long, ...) -> c_long;
+    }
+
+    /// The calling thread's.
+    pub(super) fn read() -> io::Result<Attributes> {
+        let mut read = Attributes::default();
+        let (me, flags): (c_int, c_uint) = (0, 0);
+        // SAFETY: the kernel writes at most `SIZE` bytes to `read`, which lives through the call and whose fields may hold
+        // any bytes; the arguments have the types that sched_getattr(2) names.
+        match unsafe { syscall(NUMBERS.1, me, &raw mut read, SIZE, flags) } {
+            0 => Ok(read),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The calling thread's turns, of which `now` is read, become long.
+    pub(super) fn lengthen(now: Attributes) -> io::Result<()> {
+        if !FAIR.contains(&now.policy) {
+            return Ok(());
+        }
+        let next = Attributes { size: SIZE, runtime: LONG, ..now };
+        let (me, flags): (c_int, c_uint) = (0, 0);
+        // SAFETY: the kernel reads `SIZE` bytes of `next`, which lives through the call; the arguments have the types that
+        // sched_setattr(2) names.
+        match unsafe { syscall(NUMBERS.0, me, &raw const next, flags) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_thread_that_lets_others_first_keeps_all_but_the_length_of_its_turns() {
+            let (before, told, after, child) = std::thread::spawn(|| {
+                let before = read().expect("what every thread may ask");
+                let told = lengthen(before);
+                let child = std::thread::spawn(|| read().expect("the same")).join().expect("no panic");
+                (before, told, read().expect("the same"), child)
+            })
+            .join()
+            .expect("no panic");
+            told.expect("what every thread may do");
+            // Kernels before 6.12 know no such length, and say 0.
+            let runtime = if before.runtime == 0 { 0 } else { LONG };
+            assert_eq!(after, Attributes { runtime, ..before });
+            assert_eq!(child, after, "threads that it starts are like it");
+        }
+    }
 }
 
 fn check_listens(socket: BorrowedFd<'_>) -> io::Result<()> {

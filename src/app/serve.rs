@@ -2,7 +2,7 @@
 use super::supervisor::Supervisor;
 use super::{Addresses, App, Handed, Running, StartError, reload};
 use crate::config::{Config, MOST_WORKERS, Sources};
-use crate::telemetry;
+use crate::{sys, telemetry};
 use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -41,7 +41,8 @@ const FIRST_COMMAND: Duration = Duration::from_secs(60);
 /// changes nothing (PRX-6).
 ///
 /// Requests run on `workers` threads, each with a runtime of its own; the admin API, the scheduler, renewals and the
-/// store's writer run on a thread of theirs, so that neither can starve the other.
+/// store's writer run on a thread of theirs, so that neither can starve the other, and whatever is done beside requests
+/// lets them go first.
 pub fn serve(sources: &Sources, options: ServeOptions) -> Result<(), StartError> {
     let ServeOptions { server_info, until, handed } = options;
     let config = Config::load(sources)?.config;
@@ -51,9 +52,9 @@ pub fn serve(sources: &Sources, options: ServeOptions) -> Result<(), StartError>
     for weakness in super::harden() {
         tracing::warn!("{weakness}");
     }
-    let control = Worker::start("control")?;
+    let control = Worker::start("control", sys::let_others_first)?;
     // This thread is the first of the workers.
-    let more: io::Result<Vec<Worker>> = (1..workers(&config)).map(|_| Worker::start("data")).collect();
+    let more: io::Result<Vec<Worker>> = (1..workers(&config)).map(|_| Worker::start("data", || {})).collect();
     let more = more?;
     let lanes: Vec<Handle> = more.iter().map(|worker| worker.handle.clone()).collect();
     let data = Builder::new_current_thread().enable_all().build()?;
@@ -171,11 +172,13 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(name: &str) -> io::Result<Self> {
-        let runtime: Runtime = Builder::new_current_thread().enable_all().build()?;
+    /// `begin` is the first that it does, and each of its runtime's threads for work that blocks.
+    fn start(name: &str, begin: fn()) -> io::Result<Self> {
+        let runtime: Runtime = Builder::new_current_thread().enable_all().on_thread_start(begin).build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            begin();
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
         })?;

@@ -4,6 +4,7 @@ use super::page::Page;
 use super::series::{Series, SessionEvent};
 use super::{DecisionRecord, LogSink, Report, Ring, Stats};
 use crate::model::{ProviderId, Snapshot, Time};
+use crate::sys;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -56,7 +57,10 @@ impl Desk {
             closed: AtomicBool::new(false),
         });
         let run = Arc::clone(&back);
-        let thread = std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || run.work())?;
+        let thread = std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
+            sys::let_others_first();
+            run.work();
+        })?;
         Ok(Self { inbox, back, thread: thread.thread().clone() })
     }
 

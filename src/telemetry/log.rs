@@ -1,4 +1,5 @@
 use super::{DecisionRecord, Outcome, line};
+use crate::sys;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -48,7 +49,10 @@ impl LogSink {
         let (bell, rings) = sync_channel(1);
         let waiting = Arc::default();
         let taken = Arc::clone(&waiting);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&rings, &taken, out))?;
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+            sys::let_others_first();
+            write_all(&rings, &taken, out);
+        })?;
         Ok(Self { format, waiting, bell, dropped: Arc::default(), panics: Arc::default() })
     }
 
