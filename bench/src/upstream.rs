@@ -27,7 +27,7 @@ const JSON_START: &str = "{\"id\":\"resp_";
 const ENDED: &str = "event: response.completed\ndata: {\"at\":\"";
 const LIMITS: &str = "x-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 9000\r\n\
      x-ratelimit-reset-requests: 6s\r\nx-request-id: req_0123456789abcdef\r\n";
-const TURNED_AWAY: &str = "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: 52\r\n\r\n\
+const TURNED_AWAY: &str = "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: 53\r\n\r\n\
      {\"error\":{\"message\":\"slow down\",\"type\":\"rate_limit\"}}";
 
 /// Lets streams with `pause=step` go on: one event a permit.
@@ -259,6 +259,13 @@ mod tests {
             assert_eq!(payload.len(), size.max(LEAST_EVENT));
             assert!(payload.starts_with(STAMPED.as_bytes()) && payload.ends_with(b"\"}\n\n"));
         }
+    }
+
+    /// A byte more would cost the proxy its connection, and the failover rows a new one each.
+    #[test]
+    fn a_refusal_has_the_length_it_names() {
+        let (head, length) = Head::find(TURNED_AWAY.as_bytes()).expect("a head");
+        assert_eq!(head.body(), Body::Left((TURNED_AWAY.len() - length) as u64));
     }
 
     #[test]

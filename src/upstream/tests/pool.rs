@@ -103,6 +103,27 @@ async fn a_reply_that_nobody_read_to_its_end_takes_its_connection_with_it() {
     assert_eq!(peer.seen.connections(), 2);
 }
 
+/// FLO-2: a failover looks at a refusal and drops it; the next attempt goes over the same connection.
+#[tokio::test]
+async fn a_refusal_that_was_read_whole_and_dropped_leaves_its_connection_free() {
+    for refusal in
+        ["HTTP/1.1 429 X\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 429 X\r\ncontent-length: 2\r\n\r\nno"]
+    {
+        let peer = Peer::start(move |mut socket, _| async move {
+            while request(&mut socket).await.is_some() {
+                socket.write_all(refusal.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        let (upstream, provider) = (upstream(), peer.http());
+        for _ in 0..3 {
+            let mut reply = replied(&upstream, &provider, post("x")).await;
+            reply.peek(64 * 1024).await;
+        }
+        assert_eq!(peer.seen.connections(), 1, "{refusal}");
+    }
+}
+
 /// U8
 #[tokio::test]
 async fn a_connection_is_not_used_again_while_its_request_is_still_being_sent() {
