@@ -1,8 +1,9 @@
 use super::described::{Reply, Signature};
 use super::force::{ForceEnded, ForceView};
+use super::stats::DayView;
 use super::view::{AccountsView, StatusView, StoreView};
 use crate::app::App;
-use crate::engine::{RoutingRequest, Selection, breaker, select};
+use crate::engine::{RoutingRequest, Selection, breaker, outlook, select};
 use crate::model::{BreakerState, ProviderId, Snapshot};
 use axum::Json;
 use axum::extract::State;
@@ -115,12 +116,15 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusView> {
         .filter_map(|(provider, deaths)| Some((provider.to_string(), breaker::cut_off(deaths, now)?.into())));
     let figures = app.store_figures();
     let AccountsView { accounts } = AccountsView::of(&app, &world);
+    let addresses = app.addresses();
+    // A command that answers itself has counted nothing.
+    let serves = addresses.admin.is_some();
     Json(StatusView {
         version: env!("CARGO_PKG_VERSION"),
         started_at: app.started.into(),
         now: now.into(),
-        proxy: app.addresses().proxy.iter().map(ToString::to_string).collect(),
-        admin: app.addresses().admin.map(|address| address.to_string()),
+        proxy: addresses.proxy.iter().map(ToString::to_string).collect(),
+        admin: addresses.admin.map(|address| address.to_string()),
         strategy: world.settings.strategy.as_str(),
         force: ForceView::of(&world, now),
         force_ended: ForceEnded::of(&world, now),
@@ -132,6 +136,8 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusView> {
             findings: app.store.findings().iter().map(ToString::to_string).collect(),
         },
         accounts,
+        day: serves.then(|| DayView::of(&app, now)),
+        capacity: serves.then(|| outlook(&world, now).into()),
         open_breakers: open.collect(),
         cut_off: cut_off.collect(),
     })

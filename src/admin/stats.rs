@@ -4,6 +4,7 @@ use super::shape::Span;
 use super::view::Stamp;
 use crate::app::App;
 use crate::engine::{Outlook, outlook};
+use crate::model::{Alias, Time};
 use crate::telemetry::{BUCKET_SECONDS, MOST_BUCKETS, Quantiles, Report};
 use axum::Json;
 use axum::extract::State;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 /// A day.
 const WINDOW: &str = "24h";
+/// The same in hours.
+const DAY: usize = 24;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +55,18 @@ struct QuantilesView {
     p99: Option<f64>,
 }
 
-#[derive(Serialize, JsonSchema)]
+/// What came of the requests of the last 24 hours, counted since rota started.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DayView {
+    requests: u64,
+    answered: u64,
+    saved: u64,
+    by_account: Vec<ShareView>,
+}
+
+/// An account's part of what was served.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 struct ShareView {
     alias: String,
     requests: u64,
@@ -67,14 +81,15 @@ struct BucketView {
     by_account: BTreeMap<String, u64>,
 }
 
-#[derive(Serialize, JsonSchema)]
+/// How much is left in all, and who runs dry first at the pace of the last hour.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct CapacityView {
+pub struct CapacityView {
     remaining_percent: Option<f64>,
     empties_first: Option<EmptiesView>,
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 struct EmptiesView {
     alias: String,
     at: Stamp,
@@ -103,11 +118,39 @@ fn hours(window: &str) -> Result<usize, ApiError> {
     })
 }
 
+impl DayView {
+    /// At `now`.
+    pub(super) fn of(app: &App, now: Time) -> Self {
+        let Report { sums, by_account, .. } = app.telemetry.stats(DAY, now);
+        Self {
+            requests: sums.requests,
+            answered: sums.answered,
+            saved: sums.saved,
+            by_account: shares(by_account),
+        }
+    }
+}
+
+fn shares(by_account: Vec<(Alias, u64)>) -> Vec<ShareView> {
+    let all: u64 = by_account.iter().map(|(_, requests)| requests).sum();
+    let share = |(alias, requests): (Alias, u64)| ShareView {
+        alias: alias.to_string(),
+        requests,
+        share: requests as f64 / all.max(1) as f64,
+    };
+    by_account.into_iter().map(share).collect()
+}
+
+impl From<Outlook> for CapacityView {
+    fn from(outlook: Outlook) -> Self {
+        let empties = |(alias, at): (Alias, Time)| EmptiesView { alias: alias.to_string(), at: at.into() };
+        Self { remaining_percent: outlook.remaining, empties_first: outlook.empties_first.map(empties) }
+    }
+}
+
 impl StatsView {
     fn of(window: String, report: Report, outlook: Outlook, to: Stamp) -> Self {
         let sums = report.sums;
-        let by_account: u64 = report.by_account.iter().map(|(_, requests)| requests).sum();
-        let share = |requests: u64| requests as f64 / by_account.max(1) as f64;
         Self {
             window,
             from: report.from.into(),
@@ -122,25 +165,14 @@ impl StatsView {
             abandoned: sums.abandoned,
             overhead_ms: report.overhead.into(),
             first_byte_ms: report.first_byte.into(),
-            by_account: (report.by_account.iter())
-                .map(|(alias, requests)| ShareView {
-                    alias: alias.to_string(),
-                    requests: *requests,
-                    share: share(*requests),
-                })
-                .collect(),
+            by_account: shares(report.by_account),
             series: (report.series.into_iter())
                 .map(|(at, counts)| BucketView {
                     at: at.into(),
                     by_account: counts.into_iter().map(|(alias, count)| (alias.to_string(), count)).collect(),
                 })
                 .collect(),
-            capacity: CapacityView {
-                remaining_percent: outlook.remaining,
-                empties_first: outlook
-                    .empties_first
-                    .map(|(alias, at)| EmptiesView { alias: alias.to_string(), at: at.into() }),
-            },
+            capacity: outlook.into(),
         }
     }
 }
@@ -154,7 +186,6 @@ impl From<Quantiles> for QuantilesView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Alias, Time};
     use crate::telemetry::Sums;
     use serde_json::json;
 

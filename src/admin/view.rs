@@ -1,6 +1,7 @@
 //! What people and programs may see. No field here can hold a secret.
 use super::force::{ForceEnded, ForceView};
 use super::job::JobView;
+use super::stats::{CapacityView, DayView};
 use crate::app::App;
 use crate::auth::JobReport;
 use crate::engine::{Eligibility, confidence, eligibility, reason_to_sign_in};
@@ -349,6 +350,10 @@ pub struct StatusView {
     pub store: StoreView,
     /// All accounts.
     pub accounts: Vec<AccountView>,
+    /// What came of the requests of the last 24 hours; none where nobody serves.
+    pub day: Option<DayView>,
+    /// What is left in all; none where nobody serves.
+    pub capacity: Option<CapacityView>,
     /// Providers whose circuit breaker is open, and until when.
     pub open_breakers: BTreeMap<String, Stamp>,
     /// Providers that are shown no login, because two were refused for good, and until when (FLO-5).

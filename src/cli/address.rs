@@ -1,9 +1,15 @@
 //! Where rota listens, or would, as programs have to be told.
+use super::api::{Daemon, runtime, succeed};
 use super::{CliError, Exit, Setup};
 use crate::app::ServerInfo;
 use crate::clients::base;
 use crate::config::Config;
+use http::Method;
 use rustix::process::{Pid, test_kill_process};
+use std::time::Duration;
+
+/// How long a shell that starts may wait for rota's word.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where rota is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +18,7 @@ pub(super) struct Address {
     pub(super) base: String,
     /// Whether one runs there.
     pub(super) runs: Runs,
-    /// Whether the configuration asks for a key.
+    /// Whether clients need a key: by its own word where it runs, else by the configuration.
     pub(super) keyed: Keyed,
 }
 
@@ -31,13 +37,14 @@ pub(super) enum Runs {
 }
 
 impl Address {
-    /// The running rota's; else the one that is configured. It takes no lock and waits for nobody, for it may be asked
-    /// whenever a shell starts.
+    /// The running rota's; else the one that is configured. It keeps no lock and waits for nobody for long, for it may be
+    /// asked whenever a shell starts.
     pub(super) fn find(setup: &Setup) -> Result<Self, CliError> {
         let config = Config::load(&setup.sources)?.config;
         let asks = config.require_client_key || !config.client_keys.is_empty();
         let keyed = if asks { Keyed::Yes } else { Keyed::No };
         if let Some(info) = ServerInfo::read(&config.state_dir).filter(|info| is_alive(info.pid)) {
+            let keyed = asked(setup, &config).unwrap_or(keyed);
             return Ok(Self { base: base(info.proxy), runs: Runs::Yes, keyed });
         }
         let configured = config.listen.first().and_then(|listen| listen.addresses().first().copied());
@@ -51,6 +58,17 @@ impl Address {
             }),
         }
     }
+}
+
+/// What a running rota says of keys; none where it says nothing in time.
+fn asked(setup: &Setup, config: &Config) -> Option<Keyed> {
+    let asked = async {
+        let daemon = Daemon::find(setup, config).await.ok()??;
+        let keys = daemon.ask(Method::GET, "/api/keys", None).await.and_then(succeed).ok()?;
+        keys["required"].as_bool()
+    };
+    let required = runtime().ok()?.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+    required.ok()?.map(|required| if required { Keyed::Yes } else { Keyed::No })
 }
 
 fn is_alive(pid: u32) -> bool {

@@ -1,6 +1,6 @@
 //! `rota demo`: a fake upstream, rota in front of it with three accounts, and requests that show a failover. The code
 //! that serves them is the code of `rota serve`, over real sockets; nothing is kept and nothing leaves this machine.
-use super::{CliError, Exit, why};
+use super::{CliError, Exit, render, why};
 use crate::app::Running;
 use crate::config::{Sources, presets};
 use crate::engine::{Command, NewAccount};
@@ -76,7 +76,7 @@ async fn show(place: &Scratch, out: &mut dyn Write) -> Result<(), CliError> {
         let latest = running.app.telemetry.decisions().latest(1);
         for decision in latest {
             let decision = serde_json::to_value(&*decision).unwrap_or_default();
-            why::told(&decision, out)?;
+            why::told(&decision, render::now(), out)?;
         }
         writeln!(out)?;
     }

@@ -1,17 +1,27 @@
 use super::address::{Address, Keyed, Runs};
+use super::api::{call, succeed};
 use super::connect::{find, names};
 use super::{CliError, Exit, Setup};
-use crate::clients::{Client, exempting};
+use crate::clients::{Client, Told, exempting};
+use crate::config::read_private;
 use clap::{Args, ValueEnum};
+use http::Method;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Env {
     /// For which program
     #[arg(value_parser = names(), default_value = "any", hide_possible_values = true)]
     client: String,
+    /// Make a client key of this name and hand it over, where rota asks clients for one; it is shown nowhere else
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+    /// Hand over the client key that this file holds: what `rota keys add` has printed. Only you may be able to read it
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    key_file: Option<PathBuf>,
     /// The shell that will read it [default: the one in $SHELL]
     #[arg(long, value_enum)]
     shell: Option<Shell>,
@@ -27,28 +37,33 @@ enum Shell {
 }
 
 impl Env {
+    /// Where it fails, a shell that reads the output fails, too: `eval "$(rota env x)" && x` must not run a program that
+    /// was told nothing.
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
+        let shell = self.shell.unwrap_or_else(|| Shell::of(setup.sources.variable("SHELL")));
+        let done = self.export(setup, shell, out);
+        if done.is_err() && !setup.json && !std::io::stdout().is_terminal() {
+            writeln!(out, "{}", shell.failure())?;
+        }
+        done
+    }
+
+    fn export(&self, setup: &Setup, shell: Shell, out: &mut dyn Write) -> Result<Exit, CliError> {
         let client = find(&self.client)?;
         if let Some(reason) = &client.no_env {
             return Err(CliError::failed(reason));
         }
         let Address { base, runs, keyed } = Address::find(setup)?;
-        let env = client.env(&base);
+        let key = self.key(setup, keyed)?;
+        let env = client.env(Told { base: &base, key: key.as_deref() });
         if setup.json {
             writeln!(out, "{}", json!({"env": env}))?;
             return Ok(Exit::Done);
         }
-        let shell = self.shell.unwrap_or_else(|| Shell::of(setup.sources.variable("SHELL")));
         for (name, value) in &env {
             writeln!(out, "{}", shell.export(name, value))?;
         }
         tell(setup, &client, &env, runs);
-        if keyed == Keyed::Yes {
-            setup.hint(
-                "rota: it asks for a key: make one (rota keys add NAME) and set it in place of the word rota, or use \
-                 `rota run`, which gives each program its own"
-            );
-        }
         for (name, value) in exempting(&setup.sources.env) {
             setup.hint(format_args!(
                 "rota: your proxy would be given what is meant for rota; exempt this machine from it, too: {}",
@@ -56,6 +71,36 @@ impl Env {
             ));
         }
         Ok(Exit::Done)
+    }
+
+    /// The key to hand over. One that exists is not known to rota any more, only what it comes to; so one is made, or
+    /// comes from a file.
+    fn key(&self, setup: &Setup, keyed: Keyed) -> Result<Option<String>, CliError> {
+        if let Some(file) = &self.key_file {
+            let text = read_private(file).map_err(|error| CliError::io(file.display(), &error))?;
+            return Ok(Some(text.trim().to_owned()));
+        }
+        let again = if find(&self.client)?.is_any() {
+            "rota env".to_owned()
+        } else {
+            format!("rota env {}", self.client)
+        };
+        match (&self.key, keyed) {
+            (None, Keyed::No) => Ok(None),
+            (Some(name), Keyed::Yes) => {
+                let body = json!({"name": name});
+                let made = succeed(call(setup, Method::POST, "/api/keys", Some(body))?)?;
+                Ok(made["key"].as_str().map(str::to_owned))
+            }
+            (Some(_), Keyed::No) => Err(CliError::failed(format!(
+                "rota asks for no key, and the first one would shut out every client that has none: {again}"
+            ))),
+            (None, Keyed::Yes) => Err(CliError::failed(format!(
+                "rota asks every client for a key: have one made for this shell, or name the file that holds one\n  \
+                 {again} --key NAME\n  {again} --key-file FILE\n  \
+                 `rota run` gives each program its own"
+            ))),
+        }
     }
 }
 
@@ -89,6 +134,14 @@ impl Shell {
             Some("pwsh") => Self::Pwsh,
             Some("zsh") => Self::Zsh,
             Some(_) | None => Self::Bash,
+        }
+    }
+
+    /// A line that fails.
+    fn failure(self) -> &'static str {
+        match self {
+            Self::Bash | Self::Fish | Self::Zsh => "false",
+            Self::Pwsh => "throw 'rota env failed'",
         }
     }
 

@@ -6,7 +6,7 @@ mod input;
 mod words;
 
 use super::api::{Answerer, Link, linked, succeed};
-use super::{CliError, Exit, Setup, browser, render};
+use super::{CliError, Exit, Setup, browser, next, render};
 use crate::config::Config;
 use crate::model::Provider;
 use choice::Choice;
@@ -58,9 +58,9 @@ impl Login {
         for line in account.map(|account| words::signed_in(account, render::now())).unwrap_or_default() {
             writeln!(out, "{line}")?;
         }
-        for (place, step) in words::next(accounts.len(), answerer).into_iter().enumerate() {
-            let lead = if place == 0 { "\nNext:  " } else { "       " };
-            writeln!(out, "{lead}{step}")?;
+        if accounts.len() == 1 || answerer == Answerer::Inside {
+            let provider = account.and_then(|account| account["provider"].as_str()).unwrap_or_default();
+            next::tell(&next::steps(accounts.len(), provider), out)?;
         }
         Ok(Exit::Done)
     }

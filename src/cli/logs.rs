@@ -1,5 +1,6 @@
 use super::accounts::text;
 use super::api::{Daemon, not_running, runtime, succeed};
+use super::kept::Kept;
 use super::live::Live;
 use super::{CliError, Exit, Setup};
 use crate::config::Config;
@@ -7,7 +8,7 @@ use clap::Args;
 use http::Method;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Write;
 
@@ -31,13 +32,35 @@ impl Logs {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
         let config = Config::load(&setup.sources)?.config;
         runtime()?.block_on(async {
-            let daemon = Daemon::find(setup, &config).await?.ok_or_else(not_running)?;
+            let Some(daemon) = Daemon::find(setup, &config).await? else {
+                return match self.follow {
+                    true => Err(not_running()),
+                    false => self.tell_kept(setup, &Kept::find(&config)?, out),
+                };
+            };
             if !self.follow && setup.json && self.account.is_none() {
                 writeln!(out, "{}", ask(&daemon, usize::from(self.count)).await?)?;
                 return Ok(Exit::Done);
             }
             self.tell(setup, &daemon, out).await
         })
+    }
+
+    /// What a daemon has left that `rota run` had started.
+    fn tell_kept(&self, setup: &Setup, kept: &Kept, out: &mut dyn Write) -> Result<Exit, CliError> {
+        let most = usize::from(self.count);
+        if setup.json && self.account.is_none() {
+            writeln!(out, "{}", json!({"decisions": kept.latest(most).collect::<Vec<_>>()}))?;
+            return Ok(Exit::Done);
+        }
+        setup.hint("rota is not running; this is of the last one that `rota run` started:");
+        let wanted = kept.latest(MOST).filter(|decision| self.wants(decision));
+        let mut wanted: Vec<&Value> = wanted.take(most).collect();
+        wanted.reverse();
+        for decision in wanted {
+            told(setup, decision, out)?;
+        }
+        Ok(Exit::Done)
     }
 
     async fn tell(&self, setup: &Setup, daemon: &Daemon, out: &mut dyn Write) -> Result<Exit, CliError> {
@@ -183,7 +206,6 @@ fn line(decision: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_decision_is_news_once_and_memory_is_bounded() {

@@ -42,6 +42,61 @@ pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
     if span.is_negative() { format!("{words} ago") } else { format!("in {words}") }
 }
 
+/// `6 min`, `1 h 12 min`, `3 d 2 h`: from one time to the other.
+pub(super) fn span(one: Timestamp, other: Timestamp) -> String {
+    span_words(one.duration_since(other).abs())
+}
+
+/// The same in its largest unit: `6 min`, `1 h`, `3 d`.
+pub(super) fn about(one: Timestamp, other: Timestamp) -> String {
+    let words = span(one, other);
+    words.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// `in 1 h 12 min`, but in whole days from a day on: `in 3 d`.
+pub(super) fn soon(at: Timestamp, now: Timestamp) -> String {
+    match at.duration_since(now).as_hours() {
+        ..24 => relative(at, now),
+        _ => format!("in {}", about(at, now)),
+    }
+}
+
+/// `14:31` where it is today, `Sun 09:00` within six days, else `18 Nov 09:00`.
+pub(super) fn hour(at: Timestamp, now: Timestamp) -> String {
+    let zone = jiff::tz::TimeZone::system();
+    let (there, here) = (at.to_zoned(zone.clone()), now.to_zoned(zone));
+    let form = match at.duration_since(now).as_hours() {
+        _ if there.date() == here.date() => "%H:%M",
+        0..144 => "%a %H:%M",
+        _ => "%-d %b %H:%M",
+    };
+    there.strftime(form).to_string()
+}
+
+/// `14:31:05` where it is today, else `18 Nov 14:31:05`.
+pub(super) fn clock(text: &str, now: Timestamp) -> String {
+    let Ok(at) = text.parse::<Timestamp>() else {
+        return text.to_owned();
+    };
+    let zone = jiff::tz::TimeZone::system();
+    let (there, here) = (at.to_zoned(zone.clone()), now.to_zoned(zone));
+    let form = if there.date() == here.date() { "%H:%M:%S" } else { "%-d %b %H:%M:%S" };
+    there.strftime(form).to_string()
+}
+
+/// `310 ms`, `1.31 s`.
+pub(super) fn took(ms: f64) -> String {
+    if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.2} s", ms / 1000.0) }
+}
+
+/// `14:31` where it is today, else `18 Nov`.
+pub(super) fn day(at: Timestamp, now: Timestamp) -> String {
+    let zone = jiff::tz::TimeZone::system();
+    let (there, here) = (at.to_zoned(zone.clone()), now.to_zoned(zone));
+    let form = if there.date() == here.date() { "%H:%M" } else { "%-d %b" };
+    there.strftime(form).to_string()
+}
+
 /// `14:31 (in 22 min)`, with the date where it is not today.
 pub(super) fn moment(text: &str, now: Timestamp) -> String {
     let Ok(at) = text.parse::<Timestamp>() else {
@@ -79,6 +134,12 @@ mod tests {
         ] {
             let at = now + SignedDuration::from_secs(secs);
             assert_eq!(relative(at, now), words);
+        }
+        for (secs, large, when) in
+            [(42, "42 s", "in 42 s"), (4_380, "1 h", "in 1 h 13 min"), (6 * 86_400 + 7_200, "6 d", "in 6 d")]
+        {
+            let at = now + SignedDuration::from_secs(secs);
+            assert_eq!((about(at, now).as_str(), soon(at, now).as_str()), (large, when));
         }
     }
 

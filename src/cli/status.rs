@@ -1,12 +1,15 @@
+mod rows;
+
 use super::accounts::text;
 use super::api::{Daemon, call, not_running, runtime, succeed};
-use super::{CliError, Exit, Setup, force, render, windows};
+use super::{CliError, Exit, Setup, force, render};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::Provider;
 use clap::Args;
 use http::Method;
 use jiff::Timestamp;
+use rows::Shape;
 use serde_json::Value;
 use std::io::Write;
 use std::time::Duration;
@@ -35,8 +38,13 @@ impl Status {
             return watch(setup, out);
         }
         let body = succeed(call(setup, Method::GET, "/api/status", None)?)?;
-        show(setup, &body, out)
+        show(setup, &body, Shape::Once, out)
     }
+}
+
+/// The answer of `GET /api/status`, shown once.
+pub(super) fn once(setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
+    show(setup, body, Shape::Once, out)
 }
 
 /// On a terminal each picture stands in the last one's place; elsewhere they follow each other, as plain text.
@@ -50,7 +58,7 @@ fn watch(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
             if in_place {
                 write!(out, "{CLEAR}")?;
             }
-            show(setup, &body, out)?;
+            show(setup, &body, Shape::Watched, out)?;
             if !in_place && !setup.json {
                 writeln!(out)?;
             }
@@ -63,8 +71,7 @@ fn watch(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
     })
 }
 
-/// The answer of `GET /api/status`.
-pub(super) fn show(setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
+fn show(setup: &Setup, body: &Value, shape: Shape, out: &mut dyn Write) -> Result<Exit, CliError> {
     if setup.json {
         writeln!(out, "{body}")?;
         return Ok(Exit::Done);
@@ -81,7 +88,10 @@ pub(super) fn show(setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<E
         return Ok(Exit::Done);
     }
     writeln!(out)?;
-    table(accounts, now, out)?;
+    rows::table(body, shape, now, out)?;
+    if let Some(line) = outlook(body, now) {
+        writeln!(out, "\n  {line}")?;
+    }
     for line in again(accounts, &Config::load(&setup.sources)?.config.providers) {
         writeln!(out, "\n{line}")?;
     }
@@ -106,15 +116,13 @@ pub(super) fn show(setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<E
 }
 
 fn headline(body: &Value, now: Timestamp, out: &mut dyn Write) -> Result<(), CliError> {
-    let proxies = body["proxy"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let place = proxies.first().map_or_else(|| "not running".to_owned(), |at| format!("at {}", text(at)));
     // What is seen of accounts is saved seconds later, so something is often unsaved: only a write that failed is news.
     let store = match body["store"]["lastError"].as_str() {
         None => "store intact".to_owned(),
         Some(error) => format!("STORE NOT SAVED: {error}"),
     };
     let version = text(&body["version"]);
-    writeln!(out, "rota {version} {place} · {} · {store}", text(&body["strategy"]))?;
+    writeln!(out, "rota {version} {} · {} · {store}", place(body, now), text(&body["strategy"]))?;
     if let Some(alias) = body["force"]["alias"].as_str() {
         writeln!(out, "every request goes to {alias} until {}", moment(&body["force"]["until"], now))?;
     }
@@ -122,6 +130,31 @@ fn headline(body: &Value, now: Timestamp, out: &mut dyn Write) -> Result<(), Cli
         writeln!(out, "{line}; {} decides again", text(&body["strategy"]))?;
     }
     Ok(())
+}
+
+/// Since when it runs, and where; a command that answers itself runs nowhere.
+fn place(body: &Value, now: Timestamp) -> String {
+    let Some(proxy) = body["proxy"][0].as_str() else {
+        return "not running".to_owned();
+    };
+    let since = body["startedAt"].as_str().and_then(|at| at.parse().ok()).unwrap_or(now);
+    let page = body["admin"].as_str().map_or_else(String::new, |at| format!(" · dashboard http://{at}"));
+    format!("up {} at {proxy}{page}", render::span(now, since))
+}
+
+/// What moving on has saved, and who runs dry first; none where there is nothing to tell.
+fn outlook(body: &Value, now: Timestamp) -> Option<String> {
+    let saved = match body["day"]["saved"].as_u64().unwrap_or(0) {
+        0 => None,
+        1 => Some("1 request of the last 24 h would have failed and did not.".to_owned()),
+        saved => Some(format!("{saved} requests of the last 24 h would have failed and did not.")),
+    };
+    let empties = &body["capacity"]["emptiesFirst"];
+    let at = empties["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok()).filter(|at| *at > now);
+    let first = at
+        .map(|at| format!("{} empties first, in about {}.", text(&empties["alias"]), render::span(at, now)));
+    let told: Vec<String> = saved.into_iter().chain(first).collect();
+    (!told.is_empty()).then(|| told.join("  "))
 }
 
 /// Accounts that a person has to see to, each with what is wrong and the command that helps.
@@ -146,63 +179,44 @@ pub(super) fn again(accounts: &[Value], providers: &[Provider]) -> Vec<String> {
     lines.collect()
 }
 
-/// A column for each window that some account has; without any, one that says that nothing is known.
-fn table(accounts: &[Value], now: Timestamp, out: &mut dyn Write) -> Result<(), CliError> {
-    let names = windows::names(accounts);
-    let mut heads: Vec<String> = names.iter().map(|name| windows::head(name)).collect();
-    if heads.is_empty() {
-        heads.push("LEFT".to_owned());
-    }
-    let mut head = vec!["ACCOUNT", "PROVIDER", "STATE"];
-    head.extend(heads.iter().map(String::as_str));
-    head.extend(["IN FLIGHT", "TOKEN"]);
-    let rows: Vec<Vec<String>> = accounts.iter().map(|account| row(account, &names, now)).collect();
-    render::table(out, &head, &rows)?;
-    Ok(())
-}
-
-fn row(account: &Value, names: &[String], now: Timestamp) -> Vec<String> {
-    let limits = &account["limits"];
-    let mut row = vec![text(&account["alias"]), text(&account["provider"]), state(account, now)];
-    match names.is_empty() {
-        true => row.push(windows::left(limits, now)),
-        false => row.extend(names.iter().map(|name| windows::cell(limits, name, now))),
-    }
-    row.extend([account["inFlight"].to_string(), token(&account["credential"], now)]);
-    row
-}
-
-fn state(account: &Value, now: Timestamp) -> String {
-    let eligibility = &account["eligibility"];
-    let state = text(&eligibility["state"]);
-    match (state.as_str(), eligibility["reason"].as_str(), eligibility["until"].as_str()) {
-        ("eligible", ..) => "in rotation".to_owned(),
-        ("disabled", ..) => match account["disableReason"].as_str() {
-            Some(reason) => format!("off: {reason}"),
-            None => "off".to_owned(),
-        },
-        ("needs-reauth", Some(reason), _) => format!("{state}: {reason}"),
-        (_, Some(reason), Some(until)) => format!("{state}: {reason}, until {}", render::moment(until, now)),
-        _ => state,
-    }
-}
-
-fn token(credential: &Value, now: Timestamp) -> String {
-    match (credential["state"].as_str(), credential["expiresAt"].as_str()) {
-        (Some("usable"), None) => "key".to_owned(),
-        (Some("usable"), Some(expires)) => {
-            let at = expires.parse::<Timestamp>().unwrap_or(now);
-            if at <= now {
-                format!("expired {}", render::relative(at, now))
-            } else {
-                render::relative(at, now)
-            }
-        }
-        (Some(state), _) => state.to_owned(),
-        (None, _) => "-".to_owned(),
-    }
-}
-
 fn moment(value: &Value, now: Timestamp) -> String {
     value.as_str().map_or_else(|| "-".to_owned(), |text| render::moment(text, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// UX: the first line tells since when it runs and where its page is; what is not known without a daemon is left out.
+    #[test]
+    fn the_first_and_the_last_line_tell_what_is_known() {
+        let now: Timestamp = "2027-01-15T08:00:00Z".parse().expect("a time");
+        let runs = json!({
+            "version": "0.1.0", "startedAt": "2027-01-15T07:57:00Z", "proxy": ["127.0.0.1:7682"],
+            "admin": "127.0.0.1:7683", "strategy": "round-robin", "store": {"lastError": null},
+            "day": {"saved": 57},
+            "capacity": {"emptiesFirst": {"alias": "work", "at": "2027-01-15T09:10:00Z"}},
+        });
+        assert_eq!(
+            told(&runs, now),
+            "rota 0.1.0 up 3 min at 127.0.0.1:7682 · dashboard http://127.0.0.1:7683 · round-robin · store intact\n"
+        );
+        let last = "57 requests of the last 24 h would have failed and did not.  work empties first, in about 1 h 10 min.";
+        assert_eq!(outlook(&runs, now).as_deref(), Some(last));
+        let alone = json!({
+            "version": "0.1.0", "startedAt": "2027-01-15T08:00:00Z", "proxy": [], "admin": null,
+            "strategy": "sticky", "store": {"lastError": "no space"}, "day": null, "capacity": null,
+        });
+        assert_eq!(told(&alone, now), "rota 0.1.0 not running · sticky · STORE NOT SAVED: no space\n");
+        assert_eq!(outlook(&alone, now), None);
+        let quiet = json!({"day": {"saved": 0}, "capacity": {"emptiesFirst": null}});
+        assert_eq!(outlook(&quiet, now), None);
+    }
+
+    fn told(body: &Value, now: Timestamp) -> String {
+        let mut out = Vec::new();
+        headline(body, now, &mut out).expect("written");
+        String::from_utf8(out).expect("UTF-8")
+    }
 }

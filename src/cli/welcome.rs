@@ -1,18 +1,11 @@
 use super::api::{call, succeed};
+use super::import::home;
 use super::{CliError, Exit, Setup, status};
+use crate::auth::import::Client;
 use crate::config::Config;
 use http::Method;
 use serde_json::Value;
 use std::io::Write;
-
-const START: &str = "
-  rota demo                    see a failover, with no account and no network
-  rota login work              sign in to an account and call it \"work\"
-  rota accounts add work --provider ID --key-file FILE
-                               add an account that has a key
-  rota serve                   run the proxy
-  rota --help                  everything else
-";
 
 /// `rota` alone: how things are and what to do next. Where rota has never run, nothing is created.
 pub(super) fn run(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
@@ -23,7 +16,7 @@ pub(super) fn run(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> 
     };
     let accounts = body["accounts"].as_array().map_or(0, Vec::len);
     if setup.json || accounts > 0 {
-        status::show(setup, &body, out)?;
+        status::once(setup, &body, out)?;
         if !setup.json {
             writeln!(out, "\n  rota --help                  everything there is")?;
         }
@@ -37,6 +30,27 @@ pub(super) fn run(setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> 
             writeln!(out, "No accounts yet, and nothing is listening{address}.")?;
         }
     }
-    write!(out, "{START}")?;
+    writeln!(out)?;
+    for (command, what) in first_steps(setup) {
+        writeln!(out, "{}", format!("  {command:<28} {what}").trim_end())?;
+    }
     Ok(Exit::Done)
+}
+
+/// What there is to begin with; a login that another program has can be taken over.
+fn first_steps(setup: &Setup) -> Vec<(String, String)> {
+    let step = |command: &str, what: &str| (command.to_owned(), what.to_owned());
+    let home = home(setup);
+    let has = |client: &Client| home.place(*client).is_some_and(|place| place.exists());
+    let there = Client::ALL.into_iter().filter(has).map(|client| {
+        let what = format!("take over the login that {} already has", client.title());
+        (format!("rota import {}", client.as_str()), what)
+    });
+    let mut steps = vec![step("rota login work", "sign in to an account and call it \"work\"")];
+    steps.extend(there);
+    steps.push(step("rota accounts add work --provider ID --key-file FILE", ""));
+    steps.push(step("", "add an account that has a key"));
+    steps.push(step("rota demo", "see a failover, with no account and no network"));
+    steps.push(step("rota --help", "everything else"));
+    steps
 }

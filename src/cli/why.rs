@@ -1,9 +1,12 @@
 use super::accounts::text;
-use super::api::{ask_daemon, succeed};
-use super::{CliError, Exit, Setup};
+use super::api::{Daemon, not_running, runtime, succeed};
+use super::kept::Kept;
+use super::{CliError, Exit, Setup, render};
+use crate::config::Config;
 use clap::Args;
 use http::Method;
-use serde_json::{Map, Value};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 use std::io::Write;
 
 #[derive(Args)]
@@ -15,10 +18,10 @@ pub(super) struct Why {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, conflicts_with_all = ["id", "next"])]
     latest: usize,
     /// Show who would be taken next, without taking anybody
-    #[arg(long, requires = "provider")]
+    #[arg(long)]
     next: bool,
-    /// With --next: the provider
-    #[arg(long, value_name = "ID")]
+    /// With --next: the provider [default: each that has accounts]
+    #[arg(long, value_name = "ID", requires = "next")]
     provider: Option<String>,
     /// With --next: the model
     #[arg(long, requires = "next")]
@@ -29,17 +32,35 @@ pub(super) struct Why {
 }
 
 impl Why {
+    /// Of a daemon that runs; once one that `rota run` had started is gone, of what it has left.
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
-        let body = succeed(ask_daemon(setup, Method::GET, &self.path())?)?;
+        let config = Config::load(&setup.sources)?.config;
+        runtime()?.block_on(async {
+            match Daemon::find(setup, &config).await? {
+                Some(daemon) if self.next => self.who_is_next(setup, &daemon, out).await,
+                Some(daemon) => {
+                    let body = succeed(daemon.ask(Method::GET, &self.path(), None).await?)?;
+                    self.tell(setup, &body, out)
+                }
+                None if self.next => Err(not_running()),
+                None => {
+                    let body = self.kept(&Kept::find(&config)?)?;
+                    setup.hint("rota is not running; this is of the last one that `rota run` started:");
+                    self.tell(setup, &body, out)
+                }
+            }
+        })
+    }
+
+    /// The answer's body.
+    fn tell(&self, setup: &Setup, body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
         if setup.json {
             writeln!(out, "{body}")?;
             return Ok(Exit::Done);
         }
-        if self.next {
-            return next(&body, out);
-        }
+        let now = render::now();
         if self.id.is_some() {
-            told(&body, out)?;
+            told(body, now, out)?;
             return Ok(Exit::Done);
         }
         let decisions = body["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -47,26 +68,79 @@ impl Why {
             writeln!(out, "No request has come since rota was started.")?;
         }
         for decision in decisions {
-            told(decision, out)?;
+            told(decision, now, out)?;
         }
         Ok(Exit::Done)
     }
 
-    fn path(&self) -> String {
-        match (&self.id, &self.provider) {
-            (Some(id), _) => format!("/api/decisions/{}", escaped(id)),
-            (None, Some(provider)) if self.next => {
-                let mut path = format!("/api/decisions/next?provider={}", escaped(provider));
-                for (name, value) in [("model", &self.model), ("session", &self.session)] {
-                    if let Some(value) = value {
-                        path.push_str(&format!("&{name}={}", escaped(value)));
-                    }
-                }
-                path
-            }
-            (None, _) => format!("/api/decisions?limit={}", self.latest),
+    /// What the API would have answered.
+    fn kept(&self, kept: &Kept) -> Result<Value, CliError> {
+        match &self.id {
+            Some(id) => kept.one(id).cloned(),
+            None => Ok(json!({"decisions": kept.latest(self.latest).collect::<Vec<_>>()})),
         }
     }
+
+    /// One call for each provider that is asked about. No account is next only where no provider has one.
+    async fn who_is_next(
+        &self,
+        setup: &Setup,
+        daemon: &Daemon,
+        out: &mut dyn Write,
+    ) -> Result<Exit, CliError> {
+        let providers = match &self.provider {
+            Some(provider) => vec![provider.clone()],
+            None => providers(daemon).await?,
+        };
+        if providers.is_empty() {
+            return Err(CliError {
+                exit: Exit::NoAccount,
+                message: "there are no accounts yet; `rota login work` makes one".to_owned(),
+            });
+        }
+        let mut exit = Exit::NoAccount;
+        for provider in providers {
+            let body = succeed(daemon.ask(Method::GET, &self.path_of_next(&provider), None).await?)?;
+            match setup.json {
+                true => writeln!(out, "{body}")?,
+                false => next(&body, out)?,
+            }
+            if setup.json || body["alias"].is_string() {
+                exit = Exit::Done;
+            }
+        }
+        Ok(exit)
+    }
+
+    fn path(&self) -> String {
+        match &self.id {
+            Some(id) => format!("/api/decisions/{}", escaped(id)),
+            None => format!("/api/decisions?limit={}", self.latest),
+        }
+    }
+
+    fn path_of_next(&self, provider: &str) -> String {
+        let mut path = format!("/api/decisions/next?provider={}", escaped(provider));
+        for (name, value) in [("model", &self.model), ("session", &self.session)] {
+            if let Some(value) = value {
+                path.push_str(&format!("&{name}={}", escaped(value)));
+            }
+        }
+        path
+    }
+}
+
+/// Those that have accounts, in the order of the accounts.
+async fn providers(daemon: &Daemon) -> Result<Vec<String>, CliError> {
+    let body = succeed(daemon.ask(Method::GET, "/api/accounts", None).await?)?;
+    let accounts = body["accounts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut found: Vec<String> = Vec::new();
+    for provider in accounts.iter().map(|account| text(&account["provider"])) {
+        if !found.contains(&provider) {
+            found.push(provider);
+        }
+    }
+    Ok(found)
 }
 
 /// Percent-encodes all but unreserved characters (RFC 3986 §2.3).
@@ -84,7 +158,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// One decision as a short story.
-pub(super) fn told(decision: &Value, out: &mut dyn Write) -> Result<(), CliError> {
+pub(super) fn told(decision: &Value, now: Timestamp, out: &mut dyn Write) -> Result<(), CliError> {
     let attempts = decision["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     let status =
         decision["status"].as_u64().map_or_else(|| "no status".to_owned(), |status| status.to_string());
@@ -102,12 +176,12 @@ pub(super) fn told(decision: &Value, out: &mut dyn Write) -> Result<(), CliError
         out,
         "{}  {}  {} {}  {ended}, {count}, {status}",
         text(&decision["requestId"]),
-        text(&decision["at"]),
+        decision["at"].as_str().map_or_else(|| "-".to_owned(), |at| render::clock(at, now)),
         text(&decision["method"]),
         text(&decision["path"]),
     )?;
     for attempt in attempts {
-        writeln!(out, "        {}", attempt_words(attempt))?;
+        writeln!(out, "        {}", attempt_words(attempt, &decision["strategy"]))?;
     }
     if let Some(alias) = decision["signIn"]["alias"].as_str() {
         let came = match decision["signIn"]["end"].as_str() {
@@ -134,13 +208,13 @@ pub(super) fn told(decision: &Value, out: &mut dyn Write) -> Result<(), CliError
     )?;
     let first = decision["firstByteMs"]
         .as_f64()
-        .map_or_else(String::new, |ms| format!("; first byte after {ms:.0} ms"));
+        .map_or_else(String::new, |ms| format!("; first byte after {}", render::took(ms)));
     let added = decision["overheadMs"].as_f64().unwrap_or(0.0);
     writeln!(out, "        added {added:.2} ms{first}")?;
     Ok(())
 }
 
-fn attempt_words(attempt: &Value) -> String {
+fn attempt_words(attempt: &Value, strategy: &Value) -> String {
     let alias = text(&attempt["alias"]);
     let why = match attempt["why"].as_str() {
         Some("chosen") => "it was chosen for this command",
@@ -153,30 +227,31 @@ fn attempt_words(attempt: &Value) -> String {
         Some("spilled") => "its conversation's account had no free place",
         _ => "-",
     };
-    let ms = attempt["ms"].as_u64().unwrap_or(0);
+    let how = if why == "its turn" { format!("{why} ({})", text(strategy)) } else { why.to_owned() };
+    let took = render::took(attempt["ms"].as_f64().unwrap_or(0.0));
     let status =
         attempt["status"].as_u64().map_or_else(|| "no answer".to_owned(), |status| status.to_string());
     match attempt["reason"].as_str() {
-        None => format!("{alias} ({why}): {status} after {ms} ms"),
+        None => format!("why {alias}: {how}; {status} after {took}"),
         Some(reason) => {
             let rule = attempt["rule"].as_str().map_or_else(String::new, |rule| format!(", rule {rule}"));
             let scope = text(&attempt["scope"]);
             format!(
-                "{alias} ({why}): {status}, {reason} ({}{rule}; blames: {scope}) after {ms} ms",
+                "tried {alias}, {how}: {status}, {reason} ({}{rule}; blames: {scope}) after {took}",
                 text(&attempt["verdict"])
             )
         }
     }
 }
 
-fn next(body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
+fn next(body: &Value, out: &mut dyn Write) -> Result<(), CliError> {
     let provider = text(&body["provider"]);
     if let Some(alias) = body["alias"].as_str() {
         match body["waitUntil"].as_str() {
             Some(until) => writeln!(out, "{provider}: {alias}, at {until}")?,
             None => writeln!(out, "{provider}: {alias} ({})", text(&body["why"]))?,
         }
-        return Ok(Exit::Done);
+        return Ok(());
     }
     match body["soonest"].as_str() {
         Some(soonest) => writeln!(out, "{provider}: nobody; the first is back at {soonest}")?,
@@ -185,7 +260,7 @@ fn next(body: &Value, out: &mut dyn Write) -> Result<Exit, CliError> {
     if let Some(reasons) = body["reasons"].as_object() {
         skipped(reasons, out)?;
     }
-    Ok(Exit::NoAccount)
+    Ok(())
 }
 
 fn skipped(reasons: &Map<String, Value>, out: &mut dyn Write) -> Result<(), CliError> {

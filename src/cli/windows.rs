@@ -22,11 +22,28 @@ pub(super) fn names(accounts: &[Value]) -> Vec<String> {
 
 /// The head of a window's column.
 pub(super) fn head(name: &str) -> String {
-    let long = match name.strip_suffix('h').map(str::parse::<u32>) {
-        Some(Ok(hours)) => format!("{hours}-HOUR"),
-        Some(Err(_)) | None => name.to_ascii_uppercase(),
-    };
-    format!("{long} LEFT")
+    format!("{} LEFT", long(name).to_ascii_uppercase())
+}
+
+/// `5-hour`, or the name as it is.
+fn long(name: &str) -> String {
+    match name.strip_suffix('h').map(str::parse::<u32>) {
+        Some(Ok(hours)) => format!("{hours}-hour"),
+        Some(Err(_)) | None => name.to_owned(),
+    }
+}
+
+/// All windows as a sentence of their own: `5-hour 82 % left (resets 18:10) · weekly 64 % left (resets Sun 09:00)`; none
+/// where nothing is known.
+pub(super) fn told_at_length(limits: &Value, now: Timestamp) -> Option<String> {
+    let words = windows(limits).iter().filter_map(|window| {
+        let left = window["remainingPercent"].as_f64()?;
+        let resets = window["resetsAt"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+        let resets = resets.map_or_else(String::new, |at| format!(" (resets {})", render::hour(at, now)));
+        Some(format!("{} {left:.0} % left{resets}", long(&text(&window["window"]))))
+    });
+    let words: Vec<String> = words.collect();
+    (!is_unknown(limits) && !words.is_empty()).then(|| words.join(" · "))
 }
 
 /// One window in its column: `18 %  in 1 h 12 min`, `5 %  stale, 23 min`, `unknown`; a dash where the account has no such
@@ -61,10 +78,9 @@ fn told(window: &Value, limits: &Value, now: Timestamp) -> String {
     };
     let at = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let when = match limits["limitsConfidence"].as_str() {
-        Some("fresh") | None => at(&window["resetsAt"]).map(|resets| render::relative(resets, now)),
+        Some("fresh") | None => at(&window["resetsAt"]).map(|resets| render::soon(resets, now)),
         Some(word) => {
-            let seen = at(&limits["lastLimitProbeAt"]).map(|seen| render::relative(now, seen));
-            let age = seen.map(|age| age.trim_start_matches("in ").to_owned());
+            let age = at(&limits["lastLimitProbeAt"]).map(|seen| render::span(now, seen));
             Some(age.map_or_else(|| word.to_owned(), |age| format!("{word}, {age}")))
         }
     };
@@ -106,6 +122,11 @@ mod tests {
             let now: Timestamp = NOW.parse().expect("a time");
             assert_eq!(cell(&limits, "5h", now), cell_told, "{confidence}");
             assert_eq!(left(&limits, now), line, "{confidence}");
+            let at_length = told_at_length(&limits, now);
+            assert_eq!(at_length.is_some(), cell_told != "unknown", "{at_length:?}");
+            assert!(at_length.is_none_or(|told| {
+                told.starts_with("5-hour 18 % left (resets ") && told.ends_with(") · weekly 64 % left")
+            }));
         }
     }
 

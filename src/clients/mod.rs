@@ -46,6 +46,9 @@ pub struct Client {
     /// File names of its programs.
     #[serde(default)]
     pub programs: Vec<String>,
+    /// Ids of the providers whose accounts it is made for.
+    #[serde(default)]
+    providers: Vec<String>,
     /// What to know.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -120,9 +123,14 @@ impl Client {
         self.programs.iter().any(|known| known == program)
     }
 
-    /// The variables to export, with rota at `base`.
-    pub fn env(&self, base: &str) -> BTreeMap<String, String> {
-        filled(&self.env, Told { base, key: None })
+    /// What a person types to run it, if it is made for accounts of this provider.
+    pub fn program_of(&self, provider: &str) -> Option<&str> {
+        self.programs.first().filter(|_| self.providers.iter().any(|id| id == provider)).map(String::as_str)
+    }
+
+    /// The variables to export.
+    pub fn env(&self, told: Told<'_>) -> BTreeMap<String, String> {
+        filled(&self.env, told)
     }
 
     /// The variables to set for one run.
@@ -194,7 +202,7 @@ mod tests {
             }
             let env = !client.env.is_empty();
             assert!(env != client.no_env.is_some(), "{}: variables, or why there are none", client.id);
-            for text in client.env(AT).values().chain(client.run_env(PLAIN).values()) {
+            for text in client.env(PLAIN).values().chain(client.run_env(PLAIN).values()) {
                 assert!(!text.contains("localhost"), "{}: {text}", client.id);
             }
         }
@@ -229,7 +237,7 @@ mod tests {
             let told = client.run_env(keyed).values().any(|value| value.contains("rota-abc"));
             let is_run = !client.run_env(PLAIN).is_empty() || !client.run_arguments(PLAIN).is_empty();
             assert_eq!(told, is_run, "{}", client.id);
-            for value in client.env(AT).values() {
+            for value in client.env(PLAIN).values() {
                 assert!(!value.contains(KEY), "{}", client.id);
             }
         }

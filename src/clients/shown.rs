@@ -1,5 +1,5 @@
 //! The table as it is shown: by `GET /api/clients`, and as a page of the documentation.
-use super::{BASE, Client, clients};
+use super::{BASE, Client, Told, clients};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ impl ClientView {
                 file: home.last().map(|path| path.display().to_string()),
             });
         }
-        let env = client.env(base);
+        let env = client.env(Told { base, key: None });
         if !env.is_empty() {
             let lines: Vec<String> =
                 env.iter().map(|(name, value)| format!("export {name}={value}")).collect();
@@ -127,7 +127,7 @@ pub fn page() -> Result<String, toml::de::Error> {
          asks, and keeps a copy;\n`rota connect NAME --undo` takes back what it set and nothing else. `rota run -- CMD` \
          changes no file.\n\nSome programs do not start without a key. They are given the word `rota`, which rota \
          removes. Where rota asks\nfor keys, `rota run` gives each program one of its own that ends with it; for the \
-         others `rota keys add NAME` makes one.\n",
+         others `rota keys add NAME` makes one, and `rota env --key NAME` for a shell.\n",
     );
     for client in ClientsView::at(USUAL)?.clients {
         client.markdown(&mut out);

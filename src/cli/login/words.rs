@@ -1,6 +1,5 @@
 //! A login in words: what to do, how long there is, how it ended.
 use crate::cli::accounts::text;
-use crate::cli::api::Answerer;
 use crate::cli::windows;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -118,10 +117,7 @@ pub(super) fn signed_in(account: &Value, now: Timestamp) -> Vec<String> {
         Some(false) | None => "signed in; its token does not renew itself".to_owned(),
     });
     let mut lines = vec![format!("✔ {}   {}", text(&account["alias"]), facts.join(" · "))];
-    let left = windows::left(&account["limits"], now);
-    if left != "unknown" {
-        lines.push(format!("  left: {left}"));
-    }
+    lines.extend(windows::told_at_length(&account["limits"], now).map(|left| format!("  {left}")));
     if account["enabled"] == false {
         lines.push(format!("  it is off; put it into rotation: rota enable {}", text(&account["alias"])));
     }
@@ -135,14 +131,6 @@ pub(super) fn undone(job: &Value) -> String {
         Some("reauth") => format!("{alias} is as it was"),
         Some(_) | None => "no account was added".to_owned(),
     }
-}
-
-/// What a newcomer does next.
-pub(super) fn next(accounts: usize, answerer: Answerer) -> Vec<&'static str> {
-    let second = "rota login home         a second account is where it gets useful";
-    let serve = "rota serve              run the proxy";
-    let steps = [(accounts == 1, second), (answerer == Answerer::Inside, serve)];
-    steps.into_iter().filter(|(wanted, _)| *wanted).map(|(_, step)| step).collect()
 }
 
 #[cfg(test)]
@@ -192,10 +180,14 @@ mod tests {
             "credential": {"email": "ana@studio.example", "plan": "pro", "renewsItself": true},
             "limits": {"windows": [], "limitsConfidence": "unknown"},
         });
-        assert_eq!(
-            signed_in(&account, Timestamp::UNIX_EPOCH),
-            ["✔ work   ana@studio.example · pro · signed in, renews itself"]
-        );
+        let who = "✔ work   ana@studio.example · pro · signed in, renews itself";
+        assert_eq!(signed_in(&account, Timestamp::UNIX_EPOCH), [who]);
+        let mut known = account.clone();
+        known["limits"] = json!({
+            "windows": [{"window": "5h", "remainingPercent": 82.0, "resetsAt": null}],
+            "limitsConfidence": "fresh",
+        });
+        assert_eq!(signed_in(&known, Timestamp::UNIX_EPOCH), [who, "  5-hour 82 % left"]);
         let off =
             json!({"alias": "work", "enabled": false, "credential": {"renewsItself": false}, "limits": {}});
         assert_eq!(
@@ -205,7 +197,6 @@ mod tests {
                 "  it is off; put it into rotation: rota enable work"
             ]
         );
-        assert_eq!((next(1, Answerer::Inside).len(), next(2, Answerer::Daemon).len()), (2, 0));
         assert_eq!(undone(&json!({"alias": "work", "kind": "reauth"})), "work is as it was");
         assert_eq!(undone(&json!({"alias": "work", "kind": "login"})), "no account was added");
     }

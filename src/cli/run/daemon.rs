@@ -2,7 +2,7 @@
 //! needs it any more.
 use crate::app::ServerInfo;
 use crate::cli::api::Daemon;
-use crate::cli::{CliError, Exit, Setup};
+use crate::cli::{CliError, Exit, Setup, kept};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{Backend, FileBackend};
@@ -104,7 +104,7 @@ impl Log {
     /// That of the last daemon is dropped while no daemon owns the store: none writes there then.
     fn open(config: &Config) -> Result<Self, CliError> {
         let backend = FileBackend::create(&config.state_dir)?;
-        let path = config.state_dir.join("run.log");
+        let path = config.state_dir.join(kept::LOG);
         let unwritten = |error: io::Error| CliError::io(path.display(), &error);
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = file.map_err(unwritten)?;

@@ -225,7 +225,9 @@ impl Introduced {
         if started {
             let many = if accounts == 1 { "1 account".to_owned() } else { format!("{accounts} accounts") };
             let strategy = status["strategy"].as_str().unwrap_or_default();
-            setup.hint(format_args!("rota: started {proxy} for this command ({many}, {strategy})"));
+            setup.hint(format_args!(
+                "rota: started {proxy} for this command ({many}, {strategy}); `rota service install` keeps it running"
+            ));
         }
         let mut base = base(proxy);
         if keyed == Keyed::Yes || wishes.needs_a_way_of_its_own() {

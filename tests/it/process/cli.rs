@@ -12,7 +12,7 @@ fn rota_alone_says_what_to_do_next() {
         "rota demo",
         "rota login",
         "rota accounts add",
-        "rota serve",
+        "rota --help                  everything else",
     ] {
         assert!(ran.out.contains(words), "{}", ran.out);
     }
@@ -147,14 +147,15 @@ fn why_tells_of_each_account_and_why_it_was_left() {
     for words in [
         id.as_str(),
         "served by home, 2 attempts, 200",
-        "work (its turn): 429, payment-required",
-        "home (its turn): 200",
+        "tried work, its turn (round-robin): 429, payment-required",
+        "why home: its turn (round-robin); 200 after ",
     ] {
         assert!(latest.contains(words), "{words:?} is not in\n{latest}");
     }
     assert_eq!(place.rota(&["why", &id[..6]]).out, latest);
     let next = place.rota(&["why", "--next", "--provider", "openai"]);
     assert_eq!((next.code, next.out.as_str()), (Some(0), "openai: home (rotated)\n"));
+    assert_eq!(place.rota(&["why", "--next"]).out, next.out, "the only provider that has accounts");
     assert_eq!(place.rota(&["why", "ffffffff"]).code, Some(1));
     // Nobody is left: every account is told, by its name.
     fake.upstream.set_fault(Fault::named("insufficient_quota").account("b"));

@@ -212,7 +212,7 @@ fn env_prints_for_the_shell_and_talks_to_the_person_elsewhere() {
     place.set("SHELL", "/usr/bin/fish");
     assert!(place.rota(&["env", "claude"]).out.starts_with("set -gx "), "the person's shell is known");
     let codex = place.rota(&["env", "codex"]);
-    assert_eq!((codex.code, codex.out.as_str()), (Some(1), ""));
+    assert_eq!((codex.code, codex.out.as_str()), (Some(1), "false\n"), "a shell that reads it fails, too");
     assert!(codex.err.contains("rota connect codex"), "{codex:?}");
     let wrong = place.rota(&["env", "cluade"]);
     assert!(wrong.code == Some(2) && wrong.err.contains("'claude'"), "did you mean: {wrong:?}");
@@ -224,7 +224,7 @@ fn a_port_that_is_any_is_known_once_rota_runs() {
     let fake = Fake::keys(&["a"]);
     let place = Place::before(&fake);
     let ran = place.rota(&["env", "claude"]);
-    assert_eq!((ran.code, ran.out.as_str()), (Some(3), ""), "{ran:?}");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), "false\n"), "{ran:?}");
     let daemon = place.serve();
     let ran = place.rota(&["env", "claude"]);
     assert!(ran.out.contains(&format!("'http://{}'", daemon.proxy())), "{ran:?}");

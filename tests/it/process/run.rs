@@ -286,7 +286,11 @@ fn a_command_has_a_key_of_its_own_that_ends_with_it() {
     let ran = place.rota(&["run", "--", &codex]);
     assert!(ran.out.contains("model_providers.rota.env_key=\"ROTA_RUN_KEY\"\n"), "{ran:?}");
     assert!(ran.out.contains("\nROTA_RUN_KEY=rota-run-"), "{ran:?}");
-    assert!(place.rota(&["env"]).err.contains("rota keys add"), "a shell has nothing that ends with it");
+    let env = place.rota(&["env"]);
+    assert!(
+        env.code == Some(1) && env.err.contains("--key NAME"),
+        "a shell has nothing that ends with it: {env:?}"
+    );
     daemon.stop();
 }
 
@@ -316,9 +320,11 @@ fn a_program_reaches_rota_past_a_proxy_and_has_its_own_environment() {
         assert!(ran.out.lines().any(|shown| shown == line), "{line}: {ran:?}");
     }
     assert!(!ran.out.contains("a-key-of-rotas-own"), "{ran:?}");
-    let told = place.rota(&["env"]);
+    let key = place.file("mine.key", 0o600, "a-key-of-rotas-own\n").display().to_string();
+    let told = place.rota(&["env", "--key-file", &key]);
     let hint = "export NO_PROXY='corp.example,127.0.0.1,localhost,::1'";
     assert!(told.err.contains(hint) && !told.out.contains("PROXY"), "{told:?}");
+    assert!(told.out.contains("export OPENAI_API_KEY='a-key-of-rotas-own'\n"), "{told:?}");
     daemon.stop();
 }
 

@@ -71,14 +71,23 @@ fn status_tells_how_it_is_in_words_and_in_json() {
     place.add("work", "openai", "sk-a");
     place.add("home", "openai", "sk-b");
     assert!(place.rota(&["status"]).out.contains("not running"));
+    let alone = place.json(&["status"]);
+    assert!(alone["day"].is_null() && alone["capacity"].is_null(), "nobody has counted: {alone}");
     let daemon = place.serve();
     daemon.ask("/v1/responses");
     assert_eq!(place.rota(&["disable", "home", "--force", "--reason", "on holiday"]).code, Some(0));
     let status = place.rota(&["status"]);
     let proxy = daemon.proxy().to_string();
-    for words in
-        [proxy.as_str(), "round-robin", "store intact", "cooling: payment, until ", "off: on holiday"]
-    {
+    for words in [
+        proxy.as_str(),
+        " · dashboard http://127.0.0.1:",
+        "round-robin",
+        "store intact",
+        "◐ cooling, ",
+        " (payment)",
+        "○ off, by you ",
+        ": on holiday",
+    ] {
         assert!(status.out.contains(words), "{words:?} is not in\n{}", status.out);
     }
     let body = place.json(&["status"]);
@@ -89,8 +98,21 @@ fn status_tells_how_it_is_in_words_and_in_json() {
         .map(|it| it["eligibility"]["state"].clone())
         .collect();
     assert_eq!(states, ["cooling", "disabled"]);
+    let served = daemon_counts(&body);
+    assert_eq!(served, (1, 1, 1), "requests, answered, saved: {body}");
+    assert_eq!(body["day"]["byAccount"], serde_json::json!([{"alias": "home", "requests": 1, "share": 1.0}]));
+    assert!(
+        status.out.contains("1 request of the last 24 h would have failed and did not."),
+        "{}",
+        status.out
+    );
     assert_eq!(body["proxy"][0], proxy);
     assert_eq!(body["store"]["saved"], true);
+}
+
+fn daemon_counts(status: &serde_json::Value) -> (u64, u64, u64) {
+    let count = |name: &str| status["day"][name].as_u64().expect("a number");
+    (count("requests"), count("answered"), count("saved"))
 }
 
 /// OBS-2

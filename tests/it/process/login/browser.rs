@@ -15,7 +15,7 @@ fn a_browser_login_adds_an_account_that_serves() {
         agree(&signing, "b");
         let ran = signing.ended();
         assert_eq!(ran.code, Some(0), "{id}: {ran:?}");
-        let next = "\nNext:  rota login home         a second account is where it gets useful\n       rota serve              run the proxy\n";
+        let next = "\nNext:  rota login home         a second account is where it gets useful\n       rota run -- CMD         use it now\n";
         assert_eq!(ran.out, format!("{expected}{next}"));
         assert!(ran.err.starts_with("rota is not running: this command keeps the store"), "{}", ran.err);
         let daemon = place.serve();
