@@ -60,7 +60,7 @@ impl AdminToken {
         use std::io::Write;
         use std::os::unix::fs::OpenOptionsExt;
         let mut bytes = [0; Self::BYTES];
-        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("the system has no randomness"))?;
+        random(&mut bytes)?;
         let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
         let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
         out.write_all(text.as_bytes())?;
@@ -73,6 +73,20 @@ impl AdminToken {
             header.and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix("Bearer "));
         shown.is_some_and(|shown| Secret::new(shown) == self.secret)
     }
+}
+
+/// The kernel's own random numbers: for its first, the crypto library collects entropy for tens of milliseconds, which the
+/// first start need not wait for.
+#[cfg(target_os = "linux")]
+fn random(bytes: &mut [u8]) -> io::Result<()> {
+    // As few as these come whole (getrandom(2)).
+    rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn random(bytes: &mut [u8]) -> io::Result<()> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| io::Error::other("the system has no randomness"))
 }
 
 /// The proxy's own gate, before anything else is looked at: Host, Origin, Sec-Fetch-Site, method, path.

@@ -86,7 +86,7 @@ pub(super) async fn examine(
     let mut checks = configuration(&app.warnings.load());
     checks.extend(store(&app));
     checks.extend(around::ports(&app));
-    checks.push(around::roots(&app));
+    checks.push(around::roots(&app).await);
     if asked.iter().any(|(name, value)| name == "upstream" && value == "true") {
         checks.extend(around::upstream(&app).await);
     }

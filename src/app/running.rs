@@ -1,7 +1,8 @@
 use super::memory::{self, Memory};
 use super::{Addresses, App, Handed, ServerInfo, StartError, Until, Writer, token_file};
 use crate::admin::{self, AdminSocket, AdminToken};
-use crate::config::{Config, Listen, Sources};
+use crate::config::{Config, Listen, Loaded, Sources};
+use crate::model::Provider;
 use crate::proxy::{Entrance, Guests, Lane, Lanes, PeerError, Users};
 use crate::telemetry::LogSink;
 use crate::{notify, proxy, scheduler};
@@ -40,18 +41,21 @@ impl Running {
     /// Opens the store, binds every address or none, and serves: requests on the runtime this is called on, the rest on
     /// `control`.
     pub async fn start(sources: &Sources, log: LogSink, control: &Handle) -> Result<Self, StartError> {
-        Self::start_over(sources, log, control, &[], Handed::default()).await
+        let first = Config::load(sources)?;
+        Self::start_over(&first, sources, log, control, &[], Handed::default()).await
     }
 
-    /// The same; `more` runtimes serve requests, too, and what is `handed` is listened on where it is configured.
+    /// The same, as `first` was read from `sources`; `more` runtimes serve requests, too, and what is `handed` is listened
+    /// on where it is configured.
     pub async fn start_over(
+        first: &Loaded,
         sources: &Sources,
         log: LogSink,
         control: &Handle,
         more: &[Handle],
         mut handed: Handed,
     ) -> Result<Self, StartError> {
-        let (app, writer) = App::open(sources, log, control).await?;
+        let (app, writer) = App::open_as(first, sources, log, control).await?;
         let config = app.config.load_full();
         // One that was killed has left its own behind.
         ServerInfo::remove(&config.state_dir);
@@ -108,6 +112,18 @@ impl Running {
         match self.info() {
             Some(info) => ServerInfo { for_commands, ..info }.write(&self.app.config.load().state_dir, also),
             None => Ok(()),
+        }
+    }
+
+    /// Makes ready, in the background, what connections over TLS need, where an account will need them.
+    pub fn prepare_tls(&self, control: &Handle) {
+        let world = self.app.state.snapshot();
+        let encrypted = |provider: &Arc<Provider>| {
+            provider.origin.tls() && world.accounts_of(&provider.id).next().is_some()
+        };
+        if world.providers.iter().any(encrypted) {
+            let upstream = self.app.upstream.clone();
+            control.spawn_blocking(move || upstream.prepare_tls());
         }
     }
 

@@ -1,7 +1,7 @@
 //! `rota serve`: its threads, signals, and the order of the end.
 use super::supervisor::Supervisor;
 use super::{Addresses, App, Handed, Running, StartError, reload};
-use crate::config::{Config, MOST_WORKERS, Sources};
+use crate::config::{Config, Loaded, MOST_WORKERS, Sources};
 use crate::{sys, telemetry};
 use std::io;
 use std::num::NonZero;
@@ -45,8 +45,9 @@ const FIRST_COMMAND: Duration = Duration::from_secs(60);
 /// lets them go first.
 pub fn serve(sources: &Sources, options: ServeOptions) -> Result<(), StartError> {
     let ServeOptions { server_info, until, handed } = options;
-    let config = Config::load(sources)?.config;
-    let log = super::log_sink(&config)?;
+    let first = Config::load(sources)?;
+    let Loaded { config, .. } = &first;
+    let log = super::log_sink(config)?;
     telemetry::subscribe(&log, &config.log.filter);
     telemetry::log_panics(&log);
     for weakness in super::harden() {
@@ -54,17 +55,20 @@ pub fn serve(sources: &Sources, options: ServeOptions) -> Result<(), StartError>
     }
     let control = Worker::start("control", sys::let_others_first)?;
     // This thread is the first of the workers.
-    let more: io::Result<Vec<Worker>> = (1..workers(&config)).map(|_| Worker::start("data", || {})).collect();
+    let more: io::Result<Vec<Worker>> = (1..workers(config)).map(|_| Worker::start("data", || {})).collect();
     let more = more?;
     let lanes: Vec<Handle> = more.iter().map(|worker| worker.handle.clone()).collect();
     let data = Builder::new_current_thread().enable_all().build()?;
     let served = data.block_on(async {
         let signals = Signals::listen()?;
-        let running = Running::start_over(sources, log.clone(), &control.handle, &lanes, handed).await?;
+        let running =
+            Running::start_over(&first, sources, log.clone(), &control.handle, &lanes, handed).await?;
+        drop(first);
         running.announce(until, server_info.as_deref())?;
         tell(&running);
         let supervisor = Supervisor::of(sources);
         supervisor.ready();
+        running.prepare_tls(&control.handle);
         let ending = End { signals, supervisor, until };
         until_told_to_stop(sources, running, ending).await
     });

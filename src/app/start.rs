@@ -138,15 +138,25 @@ impl App {
         log: LogSink,
         control: &Handle,
     ) -> Result<(Arc<Self>, Writer), StartError> {
-        let first = Config::load(sources)?.config;
+        Self::open_as(&Config::load(sources)?, sources, log, control).await
+    }
+
+    /// The same, as `first` was read from `sources`: the store's settings are still to come.
+    pub(super) async fn open_as(
+        first: &Loaded,
+        sources: &Sources,
+        log: LogSink,
+        control: &Handle,
+    ) -> Result<(Arc<Self>, Writer), StartError> {
+        let Loaded { config: before, .. } = first;
         let clock = Clock::System;
-        let backend: Arc<dyn Backend> = Arc::new(FileBackend::create(&first.state_dir)?);
-        let sealer = super::sealer(&first.encryption).await?;
+        let backend: Arc<dyn Backend> = Arc::new(FileBackend::create(&before.state_dir)?);
+        let sealer = super::sealer(&before.encryption).await?;
         let owner = own(backend.as_ref(), &clock).await?;
         let known: BTreeSet<ProviderId> =
-            first.providers.iter().map(|provider| provider.id.clone()).collect();
+            before.providers.iter().map(|provider| provider.id.clone()).collect();
         let opened = Store::open_sealed(backend, &known, &sealer, clock.now())?;
-        let loaded = Config::load(&sources.clone().with_persisted(opened.settings.clone()))?;
+        let loaded = first.again(&sources.clone().with_persisted(opened.settings.clone()))?;
         let tuning = loaded.tuning();
         let Loaded { config, warnings, .. } = loaded;
         super::reload::tell(&warnings);

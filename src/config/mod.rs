@@ -102,19 +102,26 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     layers: Layers,
     antigravity_file: Option<PathBuf>,
+    presets: Vec<Provider>,
 }
 
 impl Config {
     /// Reads everything. The error holds all that is wrong, not just the first.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+        Self::load_with(sources, |problems| providers::presets(&sources.providers_dir(), problems))
+    }
+
+    fn load_with(
+        sources: &Sources,
+        presets: impl FnOnce(&mut Vec<Problem>) -> Option<Vec<Provider>>,
+    ) -> Result<Loaded, ConfigError> {
         let mut problems = Vec::new();
         let mut layers = Layers::read(sources, &mut problems);
         layers.settle(&mut problems);
         problems.extend(table::ALL.iter().filter_map(|setting| layers.check(*setting)));
-        let providers = providers::presets(&sources.providers_dir(), &mut problems)
-            .map(|presets| providers::adjust(presets, &layers, &mut problems))
-            .unwrap_or_default();
-        let config = match assemble(sources, &layers, providers) {
+        let presets = presets(&mut problems);
+        let providers = presets.clone().map(|presets| providers::adjust(presets, &layers, &mut problems));
+        let config = match assemble(sources, &layers, providers.unwrap_or_default()) {
             Ok(config) => {
                 check::check(&config, &layers, &mut problems);
                 Some(config)
@@ -131,7 +138,8 @@ impl Config {
         match config {
             Some(config) if errors.is_empty() => {
                 let antigravity_file = sources.antigravity_file();
-                Ok(Loaded { config, warnings, layers, antigravity_file })
+                let presets = presets.unwrap_or_default();
+                Ok(Loaded { config, warnings, layers, antigravity_file, presets })
             }
             Some(_) | None => Err(ConfigError::new(errors)),
         }
@@ -147,6 +155,14 @@ impl Config {
 }
 
 impl Loaded {
+    /// Reads everything but the presets again, from sources that have the same: to parse them is most of the work.
+    ///
+    /// # Errors
+    /// All that is wrong now.
+    pub fn again(&self, sources: &Sources) -> Result<Self, ConfigError> {
+        Config::load_with(sources, |_| Some(self.presets.clone()))
+    }
+
     /// What of it may change while rota runs.
     pub fn tuning(&self) -> Tuning {
         Tuning::of(self.layers.clone(), self.antigravity_file.clone())

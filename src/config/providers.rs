@@ -35,7 +35,7 @@ pub(super) fn presets(dir: &Path, problems: &mut Vec<Problem>) -> Option<Vec<Pro
 }
 
 /// `*.toml` in `dir`, in order. No directory is none.
-fn files(dir: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+pub(super) fn files(dir: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut problem = |what: String, allowed: &str| {
         let place = Place::File(dir.to_owned());
         problems.push(Problem::error("providers", Bad::new(what, allowed), place));

@@ -4,7 +4,7 @@ use super::providers;
 use super::setting::Shape;
 use super::sources::Sources;
 use super::table::ALL;
-use crate::model::{AliasText, Param, TokenSource};
+use crate::model::{AliasText, Param, Provider, TokenSource};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Proxies whose URL may hold a password (PRX-8). Names are also read in lower case.
@@ -41,7 +41,15 @@ impl Sources {
     }
 
     fn named_by_presets(&self) -> Vec<AliasText> {
-        let providers = providers::presets(&self.providers_dir(), &mut Vec::new()).unwrap_or_default();
+        let dir = self.providers_dir();
+        // The embedded presets name none, and to read them is most of the work of a short command.
+        if providers::files(&dir, &mut Vec::new()).is_empty() {
+            return Vec::new();
+        }
+        Self::names(providers::presets(&dir, &mut Vec::new()).unwrap_or_default())
+    }
+
+    fn names(providers: Vec<Provider>) -> Vec<AliasText> {
         let params = providers.into_iter().filter_map(|provider| match provider.token {
             Some(TokenSource::Endpoint(endpoint)) => Some(endpoint.params),
             Some(TokenSource::Command(_)) | None => None,
@@ -78,6 +86,13 @@ mod tests {
         let found = sources.secret_variables();
         let expected = ["HTTPS_PROXY", "ROTA_CLIENT_KEYS", "all_proxy", FOREIGN_SECRETS[0]];
         assert_eq!(found, expected.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn the_embedded_presets_name_no_variable() {
+        let embedded = crate::config::presets::load(&[]).unwrap();
+        assert!(!embedded.is_empty());
+        assert_eq!(Sources::names(embedded).len(), 0);
     }
 
     /// OBS-3

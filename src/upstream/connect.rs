@@ -1,6 +1,6 @@
 use super::proxies::{Proxies, Via};
 use super::resolve::{Believe, ResolveError, Resolver};
-use super::tls;
+use super::tls::Tls;
 use super::{BuildError, Trust, target};
 use crate::engine::Phase;
 use crate::model::Origin;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 /// TCP keep-alive towards upstreams, so that a stream that thinks for minutes is not forgotten by a NAT on the way.
@@ -32,9 +32,16 @@ pub(crate) struct Connector {
     direct: HttpConnector<Resolver>,
     to_proxy: HttpConnector<Resolver>,
     proxies: Arc<Proxies>,
-    tls: TlsConnector,
-    roots: usize,
+    tls: Arc<Tls>,
+    versions: Versions,
     patience: Duration,
+}
+
+/// What is offered in a TLS handshake (RFC 7301).
+#[derive(Clone, Copy)]
+enum Versions {
+    Http1,
+    Http2OrHttp1,
 }
 
 /// Why there is no connection. Nothing of a request was sent.
@@ -47,25 +54,31 @@ pub(crate) struct ConnectError {
 
 impl Connector {
     pub(crate) fn new(trust: &Trust, proxies: Proxies, patience: Duration) -> Result<Self, BuildError> {
-        let (tls, roots) = tls::connector(trust)?;
         Ok(Self {
             direct: tcp(Believe::Public, patience),
             to_proxy: tcp(Believe::All, patience),
             proxies: Arc::new(proxies),
-            tls,
-            roots,
+            tls: Tls::new(trust)?,
+            versions: Versions::Http2OrHttp1,
             patience,
         })
     }
 
     /// The same for connections that speak HTTP/1.1 only.
     pub(crate) fn http1(self) -> Self {
-        Self { tls: tls::http1(&self.tls), ..self }
+        Self { versions: Versions::Http1, ..self }
     }
 
     /// How many roots are believed.
-    pub(super) fn roots(&self) -> usize {
-        self.roots
+    pub(super) async fn roots(&self) -> usize {
+        self.tls.ready().await.roots
+    }
+
+    /// Makes what connections over TLS need, which takes tens of milliseconds: roots, and the seed of random numbers.
+    pub(super) fn prepare_tls(&self) {
+        self.tls.made();
+        // Without a seed the handshake fails later on, and says so.
+        let _ = aws_lc_rs::rand::fill(&mut [0]);
     }
 
     /// Opens a connection to `origin`.
@@ -93,7 +106,12 @@ impl Connector {
             phase: Phase::Tls,
             detail: "the host is no name a certificate can have".to_owned(),
         })?;
-        let shaking = self.tls.connect(name, tcp.into_inner());
+        let made = self.tls.ready().await;
+        let tls = match self.versions {
+            Versions::Http1 => &made.http1,
+            Versions::Http2OrHttp1 => &made.both,
+        };
+        let shaking = tls.connect(name, tcp.into_inner());
         match tokio::time::timeout(self.patience, shaking).await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(TokioIo::new(stream)))),
             Ok(Err(error)) => {

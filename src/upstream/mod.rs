@@ -129,7 +129,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Reads the root certificates; connects to nobody yet.
+    /// Connects to nobody yet. Root certificates that somebody chose are read; those of the system when they are needed.
     pub fn new(config: &UpstreamConfig) -> Result<Self, BuildError> {
         let proxies = Proxies::new(&config.proxies)?;
         let connector = Connector::new(&config.trust, proxies, config.connect)?;
@@ -145,8 +145,14 @@ impl Upstream {
     }
 
     /// How many root certificates it believes.
-    pub fn roots(&self) -> usize {
-        self.connector.roots()
+    pub async fn roots(&self) -> usize {
+        self.connector.roots().await
+    }
+
+    /// Makes what connections over TLS need, so that the first request over it does not wait for that. It blocks for tens
+    /// of milliseconds.
+    pub fn prepare_tls(&self) {
+        self.connector.prepare_tls();
     }
 
     /// What opens its connections, for others that connect the same way.

@@ -1,9 +1,9 @@
 use super::BuildError;
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio_rustls::TlsConnector;
 
 /// Whom to believe when an upstream shows its certificate.
@@ -31,34 +31,68 @@ pub enum Roots {
     System,
 }
 
-/// A TLS client that offers HTTP/2 and HTTP/1.1, and how many roots it believes. Session keys are never logged, whatever the
-/// environment says.
-pub(super) fn connector(trust: &Trust) -> Result<(TlsConnector, usize), BuildError> {
-    let roots = load(trust)?;
-    let count = roots.len();
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| BuildError::TlsVersions)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((TlsConnector::from(Arc::new(config)), count))
+/// TLS towards upstreams, made once. Session keys are never logged, whatever the environment says.
+pub(super) struct Tls {
+    trust: Trust,
+    versions: ConfigBuilder<ClientConfig, WantsVerifier>,
+    made: OnceLock<Made>,
 }
 
-/// The same client, offering HTTP/1.1 alone.
-pub(super) fn http1(both: &TlsConnector) -> TlsConnector {
-    let mut config = ClientConfig::clone(both.config());
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    TlsConnector::from(Arc::new(config))
+/// The clients of one set of roots.
+pub(super) struct Made {
+    /// Offers HTTP/2 and HTTP/1.1.
+    pub(super) both: TlsConnector,
+    /// Offers HTTP/1.1 alone.
+    pub(super) http1: TlsConnector,
+    /// How many roots are believed.
+    pub(super) roots: usize,
 }
 
-fn load(trust: &Trust) -> Result<RootCertStore, BuildError> {
-    match &trust.roots {
-        Roots::Auto => Ok(system(trust).unwrap_or_else(|_| bundled())),
-        Roots::Bundled => Ok(bundled()),
-        Roots::File(path) => store(load_certs_from_paths(Some(path), None), Some(path)),
-        Roots::System => system(trust),
+impl Tls {
+    /// Roots that somebody chose are read here, so that a mistake is told at the start. The automatic ones, which cannot be
+    /// missing, are read when they are first needed: that takes longer than all the rest of a start.
+    pub(super) fn new(trust: &Trust) -> Result<Arc<Self>, BuildError> {
+        let versions = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|_| BuildError::TlsVersions)?;
+        let tls = Self { trust: trust.clone(), versions, made: OnceLock::new() };
+        let chosen = match &trust.roots {
+            Roots::Auto => None,
+            Roots::Bundled => Some(bundled()),
+            Roots::File(path) => Some(store(load_certs_from_paths(Some(path), None), Some(path))?),
+            Roots::System => Some(system(trust)?),
+        };
+        if let Some(roots) = chosen {
+            tls.made.get_or_init(|| tls.make(roots));
+        }
+        Ok(Arc::new(tls))
+    }
+
+    /// The clients. The first call may read hundreds of files: see [`Tls::ready`].
+    pub(super) fn made(&self) -> &Made {
+        self.made.get_or_init(|| self.make(system(&self.trust).unwrap_or_else(|_| bundled())))
+    }
+
+    /// The clients, without holding up the runtime this is called on.
+    pub(super) async fn ready(self: &Arc<Self>) -> &Made {
+        if self.made.get().is_none() {
+            let this = Arc::clone(self);
+            let making = tokio::task::spawn_blocking(move || {
+                this.made();
+            });
+            // A runtime that ends makes none; then this call does.
+            let _ = making.await;
+        }
+        self.made()
+    }
+
+    fn make(&self, roots: RootCertStore) -> Made {
+        let count = roots.len();
+        let mut config = self.versions.clone().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let http1 = TlsConnector::from(Arc::new(config.clone()));
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+        Made { both: TlsConnector::from(Arc::new(config)), http1, roots: count }
     }
 }
 

@@ -99,14 +99,14 @@ fn listener(table: &str, port: u16) -> Option<u64> {
 }
 
 /// Whom TLS believes. Without one root rota does not start.
-pub(super) fn roots(app: &App) -> Check {
+pub(super) async fn roots(app: &App) -> Check {
     let from = match &app.config.load().tls_roots {
         TlsRoots::Auto => "of the system, or else the bundled ones".to_owned(),
         TlsRoots::Bundled => "bundled".to_owned(),
         TlsRoots::File(file) => format!("of {}", file.display()),
         TlsRoots::System => "of the system".to_owned(),
     };
-    Check::new("TLS", Mark::Ok, format!("{} roots, {from}", app.upstream.roots()))
+    Check::new("TLS", Mark::Ok, format!("{} roots, {from}", app.upstream.roots().await))
 }
 
 /// Whether an upstream of an account's can be reached over verified TLS, and what its clock says.

@@ -198,6 +198,21 @@ fn a_file_without_a_root_is_an_error_that_names_it() {
     }
 }
 
+/// PRX-8
+#[tokio::test]
+async fn the_systems_roots_are_read_when_they_are_needed() {
+    let authority = Authority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("later.pem");
+    let trust = Trust { roots: Roots::Auto, cert_file: Some(file.clone()), cert_dir: None };
+    let upstream = Upstream::new(&UpstreamConfig { trust, ..config() }).unwrap();
+    std::fs::copy(authority.pem(), &file).unwrap();
+    assert_eq!(upstream.roots().await, 1);
+    std::fs::remove_file(&file).unwrap();
+    upstream.prepare_tls();
+    assert_eq!(upstream.apart().roots().await, 1, "they are read once");
+}
+
 /// Answers every request over TLS.
 async fn over_tls(acceptor: TlsAcceptor) -> Peer {
     Peer::start(move |socket, seen| {
