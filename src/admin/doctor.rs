@@ -83,7 +83,7 @@ pub(super) async fn examine(
     let set_ups = set_ups(&asked)?;
     let files = if asked.iter().any(|(name, _)| name == "file") { named(&asked)? } else { own(&app) };
     let world = app.state.snapshot();
-    let mut checks = configuration(&app.warnings.load());
+    let mut checks = configuration(&app.config.load().config_file, &app.warnings.load());
     checks.extend(store(&app));
     checks.extend(around::ports(&app));
     checks.push(around::roots(&app).await);
@@ -146,9 +146,10 @@ fn named(asked: &[(String, String)]) -> Result<Vec<(Client, PathBuf)>, ApiError>
     asked.iter().filter(|(name, _)| name == "file").map(file).collect()
 }
 
-fn configuration(warnings: &[Problem]) -> Vec<Check> {
+fn configuration(file: &Path, warnings: &[Problem]) -> Vec<Check> {
     if warnings.is_empty() {
-        return vec![Check::new("config", Mark::Ok, "no problems")];
+        let there = if file.exists() { "" } else { ": it does not exist, and every setting has its default" };
+        return vec![Check::new("config", Mark::Ok, format!("{}, no problems{there}", file.display()))];
     }
     let check = |problem: &Problem| {
         let help: String = problem.help.iter().map(|line| format!("; {line}")).collect();

@@ -71,7 +71,8 @@ fn asked(setup: &Setup, config: &Config) -> Option<Keyed> {
     required.ok()?.map(|required| if required { Keyed::Yes } else { Keyed::No })
 }
 
-fn is_alive(pid: u32) -> bool {
+/// True while there is such a process.
+pub(super) fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| test_kill_process(pid).is_ok())
 }

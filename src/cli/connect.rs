@@ -2,7 +2,7 @@
 //! and `--undo` takes back what was set and nothing else.
 mod file;
 
-use super::address::Address;
+use super::address::{Address, Keyed};
 use super::confirm::confirm;
 use super::{CliError, Exit, Setup};
 use crate::clients::{Client, ClientView, ClientsView, ConfigFile, EditError, Line, Undone, clients, diff};
@@ -75,7 +75,7 @@ enum Copy {
 
 impl Connect {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
-        let base = Address::find(setup)?.base;
+        let Address { base, keyed, .. } = Address::find(setup)?;
         let Some(name) = &self.client else {
             return list(setup, &base, out);
         };
@@ -100,7 +100,13 @@ impl Connect {
             return Ok(Exit::Done);
         }
         if done {
-            self.after(&client, &change, out)?;
+            self.after(setup, &view, &change, out)?;
+        }
+        if keyed == Keyed::Yes && !self.undo {
+            setup.hint(
+                "! rota asks every client for a key, and this gives it none: have one made (rota keys add NAME) and tell \
+                 it, or use `rota run`",
+            );
         }
         for key in &change.kept {
             writeln!(out, "! {key} was changed since rota set it, and is left as it is")?;
@@ -110,7 +116,7 @@ impl Connect {
 
     /// Shows what would change, and finds out whether it may be done.
     fn go_ahead(&self, setup: &Setup, change: &Change, out: &mut dyn Write) -> Result<bool, CliError> {
-        let path = change.file.path.display();
+        let path = shown(setup, &change.file.path);
         if change.is_nothing() {
             if !setup.json {
                 let words = if self.undo { "has nothing of rota's" } else { "points at rota already" };
@@ -119,9 +125,9 @@ impl Connect {
             return Ok(false);
         }
         if !setup.json {
-            writeln!(out, "{}", self.heading(change))?;
+            writeln!(out, "{}", self.heading(setup, change))?;
             for line in change.lines() {
-                writeln!(out, "  {line}")?;
+                writeln!(out, "  {}", line.trim_end())?;
             }
         }
         if self.dry_run {
@@ -143,8 +149,8 @@ impl Connect {
         confirm("Write it?")
     }
 
-    fn heading(&self, change: &Change) -> String {
-        let path = change.file.path.display();
+    fn heading(&self, setup: &Setup, change: &Change) -> String {
+        let path = shown(setup, &change.file.path);
         let would = if self.dry_run || !(self.write || self.undo) { "Would change" } else { "Changing" };
         let copy = change.file.backup();
         let copy = copy.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -159,8 +165,14 @@ impl Connect {
         }
     }
 
-    fn after(&self, client: &Client, change: &Change, out: &mut dyn Write) -> Result<(), CliError> {
-        let path = change.file.path.display();
+    fn after(
+        &self,
+        setup: &Setup,
+        view: &ClientView,
+        change: &Change,
+        out: &mut dyn Write,
+    ) -> Result<(), CliError> {
+        let path = shown(setup, &change.file.path);
         match (self.undo, &change.text, change.copy) {
             (false, ..) => {}
             (true, None, _) => writeln!(out, "✔ {path} is gone, as it was before rota")?,
@@ -168,7 +180,7 @@ impl Connect {
             (true, _, Copy::Stays) => {
                 let copy = change.file.backup();
                 writeln!(out, "✔ {path} has nothing of rota's any more; what else was changed since stays")?;
-                writeln!(out, "  as it was before rota, it is kept as {}", copy.display())?;
+                writeln!(out, "  as it was before rota, it is kept as {}", shown(setup, &copy))?;
             }
             (true, _, Copy::Aside | Copy::Made | Copy::None) => {
                 writeln!(out, "✔ {path} has nothing of rota's any more")?;
@@ -177,8 +189,8 @@ impl Connect {
         if self.undo {
             return Ok(());
         }
-        writeln!(out, "✔ done. Undo with: rota connect {} --undo", client.id)?;
-        for note in &client.notes {
+        writeln!(out, "✔ done. Undo with: rota connect {} --undo", view.id())?;
+        for note in view.notes() {
             writeln!(out, "  {note}")?;
         }
         Ok(())
@@ -273,6 +285,15 @@ fn list(setup: &Setup, base: &str, out: &mut dyn Write) -> Result<Exit, CliError
     }
     writeln!(out, "\nrota connect NAME shows what to do. rota runs at {base}, or will.")?;
     Ok(Exit::Done)
+}
+
+/// A path for people: from the home directory on.
+fn shown(setup: &Setup, path: &Path) -> String {
+    let home = setup.sources.variable("HOME").filter(|home| !home.is_empty() && *home != "/");
+    match home.and_then(|home| path.strip_prefix(home).ok()) {
+        Some(below) => format!("~/{}", below.display()),
+        None => path.display().to_string(),
+    }
 }
 
 /// The file to change.

@@ -57,7 +57,6 @@ use std::path::PathBuf;
 #[command(
     name = "rota",
     version,
-    disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 rota is not running, 4 no account could serve,\n\
                   5 an account still has to sign in, 75 another rota owns the store, 78 the configuration was refused"

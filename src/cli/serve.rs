@@ -1,9 +1,19 @@
+use super::api::runtime;
 use super::{CliError, Exit, Loudness, Setup};
 use crate::app::{self, Handed, ServeOptions, Until};
-use crate::config::Sources;
+use crate::clock::Clock;
+use crate::config::{Config, Sources};
+use crate::store::{Backend, FileBackend, StoreError};
 use crate::sys;
 use clap::Args;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a service waits for another rota to end: less than the 90 s that systemd gives a start
+/// (DefaultTimeoutStartSec, systemd-system.conf(5)).
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at the store's lock.
+const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(super) struct Serve {
@@ -31,9 +41,36 @@ impl Serve {
             Loudness::Verbose => sources.with_log_level("debug"),
         };
         let handed = handed(&sources)?;
+        if sources.variable("NOTIFY_SOCKET").is_some() && until == Until::Told {
+            wait_for_the_store(&sources)?;
+        }
         app::serve(&sources, ServeOptions { server_info: self.server_info, until, handed })?;
         Ok(Exit::Done)
     }
+}
+
+/// A service takes over from the rota that a `rota run` has started, or a person: as soon as that one ends. After
+/// [`PATIENCE`] it ends as everybody does who finds the store taken, and its manager starts it again.
+fn wait_for_the_store(sources: &Sources) -> Result<(), CliError> {
+    let dir = Config::load(sources)?.config.state_dir;
+    if !dir.exists() {
+        return Ok(());
+    }
+    let backend = FileBackend::create(&dir)?;
+    let until = Clock::System.now().after(PATIENCE);
+    runtime()?.block_on(async {
+        let mut told = false;
+        // What else may be wrong with the store is told where it is opened.
+        while let Err(locked @ StoreError::Locked { .. }) = backend.own()
+            && Clock::System.now() < until
+        {
+            if !std::mem::replace(&mut told, true) {
+                eprintln!("rota: waiting for its end: {locked}");
+            }
+            Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
+        }
+    });
+    Ok(())
 }
 
 /// What a service manager has opened for this very process: `LISTEN_PID` names it (sd_listen_fds(3)).

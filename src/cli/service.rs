@@ -1,8 +1,10 @@
 //! `rota service`: has the machine's service manager run `rota serve`, now and at every start.
 mod unit;
 
+use super::address::is_alive;
 use super::confirm::confirm;
 use super::{CliError, Exit, Setup};
+use crate::app::ServerInfo;
 use crate::config::Config;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -57,8 +59,10 @@ impl Service {
 
 fn install(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit, CliError> {
     let unit = unit(setup, options)?;
+    let other = other(setup, options)?;
+    let commands = if other.is_some() { &unit.install_beside } else { &unit.install };
     if options.dry_run {
-        return shown(setup, &unit, &unit.install, out);
+        return shown(setup, &unit, commands, out);
     }
     for UnitFile { path, text } in unit.files() {
         if let Some(dir) = path.parent() {
@@ -71,17 +75,20 @@ fn install(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit
         })?;
     }
     let paths = paths(&unit);
-    run_all(&unit.install).map_err(|error| {
-        CliError::failed(format!(
-            "{paths} written, but {error}\n  to start it by hand: {}",
-            joined(&unit.install)
-        ))
+    run_all(commands).map_err(|error| {
+        CliError::failed(format!("{paths} written, but {error}\n  to start it by hand: {}", joined(commands)))
     })?;
     if setup.json {
         writeln!(out, "{}", json!({"file": unit.service.path, "socket": socket(&unit), "installed": true}))?;
         return Ok(Exit::Done);
     }
-    writeln!(out, "✔ {paths} written, started, enabled at every start")?;
+    match other {
+        None => writeln!(out, "✔ {paths} written, started, enabled at every start")?,
+        Some(pid) => {
+            writeln!(out, "✔ {paths} written, enabled at every start")?;
+            writeln!(out, "  Another rota runs (process {pid}); the service takes over once that one ends.")?;
+        }
+    }
     if options.system {
         writeln!(
             out,
@@ -90,6 +97,15 @@ fn install(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit
     }
     writeln!(out, "  See: rota service status, rota status. Undo: rota service uninstall")?;
     Ok(Exit::Done)
+}
+
+/// The rota that owns the store of the service to be, if one runs: that of a `rota run`, or one started by hand.
+fn other(setup: &Setup, options: &Options) -> Result<Option<u32>, CliError> {
+    if options.system {
+        return Ok(None);
+    }
+    let config = Config::load(&setup.sources)?.config;
+    Ok(ServerInfo::read(&config.state_dir).map(|info| info.pid).filter(|pid| is_alive(*pid)))
 }
 
 fn uninstall(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit, CliError> {

@@ -88,6 +88,16 @@ impl ClientView {
         }
     }
 
+    /// What the command line calls it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What to know.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// For a terminal.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{}: {}", self.name, self.about)];

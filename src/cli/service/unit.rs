@@ -59,6 +59,8 @@ pub(super) struct Unit {
     pub(super) socket: Option<UnitFile>,
     /// Make it known, start it now and at every start.
     pub(super) install: Vec<Vec<String>>,
+    /// The same where another rota runs, which has the ports and the store: it is begun, and nobody waits for it.
+    pub(super) install_beside: Vec<Vec<String>>,
     /// Stop it and forget it, before its file goes.
     pub(super) uninstall: Vec<Vec<String>>,
     /// Once its file is gone.
@@ -110,6 +112,11 @@ fn systemd(scope: Scope, places: &Places, served: &Served) -> Unit {
             text: text.replace("{command}", &words.join(" ")),
         },
         install: vec![systemctl(&["daemon-reload"]), all(&["enable", "--now"])],
+        install_beside: vec![
+            systemctl(&["daemon-reload"]),
+            all(&["enable"]),
+            systemctl(&["start", "--no-block", "rota.service"]),
+        ],
         uninstall: vec![all(&["disable", "--now"])],
         gone: vec![systemctl(&["daemon-reload"])],
         status: systemctl(&["status", "--no-pager", "rota.service"]),
@@ -141,6 +148,7 @@ fn launchd(scope: Scope, places: &Places, command: &[String]) -> Unit {
         service: UnitFile { text: text.replace("{log}", &escaped(&shown(&log))), path },
         socket: None,
         install: vec![launchctl(&["bootstrap", &domain, &file])],
+        install_beside: vec![launchctl(&["bootstrap", &domain, &file])],
         uninstall: vec![launchctl(&["bootout", &format!("{domain}/rota")])],
         gone: Vec::new(),
         status: launchctl(&["print", &format!("{domain}/rota")]),
@@ -195,6 +203,15 @@ mod tests {
             of_user.install[1],
             ["systemctl", "--user", "enable", "--now", "rota.socket", "rota.service"]
         );
+        let beside: Vec<String> = of_user.install_beside.iter().map(|words| words.join(" ")).collect();
+        assert_eq!(
+            beside,
+            [
+                "systemctl --user daemon-reload",
+                "systemctl --user enable rota.socket rota.service",
+                "systemctl --user start --no-block rota.service",
+            ]
+        );
         let of_system = unit(Manager::Systemd, Scope::System);
         assert_eq!(of_system.service.path, Path::new("/etc/systemd/system/rota.service"));
         for (text, system) in [(&of_user.service.text, false), (&of_system.service.text, true)] {
@@ -202,7 +219,7 @@ mod tests {
             assert_eq!(text.contains("\nProtectSystem=strict\n"), system);
             assert_eq!(text.contains("\nWantedBy=default.target\n"), !system);
             assert!(text.contains("\nNoNewPrivileges=yes\n"));
-            assert!(text.contains("\nRequires=rota.socket\n"));
+            assert!(text.contains("\nWants=rota.socket\n") && text.contains("\nStartLimitIntervalSec=0\n"));
             assert!(!text.contains('{') && !text.contains("user|") && !text.contains("system|"), "{text}");
         }
     }

@@ -110,6 +110,7 @@ impl World {
         assert_eq!(served.status, 200, "{served:?}");
         let places = BTreeMap::from([
             ("/home/me/.codex/auth.json".to_owned(), file.display().to_string()),
+            ("/home/me/.config".to_owned(), place.path("config").display().to_string()),
             ("http://127.0.0.1:7683".to_owned(), format!("http://{}", daemon.admin())),
         ]);
         Self { _fake: fake, place, daemon, places, fields: BTreeMap::new(), streams: Vec::new() }

@@ -211,6 +211,14 @@ fn a_service_is_installed_shown_and_removed() {
         "{}",
         told()
     );
+    let daemon = place.serve();
+    let beside = place.rota(&["service", "install"]);
+    let takes_over =
+        format!("Another rota runs (process {}); the service takes over once that one ends.", daemon.pid());
+    assert!(beside.code == Some(0) && beside.out.contains(&takes_over), "{beside:?}");
+    let words = "--user daemon-reload\n--user enable rota.socket rota.service\n--user start --no-block rota.service\n";
+    assert!(told().ends_with(words), "{}", told());
+    daemon.stop();
     place.file("home/answer", 0o600, "no bus\n");
     let failed = place.rota(&["service", "install"]);
     assert!(
@@ -236,4 +244,27 @@ fn a_service_manager_is_told_when_rota_listens_and_when_it_stops() {
     daemon.signal("TERM");
     assert!(heard().starts_with("STOPPING=1\n"));
     daemon.ended();
+}
+
+/// A service beside a rota that a `rota run` has started, or a person, waits for its end and takes over; without a manager
+/// the second one is told at once.
+#[test]
+fn a_service_takes_over_from_the_rota_that_ran_before() {
+    let mut place = Place::new();
+    let first = place.serve();
+    assert_eq!(place.serve_in_vain(&[]).code, Some(75));
+    let socket = std::os::unix::net::UnixDatagram::bind(place.path("notify")).expect("a socket");
+    socket.set_read_timeout(Some(super::place::GUARD)).expect("a socket");
+    place.set("NOTIFY_SOCKET", place.path("notify").display());
+    let service = super::place::Daemon::start(place.command(&["serve"]));
+    let waiting = format!("rota: waiting for its end: another rota (pid {}) owns ", first.pid());
+    service.wrote(&waiting);
+    assert_eq!(place.rota(&["healthcheck"]).code, Some(0), "the first one serves on");
+    first.stop();
+    let mut bytes = [0; 256];
+    let length = socket.recv(&mut bytes).expect("a message");
+    assert!(bytes[..length].starts_with(b"READY=1\n"));
+    assert_eq!(place.rota(&["healthcheck"]).code, Some(0));
+    let ended = service.stop();
+    assert!(ended.contains("listening"), "{ended}");
 }

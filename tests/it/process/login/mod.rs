@@ -2,6 +2,7 @@
 //! rota shows and goes where it is sent.
 mod browser;
 mod device;
+mod five_minutes;
 mod passes;
 mod paste;
 mod reauth;
