@@ -6,6 +6,7 @@ mod input;
 mod words;
 
 use super::api::{Answerer, Link, linked, succeed};
+use super::probe::ask_about;
 use super::{CliError, Exit, Setup, browser, next, render};
 use crate::config::Config;
 use crate::model::Provider;
@@ -20,8 +21,9 @@ use words::{Page, Teller};
 
 #[derive(Args)]
 pub(super) struct Login {
-    /// The account: a new name, or one that has to sign in again; then only its credential changes
-    alias: String,
+    /// The account: a new name, or one that has to sign in again; then only its credential changes [default: a new
+    /// account, called after its provider]
+    alias: Option<String>,
     /// Where to sign in: codex, anthropic, or one of your own with a login [default: the account's]
     #[arg(long, value_name = "ID")]
     provider: Option<String>,
@@ -35,6 +37,7 @@ pub(super) struct Login {
 
 /// A login that has ended, or was stopped.
 struct Ended {
+    alias: String,
     job: Value,
     accounts: Vec<Value>,
     answerer: Answerer,
@@ -47,11 +50,11 @@ impl Login {
         if setup.json {
             writeln!(out, "{}", ended.job)?;
         }
-        let Ended { job, accounts, answerer } = ended;
+        let Ended { alias, job, accounts, answerer } = ended;
         if job["state"] != "succeeded" {
             return Err(unsuccessful(&job));
         }
-        let account = accounts.iter().find(|account| account["alias"] == self.alias);
+        let account = accounts.iter().find(|account| account["alias"] == *alias);
         if setup.json {
             return Ok(Exit::Done);
         }
@@ -72,12 +75,18 @@ impl Login {
         link: &mut Link,
     ) -> Result<Ended, CliError> {
         let mut lines = self.reads().then(Lines::of_stdin);
-        let account = accounts(link).await?.into_iter().find(|account| account["alias"] == self.alias);
-        let provider = match account {
+        let there = accounts(link).await?;
+        let known =
+            there.iter().find(|account| self.alias.as_deref().is_some_and(|it| account["alias"] == it));
+        let provider = match known {
             Some(account) => {
                 self.provider.clone().or_else(|| account["provider"].as_str().map(str::to_owned))
             }
             None => Some(self.choose(providers, &mut lines).await?),
+        };
+        let alias = match &self.alias {
+            Some(alias) => alias.clone(),
+            None => free_name(provider.as_deref().unwrap_or_default(), &there),
         };
         let stop = Stop::listen()?;
         let answerer = link.answerer();
@@ -85,11 +94,11 @@ impl Login {
         if answerer == Answerer::Inside {
             teller.say("rota is not running: this command keeps the store, and `rota serve` cannot start, until it ends.");
         }
-        let mut body = json!({"alias": self.alias, "provider": provider});
+        let mut body = json!({"alias": alias, "provider": provider});
         if let Some(flow) = self.flow() {
             body["flow"] = json!(flow);
         }
-        let job = self.begin(link, body, &mut teller).await?;
+        let job = self.begin(link, &alias, body, &mut teller).await?;
         if lines.is_none() && job["flow"] == "paste" {
             lines = Some(Lines::of_stdin());
         }
@@ -101,12 +110,21 @@ impl Login {
             teller.say("  it ends at a page that cannot be opened? paste the address of that page here");
         }
         let job = Course { link, lines, teller, stop }.run(job).await?;
-        Ok(Ended { job, accounts: accounts(link).await?, answerer })
+        if job["state"] == "succeeded" {
+            ask_about(link, &alias).await?;
+        }
+        Ok(Ended { alias, job, accounts: accounts(link).await?, answerer })
     }
 
     /// Starts a job. One of this account that is under way is joined, unless another way was asked for: it may be rota's own,
     /// or that of a command that was killed.
-    async fn begin(&self, link: &mut Link, body: Value, teller: &mut Teller) -> Result<Value, CliError> {
+    async fn begin(
+        &self,
+        link: &mut Link,
+        alias: &str,
+        body: Value,
+        teller: &mut Teller,
+    ) -> Result<Value, CliError> {
         let answer = link.call(Method::POST, "/api/login", Some(body.clone())).await?;
         let error = &answer.body["error"];
         if error["code"] != "LOGIN_IN_PROGRESS" {
@@ -115,11 +133,11 @@ impl Login {
         let path = course::path_of(&error["details"]["id"]);
         let job = succeed(link.call(Method::GET, &path, None).await?)?;
         if self.flow().is_none_or(|flow| job["flow"] == flow) {
-            teller.say(&format!("A sign-in of {} is under way already; this is it.", self.alias));
+            teller.say(&format!("A sign-in of {alias} is under way already; this is it."));
             return Ok(job);
         }
         course::cancel(link, &path).await?;
-        teller.say(&format!("A sign-in of {} that was under way is called off.", self.alias));
+        teller.say(&format!("A sign-in of {alias} that was under way is called off."));
         succeed(link.call(Method::POST, "/api/login", Some(body)).await?)
     }
 
@@ -137,12 +155,15 @@ impl Login {
     }
 
     async fn choose(&self, providers: &[Provider], lines: &mut Option<Lines>) -> Result<String, CliError> {
-        let offers = match choice::choose(providers, self.provider.as_deref(), &self.alias)? {
+        // It is only shown: without an alias, one is found once the provider is known.
+        let alias = self.alias.as_deref().unwrap_or("work");
+        let hint = self.alias.as_deref().unwrap_or_default();
+        let offers = match choice::choose(providers, self.provider.as_deref(), hint)? {
             Choice::Take(provider) => return Ok(provider.id.to_string()),
             Choice::Ask(offers) => offers,
         };
         let (Some(lines), true) = (lines, std::io::stdin().is_terminal()) else {
-            return Err(choice::unasked(&offers, &self.alias));
+            return Err(choice::unasked(&offers, alias));
         };
         eprintln!("Which provider?");
         for (place, offer) in offers.iter().enumerate() {
@@ -151,7 +172,7 @@ impl Login {
         eprint!("> ");
         let answer = lines.next().await.unwrap_or_default();
         let chosen = choice::answered(&offers, &answer);
-        chosen.map(|provider| provider.id.to_string()).ok_or_else(|| choice::unasked(&offers, &self.alias))
+        chosen.map(|provider| provider.id.to_string()).ok_or_else(|| choice::unasked(&offers, alias))
     }
 
     fn page(&self, setup: &Setup, job: &Value) -> Page {
@@ -163,6 +184,14 @@ impl Login {
             Some(_) | None => Page::Shown,
         }
     }
+}
+
+/// A name that no account has: the provider's, or that with the first number that is free.
+fn free_name(provider: &str, accounts: &[Value]) -> String {
+    let names =
+        std::iter::once(provider.to_owned()).chain((2..).map(|number| format!("{provider}-{number}")));
+    let is_taken = |name: &String| accounts.iter().any(|account| account["alias"] == **name);
+    names.into_iter().find(|name| !is_taken(name)).unwrap_or_else(|| provider.to_owned())
 }
 
 /// The option for those who have no browser here.

@@ -15,6 +15,8 @@ use tokio::signal::ctrl_c;
 const JOBS: &str = "/api/limits/refresh";
 /// Between two looks at them.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long somebody waits who did not ask for it.
+const MOMENT: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(super) struct Probe {
@@ -36,6 +38,24 @@ impl Probe {
         }
         exit(&asked)
     }
+}
+
+/// Asks about one account, and waits a moment for the answer. Whoever calls has something better to tell than why there is
+/// none.
+pub(super) async fn ask_about(link: &mut Link, alias: &str) -> Result<(), CliError> {
+    let asked = link.call(Method::POST, JOBS, Some(json!({"aliases": [alias]}))).await?;
+    if !asked.status.is_success() {
+        return Ok(());
+    }
+    let until = Clock::System.now().after(MOMENT);
+    while Clock::System.now() < until {
+        let answer = succeed(link.call(Method::GET, JOBS, None).await?)?;
+        if !jobs(&answer).iter().any(|job| job["alias"] == alias && is_active(job)) {
+            break;
+        }
+        Clock::System.sleep_until(Clock::System.now().after(PAUSE)).await;
+    }
+    Ok(())
 }
 
 /// Accounts that are being asked about.

@@ -27,19 +27,37 @@ pub(super) struct Service {
 #[derive(Subcommand)]
 enum Command {
     /// Write the service's file, start it, and have it started at every sign-in
-    Install(Options),
+    Install {
+        #[command(flatten)]
+        whose: Whose,
+        /// Show what would be written and run, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Show how the service is
-    Status(Options),
+    Status {
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Stop it, and remove its file
-    Uninstall(Options),
+    Uninstall {
+        #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
+        go: Go,
+    },
 }
 
 #[derive(Args)]
-struct Options {
+struct Whose {
     /// The machine's own service, with its state in /var/lib/rota; needs root
     #[arg(long)]
     system: bool,
-    /// Show what would be written and run, and do nothing
+}
+
+#[derive(Args)]
+struct Go {
+    /// Show what would be removed and run, and do nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask
@@ -47,30 +65,38 @@ struct Options {
     yes: bool,
 }
 
+impl Whose {
+    fn scope(&self) -> Scope {
+        if self.system { Scope::System } else { Scope::User }
+    }
+}
+
 impl Service {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
         match self.command {
-            Command::Install(options) => install(setup, &options, out),
-            Command::Status(options) => status(setup, &options),
-            Command::Uninstall(options) => uninstall(setup, &options, out),
+            Command::Install { whose, dry_run: true } => {
+                let unit = unit(setup, whose.scope())?;
+                let commands = unit.commands(other(setup, whose.scope())?);
+                shown(setup, &unit, commands, out)
+            }
+            Command::Install { whose, dry_run: false } => install(setup, whose.scope(), out),
+            Command::Status { whose } => status(setup, whose.scope()),
+            Command::Uninstall { whose, go } => uninstall(setup, whose.scope(), &go, out),
         }
     }
 }
 
-fn install(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let unit = unit(setup, options)?;
-    let other = other(setup, options)?;
-    let commands = if other.is_some() { &unit.install_beside } else { &unit.install };
-    if options.dry_run {
-        return shown(setup, &unit, commands, out);
-    }
+fn install(setup: &Setup, scope: Scope, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let unit = unit(setup, scope)?;
+    let other = other(setup, scope)?;
+    let commands = unit.commands(other);
     for UnitFile { path, text } in unit.files() {
         if let Some(dir) = path.parent() {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir);
             made.map_err(|error| CliError::io(format!("{} cannot be made", dir.display()), &error))?;
         }
         std::fs::write(path, text).map_err(|error| {
-            let rights = if options.system { "; the machine's own service needs root" } else { "" };
+            let rights = if scope == Scope::System { "; the machine's own service needs root" } else { "" };
             CliError::io(format!("{} cannot be written{rights}", path.display()), &error)
         })?;
     }
@@ -89,7 +115,7 @@ fn install(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit
             writeln!(out, "  Another rota runs (process {pid}); the service takes over once that one ends.")?;
         }
     }
-    if options.system {
+    if scope == Scope::System {
         writeln!(
             out,
             "  It runs as a user of its own: name those who may use it in `allowed_uids` of /etc/rota/rota.toml."
@@ -100,16 +126,16 @@ fn install(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit
 }
 
 /// The rota that owns the store of the service to be, if one runs: that of a `rota run`, or one started by hand.
-fn other(setup: &Setup, options: &Options) -> Result<Option<u32>, CliError> {
-    if options.system {
+fn other(setup: &Setup, scope: Scope) -> Result<Option<u32>, CliError> {
+    if scope == Scope::System {
         return Ok(None);
     }
     let config = Config::load(&setup.sources)?.config;
     Ok(ServerInfo::read(&config.state_dir).map(|info| info.pid).filter(|pid| is_alive(*pid)))
 }
 
-fn uninstall(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let unit = unit(setup, options)?;
+fn uninstall(setup: &Setup, scope: Scope, go: &Go, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let unit = unit(setup, scope)?;
     if !unit.service.path.exists() {
         return Err(CliError::failed(format!(
             "no service is installed: {} does not exist; `rota service install` makes one",
@@ -117,10 +143,10 @@ fn uninstall(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Ex
         )));
     }
     let commands: Vec<Vec<String>> = unit.uninstall.iter().chain(&unit.gone).cloned().collect();
-    if options.dry_run {
+    if go.dry_run {
         return removed(setup, &unit, &commands, out);
     }
-    if !options.yes && !confirm(&format!("Stop rota and remove {}?", unit.service.path.display()))? {
+    if !go.yes && !confirm(&format!("Stop rota and remove {}?", unit.service.path.display()))? {
         return Err(CliError::failed("nothing was changed"));
     }
     // One that does not run, or that its manager has forgotten, goes all the same.
@@ -149,8 +175,8 @@ fn uninstall(setup: &Setup, options: &Options, out: &mut dyn Write) -> Result<Ex
 }
 
 /// In the manager's own words, and with its own idea of what is well.
-fn status(setup: &Setup, options: &Options) -> Result<Exit, CliError> {
-    let unit = unit(setup, options)?;
+fn status(setup: &Setup, scope: Scope) -> Result<Exit, CliError> {
+    let unit = unit(setup, scope)?;
     if !unit.service.path.exists() {
         return Err(CliError {
             exit: Exit::NotRunning,
@@ -225,9 +251,8 @@ fn addresses(setup: &Setup, scope: Scope) -> Result<Vec<SocketAddr>, CliError> {
     Ok(all.filter(|address| has_ipv6 || address.is_ipv4()).collect())
 }
 
-fn unit(setup: &Setup, options: &Options) -> Result<Unit, CliError> {
+fn unit(setup: &Setup, scope: Scope) -> Result<Unit, CliError> {
     let manager = if cfg!(target_os = "macos") { Manager::Launchd } else { Manager::Systemd };
-    let scope = if options.system { Scope::System } else { Scope::User };
     let home = setup.sources.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let home = match (home, scope) {
         (Some(home), _) => home,

@@ -13,8 +13,12 @@ const PATH: &str = "/api/settings";
 pub(super) struct Settings {
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+#[derive(Args)]
+struct Dry {
     /// Say what would change, and change nothing
-    #[arg(long, global = true)]
+    #[arg(long)]
     dry_run: bool,
 }
 
@@ -30,6 +34,8 @@ enum Command {
         /// Such as rotation.low=20 strategy=random
         #[arg(required = true, value_name = "KEY=VALUE")]
         settings: Vec<String>,
+        #[command(flatten)]
+        dry: Dry,
     },
     /// Take settings back to what is beneath: the file, or the default
     Reset {
@@ -38,35 +44,41 @@ enum Command {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        dry: Dry,
     },
     /// Take thresholds by a name: balanced, conservative (accounts stay longest) or aggressive (they leave early)
     Preset {
         /// Which
         name: String,
+        #[command(flatten)]
+        dry: Dry,
     },
 }
 
 impl Settings {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
-        let (method, path, body) = match self.command {
+        let (method, path, body, Dry { dry_run }) = match self.command {
             None | Some(Command::Get { key: None }) => return show(setup, out),
             Some(Command::Get { key: Some(key) }) => return one(setup, &key, out),
-            Some(Command::Set { settings }) => {
-                (Method::PUT, PATH.to_owned(), json!({"settings": given(&settings)?}))
+            Some(Command::Set { settings, dry }) => {
+                (Method::PUT, PATH.to_owned(), json!({"settings": given(&settings)?}), dry)
             }
-            Some(Command::Reset { keys, yes }) => {
-                if !self.dry_run && !yes && !confirm("Take settings back to what is beneath them?")? {
+            Some(Command::Reset { keys, yes, dry }) => {
+                if !dry.dry_run && !yes && !confirm("Take settings back to what is beneath them?")? {
                     return Err(CliError::failed("nothing was changed"));
                 }
                 let body = if keys.is_empty() { json!({}) } else { json!({"keys": keys}) };
-                (Method::POST, format!("{PATH}/reset"), body)
+                (Method::POST, format!("{PATH}/reset"), body, dry)
             }
-            Some(Command::Preset { name }) => (Method::POST, format!("{PATH}/preset"), json!({"name": name})),
+            Some(Command::Preset { name, dry }) => {
+                (Method::POST, format!("{PATH}/preset"), json!({"name": name}), dry)
+            }
         };
         // What is shown is what the change came to, so it is asked for first.
         let plan = format!("{path}?dryRun=true");
         let planned = succeed(call(setup, method.clone(), &plan, Some(body.clone()))?)?;
-        let answer = match self.dry_run {
+        let answer = match dry_run {
             true => planned.clone(),
             false => succeed(call(setup, method, &path, Some(body))?)?,
         };
@@ -77,7 +89,7 @@ impl Settings {
         for line in changes(&planned) {
             writeln!(out, "{line}")?;
         }
-        if self.dry_run {
+        if dry_run {
             writeln!(out, "nothing written")?;
         }
         Ok(Exit::Done)

@@ -78,6 +78,11 @@ impl Unit {
         }
     }
 
+    /// What installs it, beside another rota that runs as this process, if one does.
+    pub(super) fn commands(&self, other: Option<u32>) -> &[Vec<String>] {
+        if other.is_some() { &self.install_beside } else { &self.install }
+    }
+
     /// Its files.
     pub(super) fn files(&self) -> impl Iterator<Item = &UnitFile> {
         std::iter::once(&self.service).chain(&self.socket)

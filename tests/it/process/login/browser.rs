@@ -16,7 +16,9 @@ fn a_browser_login_adds_an_account_that_serves() {
         let ran = signing.ended();
         assert_eq!(ran.code, Some(0), "{id}: {ran:?}");
         let next = "\nNext:  rota login home         a second account is where it gets useful\n       rota run -- CMD         use it now\n";
-        assert_eq!(ran.out, format!("{expected}{next}"));
+        let limits = ran.out.strip_prefix(expected).and_then(|rest| rest.strip_suffix(next)).expect(&ran.out);
+        let told = limits.starts_with("  5-hour 100 % left (resets ") && limits.ends_with(")\n");
+        assert_eq!((told, limits.is_empty()), (id != "acme", id == "acme"), "{limits:?}");
         assert!(ran.err.starts_with("rota is not running: this command keeps the store"), "{}", ran.err);
         let daemon = place.serve();
         let signing = Signing::start(&place, &["home", "--provider", id]);
@@ -286,4 +288,24 @@ fn a_login_without_a_provider_names_the_choices() {
     assert!(keyed.err.contains("rota accounts add work --provider openai"), "{keyed:?}");
     let hinted = Signing::start(&place, &["acme-2"]);
     assert!(hinted.address("/oauth/authorize?").contains("client_id=acme-client"));
+}
+
+/// Without a name an account is called after its provider, and never like one that is there.
+#[test]
+fn an_account_without_a_name_is_called_after_its_provider() {
+    let fake = provider();
+    let place = home(&fake);
+    for (account, alias) in [("a", "acme"), ("b", "acme-2")] {
+        let signing = Signing::start(&place, &["--provider", "acme"]);
+        agree(&signing, account);
+        let ran = signing.ended();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.out.starts_with(&format!("✔ {alias}   signed in")), "{ran:?}");
+    }
+    assert_eq!(aliases(&place), ["acme", "acme-2"]);
+    let unasked = place.rota(&["login"]);
+    assert!(
+        unasked.code == Some(1) && unasked.err.contains("rota login work --provider acme "),
+        "{unasked:?}"
+    );
 }

@@ -23,12 +23,11 @@ fn five_minutes_of_a_newcomer_say_what_to_do_at_every_step() {
     fs::remove_file(place.path("home/.codex/auth.json")).expect("the login goes");
     assert!(!said(&place, &["rota"]).contains("rota import"), "there is nothing to take over");
     let first = sign_in(&place, "work", "a");
-    assert_eq!(
-        first,
-        "✔ work   user-a@example.test · plus · signed in, renews itself\n\n\
-         Next:  rota login home         a second account is where it gets useful\n       \
-         rota run -- codex       use it now\n"
-    );
+    let who = "✔ work   user-a@example.test · plus · signed in, renews itself\n  5-hour 100 % left (resets ";
+    let next = "\n\nNext:  rota login home         a second account is where it gets useful\n       \
+                rota run -- codex       use it now\n";
+    assert!(first.starts_with(who) && first.contains(") · weekly 100 % left (resets "), "{first}");
+    assert!(first.ends_with(next), "{first}");
     assert!(sign_in(&place, "home", "b").starts_with("✔ home   user-b@example.test"));
     one_command(&place);
     set_up_for_good(&place);
