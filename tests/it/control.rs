@@ -281,6 +281,7 @@ struct Served {
 }
 
 /// Asks at its pace until all is done.
+#[expect(clippy::disallowed_methods, reason = "clients do not begin all at once")]
 async fn client(rota: Arc<Rota>, done: Arc<AtomicBool>, watch: Stopwatch, place: u32) -> Vec<Served> {
     let mut client = Client::connect(rota.address).await;
     let mut pace = interval_at(Instant::now() + PACE * place / CLIENTS, PACE);
