@@ -4,6 +4,7 @@ use super::{CliError, Exit, Setup};
 use crate::app::ServerInfo;
 use crate::clients::base;
 use crate::config::Config;
+use crate::store::{FileBackend, keeps_client_keys};
 use http::Method;
 use rustix::process::{Pid, test_kill_process};
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub(super) struct Address {
     pub(super) base: String,
     /// Whether one runs there.
     pub(super) runs: Runs,
-    /// Whether clients need a key: by its own word where it runs, else by the configuration.
+    /// Whether clients need a key: by its own word where it runs, else by the configuration and the store.
     pub(super) keyed: Keyed,
 }
 
@@ -41,7 +42,8 @@ impl Address {
     /// asked whenever a shell starts.
     pub(super) fn find(setup: &Setup) -> Result<Self, CliError> {
         let config = Config::load(&setup.sources)?.config;
-        let asks = config.require_client_key || !config.client_keys.is_empty();
+        let kept = FileBackend::existing(&config.state_dir).is_ok_and(|backend| keeps_client_keys(&backend));
+        let asks = config.require_client_key || !config.client_keys.is_empty() || kept;
         let keyed = if asks { Keyed::Yes } else { Keyed::No };
         if let Some(info) = ServerInfo::read(&config.state_dir).filter(|info| is_alive(info.pid)) {
             let keyed = asked(setup, &config).unwrap_or(keyed);

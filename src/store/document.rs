@@ -228,10 +228,18 @@ pub(super) fn next_account(state: &State, records: impl Iterator<Item = AccountI
 /// The settings that the store behind `backend` keeps, read without becoming its owner; none where there is no state to
 /// be read.
 pub fn kept_settings(backend: &dyn Backend) -> toml::Table {
-    let found = backend.read(Key::State).ok();
-    let state =
-        found.as_ref().and_then(Found::record).and_then(|record| state::parse(&record.body, |_| true).ok());
-    state.map(|state| to_toml(&state.carried.settings)).unwrap_or_default()
+    kept_state(backend).map(|state| to_toml(&state.carried.settings)).unwrap_or_default()
+}
+
+/// True where the store behind `backend` keeps keys of clients, so that every client needs one; read as
+/// [`kept_settings`] are.
+pub fn keeps_client_keys(backend: &dyn Backend) -> bool {
+    kept_state(backend).is_some_and(|state| !state.keys.is_empty())
+}
+
+fn kept_state(backend: &dyn Backend) -> Option<state::State> {
+    let found = backend.read(Key::State).ok()?;
+    state::parse(&found.record()?.body, |_| true).ok()
 }
 
 /// Settings as TOML. JSON's null has no counterpart: a setting that is null is not set.

@@ -31,7 +31,7 @@ pub mod writer;
 pub use backend::{
     Backend, Found, Guard, INTENT_BYTES, Journal, Key, Legacy, Noted, RESULT_BYTES, Record, Remnant, Round,
 };
-pub use document::{ImportReport, Secrets, export, import, kept_settings};
+pub use document::{ImportReport, Secrets, export, import, keeps_client_keys, kept_settings};
 pub use error::StoreError;
 pub use file::FileBackend;
 pub use finding::Finding;

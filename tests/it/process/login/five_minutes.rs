@@ -212,6 +212,8 @@ fn a_shell_is_given_a_key_where_rota_asks_for_one() {
     );
     let told = String::from_utf8_lossy(&shell.stderr).into_owned();
     assert!(told.contains("rota env claude --key NAME") && told.contains("--key-file FILE"), "{told}");
+    let connected = place.rota(&["connect", "claude", "--write"]);
+    assert!(connected.code == Some(0) && connected.err.contains("this gives it none"), "{connected:?}");
     let given = place.rota(&["env", "claude", "--key", "mine"]);
     let held = place.rota(&["env", "claude", "--key-file", &file]);
     for ran in [&given, &held] {
@@ -227,6 +229,9 @@ fn a_shell_is_given_a_key_where_rota_asks_for_one() {
     }
     let again = place.rota(&["env", "claude", "--key", "mine"]);
     assert!(again.code == Some(1) && again.out == "false\n" && again.err.contains("\"mine\""), "{again:?}");
+    daemon.stop();
+    let stopped = place.rota(&["env", "claude"]);
+    assert!(stopped.code == Some(1) && stopped.err.contains("--key NAME"), "keys are kept: {stopped:?}");
     place.set("SHELL", "/usr/bin/pwsh");
     assert!(place.rota(&["env", "claude"]).out.starts_with("throw "), "PowerShell fails in its own way");
 }
