@@ -36,22 +36,35 @@ pub enum MarkerClass {
 #[derive(Clone, Debug, Default)]
 pub struct MarkerFields {
     fields: Arc<[MarkerField]>,
-    keys: Arc<[MarkerKey]>,
+    endings: Arc<[MarkerEnding]>,
+}
+
+/// Keys of [`MarkerFields`] that end alike: a text is searched once for all of them.
+#[derive(Debug)]
+pub struct MarkerEnding {
+    /// Finds how they end, with the closing quote.
+    pub finder: Finder<'static>,
+    /// Each of them once.
+    pub keys: Vec<MarkerKey>,
 }
 
 /// One key of [`MarkerFields`]: several fields may have the same.
 #[derive(Debug)]
 pub struct MarkerKey {
-    /// Finds it between its quotes.
-    pub quoted: Finder<'static>,
+    /// The key between its quotes.
+    pub quoted: String,
     /// The first field that has it.
     pub field: usize,
 }
 
+/// Keys that share fewer bytes at their end, the quote among them, are searched for apart: a shorter end is found too
+/// often where it means nothing.
+const ALIKE: usize = 3;
+
 impl MarkerFields {
-    /// Each key once.
-    pub fn keys(&self) -> &[MarkerKey] {
-        &self.keys
+    /// All keys, each once, by how they end.
+    pub fn endings(&self) -> &[MarkerEnding] {
+        &self.endings
     }
 }
 
@@ -60,14 +73,33 @@ impl FromIterator<MarkerField> for MarkerFields {
         let fields: Arc<[MarkerField]> = fields.into_iter().collect();
         let is_first =
             |index: &usize| fields.iter().position(|it| it.key == fields[*index].key) == Some(*index);
-        let firsts = (0..fields.len()).filter(is_first);
-        let keys = firsts
-            .map(|field| {
-                let quoted = Finder::new(format!("\"{}\"", fields[field].key).as_bytes()).into_owned();
-                MarkerKey { quoted, field }
-            })
-            .collect();
-        Self { fields, keys }
+        let mut endings: Vec<MarkerEnding> = Vec::new();
+        for field in (0..fields.len()).filter(is_first) {
+            let key = MarkerKey { quoted: format!("\"{}\"", fields[field].key), field };
+            match endings.iter_mut().find(|ending| ending.shares(&key) >= ALIKE) {
+                Some(ending) => ending.join(key),
+                None => endings.push(MarkerEnding::of(key)),
+            }
+        }
+        Self { fields, endings: endings.into() }
+    }
+}
+
+impl MarkerEnding {
+    fn of(key: MarkerKey) -> Self {
+        Self { finder: Finder::new(key.quoted.as_bytes()).into_owned(), keys: vec![key] }
+    }
+
+    /// How many bytes at its end `key` has in common with all of these.
+    fn shares(&self, key: &MarkerKey) -> usize {
+        let pairs = self.finder.needle().iter().rev().zip(key.quoted.bytes().rev());
+        pairs.take_while(|(own, other)| **own == *other).count()
+    }
+
+    fn join(&mut self, key: MarkerKey) {
+        let alike = &key.quoted.as_bytes()[key.quoted.len() - self.shares(&key)..];
+        self.finder = Finder::new(alike).into_owned();
+        self.keys.push(key);
     }
 }
 
@@ -86,3 +118,33 @@ impl PartialEq for MarkerFields {
 }
 
 impl Eq for MarkerFields {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SEL-4
+    #[test]
+    fn keys_that_end_alike_are_searched_for_together_and_each_once() {
+        let keys = ["sealed", "id", "previous_id", "id", "d", "name", "my_name"];
+        let fields: MarkerFields = keys.into_iter().map(field).collect();
+        let of = |ending: &MarkerEnding| {
+            let keys = ending.keys.iter().map(|key| (key.quoted.clone(), key.field));
+            (String::from_utf8_lossy(ending.finder.needle()).into_owned(), keys.collect::<Vec<_>>())
+        };
+        let expected: [(&str, Vec<(&str, usize)>); 4] = [
+            ("\"sealed\"", vec![("\"sealed\"", 0)]),
+            ("id\"", vec![("\"id\"", 1), ("\"previous_id\"", 2)]),
+            ("\"d\"", vec![("\"d\"", 4)]),
+            ("name\"", vec![("\"name\"", 5), ("\"my_name\"", 6)]),
+        ];
+        let expected = expected.map(|(end, keys)| {
+            (end.to_owned(), keys.into_iter().map(|(key, field)| (key.to_owned(), field)).collect::<Vec<_>>())
+        });
+        assert_eq!(fields.endings().iter().map(of).collect::<Vec<_>>(), expected);
+    }
+
+    fn field(key: &str) -> MarkerField {
+        MarkerField { key: key.into(), prefix: "".into(), least: 1, class: MarkerClass::State }
+    }
+}

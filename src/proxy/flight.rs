@@ -346,7 +346,7 @@ impl Flight {
         let overhead = (self.overhead).unwrap_or_else(|| elapsed.saturating_sub(self.waited));
         let forced = world.forced(self.app.clock.now());
         DecisionRecord {
-            request_id: self.id.to_string(),
+            request_id: String::from_utf8_lossy(&self.id.digits()).into_owned(),
             at: self.came,
             method: self.method.as_str().to_owned(),
             path: self.uri.path().to_owned(),

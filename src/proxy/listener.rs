@@ -25,6 +25,8 @@ use tokio::task::JoinSet;
 
 /// After a failed `accept` for want of descriptors or memory: long enough for some to be given back.
 const BREATH: Duration = Duration::from_millis(50);
+/// Read from a client at a time, at most, and kept of a reply that it does not take.
+const READ_BYTES: usize = 128 * 1024;
 /// No configuration makes it serve more clients at once than this.
 const MOST_CONNECTIONS: u32 = 1 << 20;
 /// A client that still sends when it has been answered reads the answer within this time; a connection closed before
@@ -209,7 +211,7 @@ fn builder(app: &App) -> http1::Builder {
     server
         .timer(TokioTimer::new())
         .header_read_timeout(config.timeouts.header_read)
-        .max_buf_size(config.limits.head_bytes)
+        .max_buf_size(READ_BYTES.max(config.limits.head_bytes))
         .max_header_size(config.limits.head_bytes)
         .half_close(false)
         .writev(false);

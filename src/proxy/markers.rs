@@ -3,9 +3,8 @@
 //! counterfeit: a quote inside a string has a backslash before it (RFC 8259 §7). It is no parser: it needs no whole
 //! document, and holds a few hundred bytes.
 use crate::affinity::Mark;
-use crate::model::{MarkerField, MarkerFields};
-use memchr::memchr3;
-use memchr::memmem::Finder;
+use crate::model::{MarkerEnding, MarkerField, MarkerFields, MarkerKey};
+use memchr::{memchr3, memmem};
 
 /// Bytes at a value's beginning that tell it from others: ciphertexts begin with a version, a time and a random vector.
 const FIRST: usize = 96;
@@ -30,7 +29,7 @@ pub(super) struct Markers {
     tail: Vec<u8>,
     /// Of the longest key, with its quotes.
     longest: usize,
-    /// Where in the piece that is read each key stands next.
+    /// Where in the piece that is read each ending stands next.
     next: Vec<Next>,
     value: Value,
 }
@@ -52,8 +51,8 @@ enum At {
 enum Next {
     /// In the part of the piece that was read already, or not looked for yet.
     Behind,
-    /// At that byte.
-    At(usize),
+    /// It ends before that byte.
+    Before(usize),
     /// Not in this piece any more.
     Nowhere,
 }
@@ -68,8 +67,8 @@ struct Value {
 impl Markers {
     /// Looks for values of `fields`.
     pub(super) fn of(fields: MarkerFields) -> Self {
-        let next = vec![Next::Behind; fields.keys().len()];
-        let longest = fields.keys().iter().map(|key| key.quoted.needle().len()).max().unwrap_or_default();
+        let next = vec![Next::Behind; fields.endings().len()];
+        let longest = keys(&fields).map(|key| key.quoted.len()).max().unwrap_or_default();
         Self { fields, at: At::Between, tail: Vec::new(), longest, next, value: Value::default() }
     }
 
@@ -106,12 +105,12 @@ impl Markers {
             return 0;
         }
         self.tail.extend_from_slice(&piece[..piece.len().min(self.longest)]);
-        let over = self.fields.keys().iter().find_map(|key| {
+        let over = keys(&self.fields).find_map(|key| {
             // Such as end before the seam were found before, and such as begin behind it will be.
-            let long = key.quoted.needle().len();
+            let long = key.quoted.len();
             let from = before.saturating_sub(long - 1);
             let window = &self.tail[from..self.tail.len().min(before + long - 1)];
-            let begins = from + key.quoted.find(window)?;
+            let begins = from + memmem::find(window, key.quoted.as_bytes())?;
             (!is_escaped(&self.tail[..begins])).then_some((key.field, begins + long - before))
         });
         self.tail.truncate(before);
@@ -124,27 +123,33 @@ impl Markers {
 
     /// Goes behind the next wanted string, or to the end.
     fn seek(&mut self, from: usize, piece: &[u8]) -> usize {
-        loop {
-            for (key, next) in self.fields.keys().iter().zip(&mut self.next) {
-                match *next {
-                    Next::Behind => *next = Next::of(&key.quoted, from, piece),
-                    Next::At(at) if at < from => *next = Next::of(&key.quoted, from, piece),
-                    Next::At(_) | Next::Nowhere => {}
-                }
+        for (ending, next) in self.fields.endings().iter().zip(&mut self.next) {
+            match *next {
+                Next::Behind => *next = Next::of(ending, from, piece),
+                Next::Before(end) if end <= from => *next = Next::of(ending, from, piece),
+                Next::Before(_) | Next::Nowhere => {}
             }
+        }
+        loop {
             let places = self.next.iter().enumerate();
             let first = places.filter_map(|(index, next)| match next {
-                Next::At(at) => Some((*at, index)),
+                Next::Before(end) => Some((*end, index)),
                 Next::Behind | Next::Nowhere => None,
             });
-            let Some((at, index)) = first.min() else {
+            let Some((end, index)) = first.min() else {
                 return piece.len();
             };
-            let key = &self.fields.keys()[index];
-            self.next[index] = Next::of(&key.quoted, at + 1, piece);
-            if !is_escaped(if at == 0 { &self.tail } else { &piece[..at] }) {
+            let ending = &self.fields.endings()[index];
+            // The quote that ends one string may begin the next.
+            self.next[index] = Next::of(ending, end - 1, piece);
+            let read = &piece[from..end];
+            let Some(key) = ending.keys.iter().find(|key| read.ends_with(key.quoted.as_bytes())) else {
+                continue;
+            };
+            let begins = end - key.quoted.len();
+            if !is_escaped(if begins == 0 { &self.tail } else { &piece[..begins] }) {
                 self.at = At::AfterString(key.field);
-                return at + key.quoted.needle().len();
+                return end;
             }
         }
     }
@@ -224,9 +229,14 @@ fn is_escaped(before: &[u8]) -> bool {
     before.last() == Some(&b'\\')
 }
 
+fn keys(fields: &MarkerFields) -> impl Iterator<Item = &MarkerKey> {
+    fields.endings().iter().flat_map(|ending| &ending.keys)
+}
+
 impl Next {
-    fn of(quoted: &Finder<'_>, from: usize, piece: &[u8]) -> Self {
-        quoted.find(&piece[from..]).map_or(Self::Nowhere, |found| Self::At(from + found))
+    fn of(ending: &MarkerEnding, from: usize, piece: &[u8]) -> Self {
+        let found = ending.finder.find(&piece[from..]);
+        found.map_or(Self::Nowhere, |found| Self::Before(from + found + ending.finder.needle().len()))
     }
 }
 
@@ -278,6 +288,12 @@ mod tests {
             (r#"{"secrets":"abc","secre":"abc","":"abc"}"#.to_owned(), vec![]),
             (r#"["secret","abc"]"#.to_owned(), vec![]),
             (r#"{"id":"msg_1","x":{"id":"resp_1"}}"#.to_owned(), vec![(1, "resp_1")]),
+            (r#"{"call_id":"file-1","file_id":"file-1","xid":"id"}"#.to_owned(), vec![(2, "file-1")]),
+            (r#"{"a":"my id","b":"\"id","id":"resp_1","file_id":"f"}"#.to_owned(), vec![(1, "resp_1")]),
+            (
+                r#"{"file_id":"file-1","secret":"abc","id":"resp_1"}"#.to_owned(),
+                vec![(2, "file-1"), (0, "abc"), (1, "resp_1")],
+            ),
             (r#"{"secret":"ab"}"#.to_owned(), vec![]),
             (format!(r#"{{"{long}":"abc","secret":"{long}"}}"#), vec![(0, &long[..])]),
             ("data: {\"a\":\"b\nevent: x\ndata: {\"secret\":\"abc\"}\n\n".to_owned(), vec![(0, "abc")]),
@@ -310,16 +326,23 @@ mod tests {
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..30),
         ) {
             let items: Vec<_> = texts.iter().zip(&values)
-                .map(|(text, value)| json!({"note": text, "secret": value, "more": [text, {"k": text}]}))
+                .map(|(text, value)| {
+                    let file = format!("file-{value}");
+                    json!({"note": text, "secret": value, "file_id": file, "more": [text, {"k_id": text}]})
+                })
                 .collect();
             let whole = serde_json::to_vec(&items).unwrap();
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(whole.len())).collect();
             cuts.extend([0, whole.len()]);
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &whole[pair[0]..pair[1]]).collect();
-            let expected: Vec<Mark> = texts.iter().zip(&values).map(|(_, value)| mark(value.as_bytes())).collect();
-            let got: Vec<Mark> = all(&pieces).into_iter().map(|found| found.mark).collect();
-            prop_assert_eq!(got, expected);
+            let found = all(&pieces);
+            for (field, before) in [(0, ""), (2, "file-")] {
+                let values = texts.iter().zip(&values).map(|(_, value)| format!("{before}{value}"));
+                let expected: Vec<Mark> = values.map(|value| mark(value.as_bytes())).collect();
+                let got = found.iter().filter(|found| found.field == field).map(|found| found.mark);
+                prop_assert_eq!(got.collect::<Vec<_>>(), expected);
+            }
         }
 
         #[test]
@@ -330,7 +353,7 @@ mod tests {
 
     /// Some of them look like what is looked for.
     fn text() -> impl Strategy<Value = String> {
-        let like = r#"secret|"secret"|"secret":"abcdef"|\\"secret":"abcdef"|"id": "resp_1"|\\\\"secret""#;
+        let like = r#"secret|"secret"|"secret":"abcdef"|\\"secret":"abcdef"|"id": "resp_1"|\\\\"secret"|e_id"|"file_id":"#;
         prop_oneof!["[a-z\"\\\\\n\u{e9}:{}]{0,12}", like]
     }
 
@@ -341,7 +364,8 @@ mod tests {
             least: 3,
             class: MarkerClass::State,
         };
-        let mut markers = Markers::of([field("secret", ""), field("id", "resp_")].into_iter().collect());
+        let fields = [field("secret", ""), field("id", "resp_"), field("file_id", "file-")];
+        let mut markers = Markers::of(fields.into_iter().collect());
         let mut seen = Vec::new();
         for piece in pieces {
             markers.read(piece, |found| seen.push(found));

@@ -10,6 +10,9 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Lines that may wait for a slow reader; more are dropped and counted, so that a full pipe never holds a request up.
 const QUEUE: usize = 4096;
 
+/// Bytes of a decision's line, mostly.
+const USUAL_LINE: usize = 1024;
+
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -116,6 +119,7 @@ pub(super) struct Batch<'a> {
 impl Batch<'_> {
     pub(super) fn add(&mut self, record: &DecisionRecord) {
         let Lines { text: lines, count } = &mut self.lines;
+        lines.reserve(USUAL_LINE);
         match self.sink.format {
             LogFormat::Json => line::write(record, lines),
             LogFormat::Text => lines.extend_from_slice(text(record).as_bytes()),

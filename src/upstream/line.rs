@@ -1,7 +1,6 @@
 //! One connection to an upstream, driven by whoever has it: an HTTP/1.1 connection has no task of its own. So a chunk of
 //! a reply costs no hand-over between tasks, all that has come is read in one go, and to drop a request is to close its
 //! connection.
-use super::HEAD_BYTES;
 use super::connect::Stream;
 use super::outbound::OutboundBody;
 use super::pool::{Load, Pool};
@@ -73,7 +72,7 @@ impl Line {
     /// HTTP/1.1 over `stream`.
     pub(super) async fn open(stream: Stream, load: Load) -> hyper::Result<Self> {
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES as usize).writev(load == Load::Heavy);
+        builder.max_buf_size(load.buffer()).writev(load == Load::Heavy);
         let (sender, connection) = builder.handshake(stream).await?;
         let bell = Arc::<Bell>::default();
         let waker = Waker::from(Arc::clone(&bell));

@@ -50,7 +50,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// A reply's head at most, over HTTP/1.1 and HTTP/2; also the most that is read from a connection at a time.
+/// A reply's head at most, over HTTP/1.1 and HTTP/2.
 const HEAD_BYTES: u32 = 64 * 1024;
 /// A request body of this many bytes is not copied on its way.
 const HEAVY: u64 = 32 * 1024;

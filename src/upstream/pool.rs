@@ -1,5 +1,6 @@
 //! Connections that are open and wait for a request, by origin. It hands out what is open as far as anybody knows, and
 //! never sends a request twice: whoever meets a connection that closes just then is told so.
+use super::HEAD_BYTES;
 use super::line::Line;
 use super::outbound::OutboundBody;
 use crate::model::Origin;
@@ -35,6 +36,17 @@ pub(super) enum Load {
     Heavy,
     /// Copied behind the head, so that both go in one piece.
     Light,
+}
+
+impl Load {
+    /// Bytes that wait to be written or read at most. What is heavy goes out in as few pieces as can be: each wakes the
+    /// other end.
+    pub(super) fn buffer(self) -> usize {
+        match self {
+            Self::Heavy => 4 * HEAD_BYTES as usize,
+            Self::Light => HEAD_BYTES as usize,
+        }
+    }
 }
 
 /// What is open to one origin.
