@@ -10,34 +10,35 @@ const LONGEST_CODE: usize = 256;
 const MOST_DETAILS: usize = 32;
 
 /// Where a code may stand, most telling first.
-const CODES: [&str; 11] = [
-    "/error/details/error_code",
-    "/error/code",
-    "/error/type",
-    "/error/status",
-    "/detail/code",
-    "/detail",
-    "/code",
-    "/error",
-    "/response/error/code",
-    "/response/error/type",
-    "/base_resp/status_code",
+const CODES: [&[&str]; 11] = [
+    &["error", "details", "error_code"],
+    &["error", "code"],
+    &["error", "type"],
+    &["error", "status"],
+    &["detail", "code"],
+    &["detail"],
+    &["code"],
+    &["error"],
+    &["response", "error", "code"],
+    &["response", "error", "type"],
+    &["base_resp", "status_code"],
 ];
 /// Where the message may stand; the first is taken.
-const MESSAGES: [&str; 9] = [
-    "/error/message",
-    "/message",
-    "/detail/message",
-    "/detail",
-    "/error_description",
-    "/response/error/message",
-    "/base_resp/status_msg",
-    "/error/detail",
-    "/error",
+const MESSAGES: [&[&str]; 9] = [
+    &["error", "message"],
+    &["message"],
+    &["detail", "message"],
+    &["detail"],
+    &["error_description"],
+    &["response", "error", "message"],
+    &["base_resp", "status_msg"],
+    &["error", "detail"],
+    &["error"],
 ];
-
+/// Where an event may tell a status.
+const STATUSES: [&[&str]; 4] = [&["status"], &["status_code"], &["error", "status"], &["error", "code"]];
 /// What a relaying provider was told by the one behind it, where that is a sentence.
-const RELAYED: &str = "/error/metadata/raw";
+const RELAYED: &[&str] = &["error", "metadata", "raw"];
 
 /// What an error body says.
 #[derive(Debug, Default)]
@@ -82,36 +83,47 @@ impl Told {
 
     /// The status that an event itself tells.
     pub(super) fn status(&self) -> Option<u16> {
-        let told = ["/status", "/status_code", "/error/status", "/error/code"];
-        let number = told.iter().find_map(|pointer| self.json.pointer(pointer)?.as_u64());
+        let number = STATUSES.iter().find_map(|path| within(&self.json, path)?.as_u64());
         number.and_then(|status| u16::try_from(status).ok()).filter(|status| (400..600).contains(status))
     }
 
     fn of(json: Value) -> Self {
-        let mut codes: Vec<String> =
-            CODES.iter().filter_map(|pointer| scalar(json.pointer(pointer)?)).collect();
-        for pointer in ["/error/details/*/reason", "/error/details/*/violations/*/quotaId"] {
-            codes.extend(found(&json, pointer).into_iter().filter_map(scalar));
+        let mut codes: Vec<String> = CODES.iter().filter_map(|path| scalar(within(&json, path)?)).collect();
+        if within(&json, &["error", "details"]).is_some() {
+            for pointer in ["/error/details/*/reason", "/error/details/*/violations/*/quotaId"] {
+                codes.extend(found(&json, pointer).into_iter().filter_map(scalar));
+            }
         }
         codes.retain(|code| code.len() <= LONGEST_CODE);
         codes.iter_mut().for_each(|code| code.make_ascii_lowercase());
-        let text = |pointer: &str| json.pointer(pointer)?.as_str();
-        let own = MESSAGES.iter().find_map(|pointer| text(pointer));
+        let text = |path: &[&str]| within(&json, path)?.as_str();
+        let own = MESSAGES.iter().find_map(|path| text(path));
         let relayed = text(RELAYED).filter(|raw| !raw.trim_start().starts_with(['{', '[']));
-        let message = format!("{}\n{}", own.unwrap_or_default(), relayed.unwrap_or_default());
-        Self { codes, message: message.trim_end().to_lowercase(), json }
+        let message = match (own, relayed) {
+            (own, None) => own.unwrap_or_default().trim_end().to_lowercase(),
+            (own, Some(relayed)) => {
+                format!("{}\n{relayed}", own.unwrap_or_default()).trim_end().to_lowercase()
+            }
+        };
+        Self { codes, message, json }
     }
 
     /// True when a code is `pattern`, in which a `*` at either end stands for any text.
     pub(super) fn names(&self, pattern: &str) -> bool {
-        let wanted = pattern.to_ascii_lowercase();
-        let open = (wanted.starts_with('*'), wanted.ends_with('*'));
-        let text = wanted.trim_matches('*');
-        self.codes.iter().any(|code| match open {
-            (false, false) => code == text,
-            (false, true) => code.starts_with(text),
-            (true, false) => code.ends_with(text),
-            (true, true) => code.contains(text),
+        let open = (pattern.starts_with('*'), pattern.ends_with('*'));
+        let text = pattern.trim_matches('*').as_bytes();
+        self.codes.iter().map(String::as_bytes).any(|code| {
+            let Some(longer) = code.len().checked_sub(text.len()) else {
+                return false;
+            };
+            match open {
+                (false, false) => longer == 0 && code.eq_ignore_ascii_case(text),
+                (false, true) => code[..text.len()].eq_ignore_ascii_case(text),
+                (true, false) => code[longer..].eq_ignore_ascii_case(text),
+                (true, true) => {
+                    text.is_empty() || code.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
+                }
+            }
         })
     }
 
@@ -129,6 +141,11 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
+/// The value below these keys, one after the other; an element of an array is none.
+fn within<'a>(json: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(json, |value, key| value.as_object()?.get(*key))
+}
+
 fn found<'a>(json: &'a Value, pointer: &str) -> Vec<&'a Value> {
     let Some((before, after)) = pointer.split_once("/*") else {
         return json.pointer(pointer).into_iter().collect();
@@ -141,6 +158,7 @@ fn found<'a>(json: &'a Value, pointer: &str) -> Vec<&'a Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn codes_are_found_in_every_envelope() {
@@ -208,5 +226,30 @@ mod tests {
         assert_eq!(told.at("/error/details/*/b"), ["34s", "5"]);
         assert_eq!(told.at("/error/details/*/c"), Vec::<String>::new());
         assert_eq!(told.at("/error/nothing"), Vec::<String>::new());
+    }
+
+    proptest! {
+        /// A pattern and a place in the JSON mean what the plain words for them do, whatever text there is.
+        #[test]
+        fn codes_are_compared_and_found_as_if_by_the_book(
+            code in "[a-cA-C*é]{0,6}", pattern in "[*]{0,2}[a-cA-Cé]{0,4}[*]{0,2}",
+            path in prop::collection::vec("[ab]", 0..4), json in "[{]\"a\":([{]\"b\":[0-9]|[\\[]1|2)",
+        ) {
+            let told = Told { codes: vec![code.to_ascii_lowercase()], ..Told::default() };
+            let (wanted, code) = (pattern.to_ascii_lowercase(), code.to_ascii_lowercase());
+            let text = wanted.trim_matches('*');
+            let named = match (wanted.starts_with('*'), wanted.ends_with('*')) {
+                (false, false) => code == text,
+                (false, true) => code.starts_with(text),
+                (true, false) => code.ends_with(text),
+                (true, true) => code.contains(text),
+            };
+            prop_assert_eq!(told.names(&pattern), named);
+            let closed = json.chars().rev().filter_map(|it| match it { '{' => Some('}'), '[' => Some(']'), _ => None });
+            let json: Value = serde_json::from_str(&format!("{json}{}", closed.collect::<String>())).expect("JSON");
+            let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+            let pointer: String = path.iter().map(|key| format!("/{key}")).collect();
+            prop_assert_eq!(within(&json, &keys), json.pointer(&pointer));
+        }
     }
 }

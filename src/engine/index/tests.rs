@@ -34,6 +34,8 @@ proptest! {
         turn in any::<u64>(),
         busy in any::<u16>(),
         asks_a_model in any::<bool>(),
+        pinned in prop::option::of(1u32..12),
+        permitted in prop::option::of(prop::collection::btree_set(1u32..12, 0..12)),
     ) {
         let mut bare = world(u32::try_from(accounts.len()).expect("few"));
         bare.settings = Arc::new(crate::model::Settings { strategy, ..(*bare.settings).clone() });
@@ -41,7 +43,12 @@ proptest! {
             edit(&mut bare, id, |account| become_(account, *state, *secs, *weight));
         }
         let tried: Vec<AccountId> = tried.into_iter().map(AccountId).collect();
-        let asked = RoutingRequest { model: asks_a_model.then(model), ..request() };
+        let asked = RoutingRequest {
+            model: asks_a_model.then(model),
+            pinned: pinned.map(AccountId),
+            permitted: permitted.map(|ids| ids.into_iter().map(AccountId).collect()),
+            ..request()
+        };
         let mut known = bare.clone();
         let mut now = START;
         for millis in later {

@@ -150,8 +150,8 @@ impl<'a> Field<'a> {
             .request
             .pinned
             .filter(|id| self.world.settings.affinity == Affinity::Session && self.untried(*id))?;
-        let account = self.world.account(id)?;
-        match self.eligibility(account) {
+        let (account, state) = self.known(id)?;
+        match state {
             state @ (Eligibility::Draining | Eligibility::Eligible | Eligibility::Probation) => {
                 (account.provider == self.request.provider).then_some((account, state))
             }
@@ -166,9 +166,9 @@ impl<'a> Field<'a> {
     /// One of a tier, by the strategy. The turn is drawn only if there is somebody to choose (I4).
     pub(super) fn rotate(&self, tier: Tier, live: &mut impl Live) -> Option<Decision> {
         if tier == Tier::Serving
-            && let Some(account) = self.indexed(live)
+            && let Some((account, state)) = self.indexed(live)
         {
-            let admission = self.place(account, self.eligibility(account), live)?;
+            let admission = self.place(account, state, live)?;
             return Some(self.decision(account, Why::Rotated, admission));
         }
         self.candidates(tier, &*live).next()?;

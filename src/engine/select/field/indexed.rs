@@ -2,7 +2,8 @@ use super::{Field, Live};
 use crate::engine::eligibility::Eligibility;
 use crate::engine::select::Turn;
 use crate::engine::strategy;
-use crate::model::{Account, Roster, Strategy};
+use crate::model::{Account, AccountId, May, Roster, Strategy};
+use std::num::NonZero;
 use std::sync::Arc;
 
 /// Accounts tried before this attempt, at most, that the index can leave out.
@@ -17,19 +18,48 @@ struct Choice<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// The account that rotation takes of the first tier, by the index: the very one that a look at every account finds.
-    /// None where the index does not tell, or knows of nobody. Draws a turn only if there is somebody.
-    pub(super) fn indexed(&self, live: &mut impl Live) -> Option<&'a Arc<Account>> {
+    /// The account with this number and what it is in for this request: what the index knows without a look at it, else
+    /// what the look tells.
+    pub(super) fn known(&self, id: AccountId) -> Option<(&'a Arc<Account>, Eligibility)> {
+        let at = self.world.accounts.binary_search_by_key(&id, |account| account.id).ok()?;
+        let account = self.world.accounts.get(at)?;
+        let always = || {
+            let standing = self.world.index.standings.get(at);
+            standing.is_some_and(|standing| standing.may == May::Always)
+        };
+        let state = if self.request.permitted.is_none() && self.world.index.covers(self.now) && always() {
+            Eligibility::Eligible
+        } else {
+            self.eligibility(account)
+        };
+        Some((account, state))
+    }
+
+    /// The account that rotation takes of the first tier, by the index, and what it is in: the very one that a look at
+    /// every account finds. None where the index does not tell, or knows of nobody. Draws a turn only if there is somebody.
+    pub(super) fn indexed(&self, live: &mut impl Live) -> Option<(&'a Arc<Account>, Eligibility)> {
         let settings = &self.world.settings;
         // Under a cap everybody's places are counted; a client that may use some only has a roster of its own.
         if settings.in_flight_cap.is_some() || self.request.permitted.is_some() {
             return None;
         }
         let roster = self.world.index.roster(&self.request.provider, self.now)?;
+        let strategy = settings.strategy;
+        if self.tried.is_empty()
+            && roster.ask.is_empty()
+            && roster.sums.is_empty()
+            && let Some(count) = NonZero::new(roster.best.len() as u64)
+        {
+            // Nearly every request: nobody to leave out, nobody to ask, nobody who counts for more.
+            let turn = self.draw(live);
+            let place = strategy::position(strategy, turn, count.get())?;
+            let at = *roster.best.get(usize::try_from(place).ok()?)?;
+            return Some((self.world.accounts.get(at as usize)?, Eligibility::Eligible));
+        }
         let choice = self.choice(&roster.best)?;
         let asked = self.asked(roster, &*live).count();
         let odd = asked > 0 || choice.tried > 0 || self.any_tried(&roster.always);
-        let plain = match settings.strategy {
+        let plain = match strategy {
             Strategy::LeastUsed | Strategy::ResetFirst => !odd,
             Strategy::WeightedRoundRobin => {
                 !odd || roster.sums.is_empty() && self.asked_weigh_the_same(roster)
@@ -40,16 +70,22 @@ impl<'a> Field<'a> {
         if !plain || count == 0 {
             return None;
         }
-        let turn =
-            if strategy::draws(settings.strategy) { live.turn(&self.request.provider) } else { Turn(0) };
+        let turn = self.draw(live);
         let at = if let Some(total) = roster.sums.last() {
             let point = strategy::point(turn, *total);
             roster.always.get(roster.sums.partition_point(|sum| u128::from(*sum) <= point)).copied()
         } else {
-            let place = strategy::position(settings.strategy, turn, count as u64)?;
+            let place = strategy::position(strategy, turn, count as u64)?;
             choice.nth(usize::try_from(place).ok()?, self.asked(roster, &*live))
         };
-        self.world.accounts.get(at? as usize)
+        let account = self.world.accounts.get(at? as usize)?;
+        Some((account, self.eligibility(account)))
+    }
+
+    /// The provider's next turn, where the strategy goes by turns.
+    fn draw(&self, live: &mut impl Live) -> Turn {
+        let draws = strategy::draws(self.world.settings.strategy);
+        if draws { live.turn(&self.request.provider) } else { Turn(0) }
     }
 
     /// None where too many were tried.
