@@ -40,9 +40,61 @@ pub enum Asked {
 }
 
 /// True where a request must name a key now.
-pub(super) fn asked(app: &App) -> bool {
+fn asked(app: &App) -> bool {
     let config = app.config.load();
     config.require_client_key || !config.client_keys.is_empty() || !app.state.peek().keys.is_empty()
+}
+
+/// By what a connection was let in that lasts longer than its first request. It is asked again whether that still holds.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    /// By no key: none was asked for.
+    Free,
+    /// By a key that a person made for the client.
+    Named(Arc<ClientKey>),
+    /// By one of the configuration's.
+    Plain(Secret),
+    /// By the path of a command, which closes it at its end.
+    Run,
+}
+
+impl Entry {
+    /// Of a request that passed the gate with these headers, and named `client`'s key.
+    pub(super) fn of(app: &App, client: Option<&Arc<ClientKey>>, headers: &HeaderMap) -> Self {
+        if let Some(client) = client {
+            return Self::Named(Arc::clone(client));
+        }
+        let config = app.config.load();
+        let plain = shown(headers).map(Secret::new).find(|shown| is_among(shown, &config.client_keys));
+        match plain {
+            Some(key) => Self::Plain(key),
+            None if asked(app) => Self::Run,
+            None => Self::Free,
+        }
+    }
+
+    /// True while such a request would be let in: its key is one, and none is asked for where none was.
+    pub(super) fn holds(&self, app: &App) -> bool {
+        match self {
+            Self::Free => !asked(app),
+            Self::Named(client) => app.state.peek().keys.iter().any(|key| key.digest == client.digest),
+            Self::Plain(key) => is_among(key, &app.config.load().client_keys),
+            Self::Run => true,
+        }
+    }
+
+    /// Whose key it was, where it was a client's own.
+    pub(super) fn client(&self) -> Option<Arc<ClientKey>> {
+        match self {
+            Self::Named(client) => Some(Arc::clone(client)),
+            Self::Free | Self::Plain(_) | Self::Run => None,
+        }
+    }
+}
+
+/// Compares all of them, whatever comes.
+fn is_among(key: &Secret, keys: &[Secret]) -> bool {
+    keys.iter().fold(false, |is, known| is | (known == key))
 }
 
 impl Keys<'_> {
@@ -62,10 +114,7 @@ impl<'a> Keys<'a> {
         }
         let (mut plain, mut client) = (false, None);
         for shown in shown(headers) {
-            let secret = Secret::new(shown);
-            for key in self.plain {
-                plain |= *key == secret;
-            }
+            plain |= is_among(&Secret::new(shown), self.plain);
             if self.named.is_empty() && self.run.is_none() {
                 continue;
             }

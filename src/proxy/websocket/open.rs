@@ -5,7 +5,7 @@ use super::super::error::Turned;
 use super::super::flight::Flight;
 use super::super::handler::admission;
 use super::super::intake;
-use super::super::keys;
+use super::super::keys::Entry;
 use super::super::reply::{self, ReplyStream};
 use super::super::route::Routed;
 use super::super::sign_in;
@@ -18,7 +18,7 @@ use crate::clock::Stopwatch;
 use crate::engine::{
     After, Bond, Decision, Failover, Held, Outcome, Phase, Refusal, RoutingRequest, Step, observe,
 };
-use crate::model::{Affinity, ClientKey, Credential, SessionKey};
+use crate::model::{Affinity, Credential, SessionKey};
 use crate::upstream::{OutboundBody, OutboundRequest, Reply, Sent, Upgrade};
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -44,8 +44,7 @@ struct Wanted {
     routed: Routed,
     headers: HeaderMap,
     session: Option<SessionKey>,
-    client: Option<Arc<ClientKey>>,
-    keyed: bool,
+    entry: Entry,
 }
 
 /// Answers a handshake that passed the gate. What the connection goes on as is put into `takeover`.
@@ -61,9 +60,9 @@ pub(in super::super) async fn open(
     flight.provider = Some(routed.provider.id.clone());
     let mut headers = head.headers;
     let session = intake::session_key(&headers, &routed.provider);
+    let entry = Entry::of(&app, flight.client.as_ref(), &headers);
     intake::strip(&mut headers, &routed.provider);
-    let keyed = keys::asked(&app);
-    let wanted = Wanted { routed, headers, session, client: flight.client.clone(), keyed };
+    let wanted = Wanted { routed, headers, session, entry };
     match negotiate(&mut flight, wanted, head.uri).await {
         Ok(Answer::Open(bound, head, upstream)) => {
             let mut response = reply::bare(StatusCode::SWITCHING_PROTOCOLS);
@@ -176,7 +175,7 @@ impl Wanted {
         let provider = self.routed.provider.id.clone();
         let pinned = (session.as_ref()).and_then(|it| app.affinity.find(&provider, it, app.clock.now()));
         let replay_safe = self.routed.replay_safe;
-        let permitted = self.client.as_ref().and_then(|client| client.scope.accounts.clone());
+        let permitted = self.entry.client().and_then(|client| client.scope.accounts.clone());
         let (model, owner, only, bond) = (None, None, None, Bond::Fast);
         RoutingRequest { provider, model, session, pinned, owner, bond, only, permitted, replay_safe }
     }
@@ -216,8 +215,7 @@ impl Wanted {
             app,
             provider: self.routed.provider,
             session: self.session,
-            client: self.client,
-            keyed: self.keyed,
+            entry: self.entry,
             account: decision.account,
             uri,
             replay_safe: self.routed.replay_safe,

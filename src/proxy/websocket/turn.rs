@@ -3,7 +3,7 @@
 //! again, and rotation chooses anew.
 use super::super::bonds::Bonds;
 use super::super::flight::{self, Ending, Flight};
-use super::super::keys;
+use super::super::keys::Entry;
 use super::super::markers::{self, Markers};
 use super::super::meaning::Meaning;
 use super::super::sanitize::{sanitize, without_texts};
@@ -14,7 +14,7 @@ use crate::engine::{
     After, Bond, Command, Decision, Failover, Held, Outcome, Phase, Refusal, RoutingRequest, Ruling,
     Selection, Step, observe, select, why_left,
 };
-use crate::model::{AccountId, Affinity, ClientKey, ModelName, OnOwnerLost, Provider, SessionKey};
+use crate::model::{AccountId, Affinity, ModelName, OnOwnerLost, Provider, SessionKey};
 use crate::telemetry::SkipRecord;
 use http::{HeaderMap, StatusCode, Uri};
 use std::sync::Arc;
@@ -27,10 +27,8 @@ pub(in super::super) struct Bound {
     pub(super) app: Arc<App>,
     pub(super) provider: Arc<Provider>,
     pub(super) session: Option<SessionKey>,
-    /// Whose key the handshake named.
-    pub(super) client: Option<Arc<ClientKey>>,
-    /// The handshake had to name a key.
-    pub(super) keyed: bool,
+    /// By what the handshake was let in.
+    pub(super) entry: Entry,
     pub(super) account: AccountId,
     pub(super) uri: Uri,
     pub(super) replay_safe: bool,
@@ -91,7 +89,7 @@ impl Bound {
     /// A message that asks has come. It joins a turn that is under way.
     pub(super) async fn begin(&mut self, frame: &Frame<'_>, text: &str) -> Begin {
         self.app.sockets.turn();
-        if !self.is_let_in() {
+        if !self.entry.holds(&self.app) {
             // The next handshake is told why.
             return Begin::Reconnect;
         }
@@ -100,7 +98,7 @@ impl Bound {
             return self.readable(text).map_or(Begin::Pass, Begin::PassAs);
         }
         let mut flight = Flight::of_message(self.app.clone(), &self.uri, text.len());
-        flight.client = self.client.clone();
+        flight.client = self.entry.client();
         flight.provider = Some(self.provider.id.clone());
         let request = RoutingRequest { only: flight.only(), ..self.request(frame.model()) };
         if flight.belongs().is_err() || self.leads_to_reader(&request, text) {
@@ -148,14 +146,6 @@ impl Bound {
                 Step::SignIn { account, until } => sign_in::ask(app, account, until).await,
                 Step::Wait(until) => app.clock.sleep_until(until).await,
             }
-        }
-    }
-
-    /// True while a handshake like its own would be let in: a client's key is one, and none is asked for that was not.
-    fn is_let_in(&self) -> bool {
-        match &self.client {
-            Some(client) => self.app.state.peek().keys.iter().any(|key| key.digest == client.digest),
-            None => self.keyed || !keys::asked(&self.app),
         }
     }
 
@@ -308,7 +298,7 @@ impl Bound {
         };
         let session = self.session.clone().filter(|_| pinned.is_some());
         let (provider, replay_safe) = (self.provider.id.clone(), self.replay_safe);
-        let permitted = self.client.as_ref().and_then(|client| client.scope.accounts.clone());
+        let permitted = self.entry.client().and_then(|client| client.scope.accounts.clone());
         let (bond, only) = (Bond::Fast, None);
         RoutingRequest { provider, model, session, pinned, owner, bond, only, permitted, replay_safe }
     }

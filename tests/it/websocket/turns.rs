@@ -4,12 +4,14 @@ use fake_upstream::{Account, FakeUpstream, Fault, Outcome as Seen, Script};
 use futures_util::{SinkExt, StreamExt};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use rota::config::Config;
 use rota::engine::{Command, LastEnabled};
-use rota::model::{Actor, Alias, ClientKey, FaultClass, KeyScope, Reason, Switch, Time};
+use rota::model::{Actor, Alias, ClientKey, FaultClass, KeyScope, Reason, Secret, Switch, Time};
 use rota::proxy::digest_of;
 use rota::runs::{Belongings, Bounds, RunId};
 use rota::telemetry::Outcome;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -108,6 +110,33 @@ async fn no_turn_begins_for_a_client_whose_key_is_gone() {
     assert_eq!(socket.rest().await.1, Ended::Closed(1012));
     let again = Socket::open(&rota, RESPONSES, &shown).await.err().expect("a refusal");
     assert_eq!((again.status.as_u16(), turns(&fake)), (401, strings(&["a"])));
+}
+
+/// PRX-3: the same for a key of the configuration that is read again without it, while another key still is.
+#[tokio::test]
+async fn no_turn_begins_for_a_client_whose_key_the_configuration_has_no_more() {
+    let fake = upstream().await;
+    let rota = pair(&fake).start().await;
+    let keys = |keys: &[&str]| {
+        let client_keys = keys.iter().copied().map(Secret::new).collect();
+        let config = Config { client_keys, ..Config::clone(&rota.app.config.load()) };
+        rota.app.config.store(Arc::new(config));
+    };
+    keys(&["rota-of-the-file", "rota-that-stays"]);
+    let open = async |key| {
+        let shown = [("authorization", key)];
+        Socket::open(&rota, RESPONSES, &shown).await.map_err(|answer| answer.status.as_u16())
+    };
+    let mut gone = open("Bearer rota-of-the-file").await.expect("it opens");
+    let mut stays = open("Bearer rota-that-stays").await.expect("it opens");
+    let done = Some("response.completed");
+    assert_eq!(gone.ask(&create()).await.last().map(String::as_str), done);
+    keys(&["rota-that-stays"]);
+    gone.say(&create()).await;
+    assert_eq!(gone.rest().await.1, Ended::Closed(1012));
+    assert_eq!(stays.ask(&create()).await.last().map(String::as_str), done);
+    assert_eq!(open("Bearer rota-of-the-file").await.err(), Some(401));
+    assert_eq!(turns(&fake).len(), 2);
 }
 
 /// FLO-8: nobody else is there to connect to.
