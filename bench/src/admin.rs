@@ -1,62 +1,101 @@
-//! Changes over rota's admin API at a fixed rate: an account is switched off and on again, each time durably.
+//! Durable changes at a fixed rate, beside requests: over rota's admin API an account is switched off and on again; for
+//! what such a rate costs at least, a process of its own does to the disk what a change does to it. Each is a process
+//! that says a line for each change, until it is killed.
 use crate::clock::{Moment, sleep_until};
+use crate::proxies::{Binaries, Place};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// The account that is switched; the others serve.
 const ALIAS: &str = "third";
+/// Files that a change replaces, and how long each is: the state and the trail of changes.
+const FILES: [(&str, usize); 2] = [("one", 2048), ("other", 16 * 1024)];
 
-/// A thread that makes changes until it is stopped.
+/// A process that makes changes. Dropping it ends it.
 #[derive(Debug)]
-pub struct Changes {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<io::Result<u64>>,
-}
+pub struct Beside(Child);
 
-impl Changes {
-    /// Makes so many changes a second to the rota whose files are in `home`, or fewer where they take longer.
-    pub fn start(home: &Path, per_second: f64) -> io::Result<Self> {
-        let info: serde_json::Value = serde_json::from_slice(&fs::read(home.join("server.json"))?)?;
-        let admin = info["admin"].as_str().and_then(|text| text.parse().ok());
-        let admin: SocketAddr =
-            admin.ok_or_else(|| io::Error::other("rota does not say where its admin API is"))?;
-        let token = fs::read_to_string(home.join("state").join("admin-token"))?.trim().to_owned();
-        let stream = TcpStream::connect(admin)?;
-        stream.set_nodelay(true)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        let gap = Duration::from_secs_f64(1.0 / per_second);
-        let thread = std::thread::spawn(move || {
-            let (mut made, mut next) = (0, Moment::now());
-            let mut reader = BufReader::new(stream.try_clone()?);
-            let mut writer = stream;
-            while !told.load(Ordering::Relaxed) {
-                let body = if made % 2 == 0 { r#"{"enabled":false}"# } else { r#"{"enabled":true}"# };
-                writer.write_all(request(admin, &token, body).as_bytes())?;
-                answered(&mut reader)?;
-                made += 1;
-                next = next.after(gap);
-                sleep_until(next);
-            }
-            Ok(made)
-        });
-        Ok(Self { stop, thread })
+impl Beside {
+    /// Starts `rota-bench` with these arguments on its processors.
+    pub fn start(binaries: &Binaries, place: Place, arguments: &[&str]) -> io::Result<Self> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", place.cores]).arg(&binaries.bench).args(arguments);
+        Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?))
     }
 
-    /// How many were made and acknowledged.
-    pub fn stop(self) -> io::Result<u64> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().map_err(|_| io::Error::other("the thread that makes changes ended early"))?
+    /// Ends it. How many changes it has made.
+    pub fn end(mut self) -> io::Result<usize> {
+        self.0.kill()?;
+        let mut said = String::new();
+        if let Some(mut out) = self.0.stdout.take() {
+            out.read_to_string(&mut said)?;
+        }
+        Ok(said.lines().count())
     }
 }
 
-fn request(admin: SocketAddr, token: &str, body: &str) -> String {
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Changes the rota whose files are in `home`, so many times a second or less where it takes longer, for ever.
+pub fn change(home: &Path, per_second: f64) -> io::Result<()> {
+    let info: serde_json::Value = serde_json::from_slice(&fs::read(home.join("server.json"))?)?;
+    let admin = info["admin"].as_str().and_then(|text| text.parse().ok());
+    let admin: SocketAddr =
+        admin.ok_or_else(|| io::Error::other("rota does not say where its admin API is"))?;
+    let token = fs::read_to_string(home.join("state").join("admin-token"))?.trim().to_owned();
+    let mut writer = TcpStream::connect(admin)?;
+    writer.set_nodelay(true)?;
+    let mut reader = BufReader::new(writer.try_clone()?);
+    let mut made = 0_u64;
+    each(per_second, || {
+        made += 1;
+        writer.write_all(request(admin, &token, made.is_multiple_of(2)).as_bytes())?;
+        match answered(&mut reader)? {
+            200 => Ok(()),
+            // Somebody before may have left it like this.
+            409 if made == 1 => Ok(()),
+            status => Err(io::Error::other(format!("a change was answered {status}"))),
+        }
+    })
+}
+
+/// Replaces files in `dir` durably, so many times a second or less where it takes longer, for ever.
+pub fn sync(dir: &Path, per_second: f64) -> io::Result<()> {
+    each(per_second, || FILES.iter().try_for_each(|(name, length)| replace(dir, name, *length)))
+}
+
+fn each(per_second: f64, mut change: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let gap = Duration::from_secs_f64(1.0 / per_second);
+    let (mut out, mut next) = (io::stdout().lock(), Moment::now());
+    loop {
+        change()?;
+        out.write_all(b"made\n")?;
+        next = next.after(gap);
+        sleep_until(next);
+    }
+}
+
+/// A new file in place of the one with this name, once it would survive a power cut.
+fn replace(dir: &Path, name: &str, length: usize) -> io::Result<()> {
+    let (path, new) = (dir.join(name), dir.join(format!("{name}.new")));
+    let mut file = fs::File::create(&new)?;
+    file.write_all(&vec![b' '; length])?;
+    file.sync_all()?;
+    fs::rename(&new, &path)?;
+    fs::File::open(dir)?.sync_all()
+}
+
+fn request(admin: SocketAddr, token: &str, on: bool) -> String {
+    let body = format!("{{\"enabled\":{on}}}");
     let length = body.len();
     format!(
         "PUT /api/accounts/{ALIAS}/enabled HTTP/1.1\r\nhost: {admin}\r\nauthorization: Bearer {token}\r\n\
@@ -64,8 +103,8 @@ fn request(admin: SocketAddr, token: &str, body: &str) -> String {
     )
 }
 
-/// Reads one reply, which must be a 200 with a length.
-fn answered(reader: &mut impl BufRead) -> io::Result<()> {
+/// Reads one reply, which must have a length: its status.
+fn answered(reader: &mut impl BufRead) -> io::Result<u16> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head)? == 0 {
@@ -75,13 +114,12 @@ fn answered(reader: &mut impl BufRead) -> io::Result<()> {
     let length = head.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok()).flatten()
     });
-    let Some(length) = length.filter(|_| head.starts_with("HTTP/1.1 200")) else {
-        return Err(io::Error::other(format!(
-            "a change was answered `{}`",
-            head.lines().next().unwrap_or_default()
-        )));
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+    let (Some(length), Some(status)) = (length, status) else {
+        return Err(io::Error::other(format!("a change was answered `{}`", head.trim_end())));
     };
-    io::copy(&mut reader.by_ref().take(length), &mut io::sink()).map(drop)
+    io::copy(&mut reader.by_ref().take(length), &mut io::sink())?;
+    Ok(status)
 }
 
 #[cfg(test)]
@@ -89,15 +127,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_counted_only_where_it_was_acknowledged() {
+    fn a_reply_is_read_to_its_end_and_tells_its_status() {
         let mut good = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}rest".as_bytes();
-        answered(&mut good).expect("acknowledged");
+        assert_eq!(answered(&mut good).expect("a status"), 200);
         assert_eq!(good, b"rest");
         let refused = answered(&mut "HTTP/1.1 409 Conflict\r\ncontent-length: 0\r\n\r\n".as_bytes());
-        assert_eq!(
-            refused.map_err(|error| error.to_string()),
-            Err("a change was answered `HTTP/1.1 409 Conflict`".to_owned())
-        );
-        assert!(answered(&mut "HTTP/1.1 200 OK\r\n".as_bytes()).is_err());
+        assert_eq!(refused.expect("a status"), 409);
+        for bad in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n", "gone\r\ncontent-length: 0\r\n\r\n"] {
+            assert!(answered(&mut bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_replaces_a_file_is_whole_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for length in [5, 3] {
+            replace(dir.path(), "one", length).expect("replaced");
+        }
+        assert_eq!(fs::read(dir.path().join("one")).expect("a file"), b"   ");
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
     }
 }

@@ -18,10 +18,12 @@ const ALLOCATING: &[&str] = &[
 /// One run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
-    /// Instructions, all in all.
+    /// Instructions of the first thread, which is the one that serves.
     pub total: f64,
-    /// Memory taken, in calls.
+    /// Memory that it takes, in calls.
     pub allocations: f64,
+    /// Instructions of each of the other threads, in the order in which they began.
+    pub beside: Vec<f64>,
     /// Instructions of each function itself, by the crate its source lies in.
     pub crates: BTreeMap<String, f64>,
     /// Instructions of each function and all it called, by its name. What calls itself counts its own part only.
@@ -47,11 +49,33 @@ impl Profile {
         Ok(reader.profile)
     }
 
+    /// Reads one output file a thread, in the order in which the threads began.
+    pub fn of_threads(texts: &[String]) -> Result<Self, Unreadable> {
+        let mut whole = Self::default();
+        for (number, text) in texts.iter().enumerate() {
+            let thread = Self::read(text)?;
+            if number == 0 {
+                (whole.total, whole.allocations) = (thread.total, thread.allocations);
+            } else {
+                whole.beside.push(thread.total);
+            }
+            add(&mut whole.crates, thread.crates);
+            add(&mut whole.inclusive, thread.inclusive);
+        }
+        Ok(whole)
+    }
+
     /// What `longer` has more than this, for each of `times`.
     pub fn per(&self, longer: &Self, times: f64) -> Self {
         Self {
             total: (longer.total - self.total) / times,
             allocations: (longer.allocations - self.allocations) / times,
+            beside: longer
+                .beside
+                .iter()
+                .enumerate()
+                .map(|(thread, cost)| (cost - self.beside.get(thread).unwrap_or(&0.0)) / times)
+                .collect(),
             crates: difference(&self.crates, &longer.crates, times),
             inclusive: difference(&self.inclusive, &longer.inclusive, times),
         }
@@ -70,16 +94,25 @@ pub fn told(profile: &Profile) -> String {
     let list = |costs: &BTreeMap<String, f64>, most: usize| {
         let mut sorted: Vec<_> = costs.iter().collect();
         sorted.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        let all = profile.total + profile.beside.iter().sum::<f64>();
         let lines = sorted.into_iter().take(most);
         lines
-            .map(|(name, cost)| format!("{cost:>10.0} {:>5.1} %  {name}\n", cost / profile.total * 100.0))
+            .map(|(name, cost)| format!("{cost:>10.0} {:>5.1} %  {name}\n", cost / all * 100.0))
             .collect::<String>()
     };
+    let threads: Vec<String> = profile.beside.iter().map(|cost| format!("{cost:.0}")).collect();
     format!(
-        "by crate, itself\n{}by function, with all it called\n{}",
+        "other threads {}\nby crate, itself\n{}by function, with all it called\n{}",
+        threads.join(" "),
         list(&profile.crates, 30),
         list(&profile.inclusive, 120)
     )
+}
+
+fn add(to: &mut BTreeMap<String, f64>, costs: BTreeMap<String, f64>) {
+    for (name, cost) in costs {
+        *to.entry(name).or_default() += cost;
+    }
 }
 
 fn difference(
@@ -202,6 +235,18 @@ mod tests {
         assert_eq!(profile.inclusive, named(&inclusive));
         assert_eq!((profile.total, profile.allocations), (470.0, 10.0));
         assert_eq!(profile.of(&["proxy::handle", "clone"]), 520.0);
+    }
+
+    #[test]
+    fn the_first_thread_serves_and_the_others_are_told_apart() {
+        let of = |total| format!("fn=(1) a::b\n1 {total}\ntotals: {total}\n");
+        let profile = Profile::of_threads(&[of(100), of(7), of(2)]).expect("a profile");
+        let crates = named(&[("a", 109.0)]);
+        let inclusive = named(&[("a::b", 109.0)]);
+        assert_eq!(
+            profile,
+            Profile { total: 100.0, allocations: 0.0, beside: vec![7.0, 2.0], crates, inclusive }
+        );
     }
 
     #[test]

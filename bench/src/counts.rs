@@ -1,5 +1,6 @@
 //! Instructions and allocations of rota, counted by callgrind: two runs of different length, the difference divided by
-//! what the longer one did more. The kernel's part is not in it. One client, one thread, so that each run does the same.
+//! what the longer one did more. The kernel's part is not in it. One client, one thread that serves, so that each run does the
+//! same; what other threads do, part of it by the clock, is counted apart.
 use crate::callgrind::{Profile, Unreadable};
 use crate::engine_loop::{Asked, POOLS};
 use crate::load::{self, Length, LoadError, Paced, Plan, Session};
@@ -175,7 +176,13 @@ fn ask(proxy: &Running, traffic: Traffic, times: u64, steps: Steps) -> Result<()
     let session = match kind {
         // A session would stay with the account that served, and nothing would fail over.
         Kind::RotaFailover => Session::Nameless,
-        Kind::Floor | Kind::Haproxy | Kind::Nginx | Kind::Rota => Session::Named,
+        Kind::Floor
+        | Kind::FloorFailover
+        | Kind::Haproxy
+        | Kind::Nginx
+        | Kind::NginxFailover
+        | Kind::Raw
+        | Kind::Rota => Session::Named,
     };
     let plan = Plan { to: proxy.address, target, connections: 1, body, event, session };
     let paced = Paced { pause: Some(SETTLING), steps: Some(steps) };
@@ -191,8 +198,17 @@ fn ask(proxy: &Running, traffic: Traffic, times: u64, steps: Steps) -> Result<()
     Ok(())
 }
 
+/// One file a thread lies beside `file`, by number: `out-01`, `out-02`.
 fn written(file: &Path) -> Result<Profile, CountError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| CountError::Valgrind(format!("{}: {error}", PathBuf::from(file).display())))?;
-    Ok(Profile::read(&text)?)
+    let mut texts = Vec::new();
+    loop {
+        let path = PathBuf::from(format!("{}-{:02}", file.display(), texts.len() + 1));
+        match std::fs::read_to_string(&path) {
+            Ok(text) => texts.push(text),
+            Err(error) if texts.is_empty() => {
+                return Err(CountError::Valgrind(format!("{}: {error}", path.display())));
+            }
+            Err(_) => return Ok(Profile::of_threads(&texts)?),
+        }
+    }
 }

@@ -1,15 +1,16 @@
 //! Parses the arguments and does one thing: serves as upstream or floor, loads, or measures.
 use clap::{Args, Parser, Subcommand};
 use http::HeaderValue;
+use rota_bench::admin;
 use rota_bench::baseline::{Baseline, BaselineError, Cost};
 use rota_bench::callgrind;
 use rota_bench::counts::{COUNTS, CountError};
 use rota_bench::engine_loop::{Asked, Pool, PoolError};
 use rota_bench::load::{self, Length, LoadError, Paced, Plan, Session};
-use rota_bench::proxies::Binaries;
+use rota_bench::proxies::{Binaries, REFUSING};
 use rota_bench::run::{Effort, RunError, run};
 use rota_bench::upstream::{Manner, Steps};
-use rota_bench::{floor, upstream};
+use rota_bench::{floor, raw, upstream};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +31,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Switch an account of a rota off and on over its admin API, until killed
+    Changes {
+        /// The directory with the rota's `server.json` and state
+        #[arg(long)]
+        home: PathBuf,
+        /// Changes a second
+        #[arg(long, default_value_t = 50.0)]
+        rate: f64,
+    },
     /// Count instructions and allocations with valgrind
     Counts(CountsArguments),
     /// Ask a function of the engine, to be counted
@@ -47,11 +57,22 @@ enum Task {
     Floor(FloorArguments),
     /// Load a proxy and print what was measured, as JSON
     Load(LoadArguments),
+    /// Serve as the raw forwarder, until killed; the first line printed is the address
+    Raw(ForwardArguments),
     /// Measure all proxies in turn and print the tables
     Run(RunArguments),
+    /// Make changes durable beside a proxy: two small files a change, until killed
+    Syncs {
+        /// Where
+        #[arg(long)]
+        dir: PathBuf,
+        /// Changes a second
+        #[arg(long, default_value_t = 50.0)]
+        rate: f64,
+    },
     /// Serve as the mock upstream, until killed; the first line printed is the address
     Upstream {
-        /// Where to listen
+        /// Where to listen; at 127.0.0.2, same port, everything is answered 429
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
     },
@@ -59,6 +80,15 @@ enum Task {
 
 #[derive(Args)]
 struct FloorArguments {
+    #[command(flatten)]
+    forward: ForwardArguments,
+    /// What is put into the authorization header once more, where the first is answered 429
+    #[arg(long)]
+    then: Option<String>,
+}
+
+#[derive(Args)]
+struct ForwardArguments {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -119,7 +149,7 @@ struct RunArguments {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How long a visit lasts
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// The rota to measure [default: beside this program]
     #[arg(long)]
@@ -167,11 +197,14 @@ enum Failed {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Task::Changes { home, rate } => admin::change(&home, rate).map_err(Failed::from),
         Task::Counts(arguments) => count(&arguments),
         Task::Engine { asked, accounts, times } => loop_engine(&asked, accounts, times),
         Task::Floor(arguments) => forward(&arguments),
         Task::Load(arguments) => measure(&arguments),
+        Task::Raw(arguments) => forward_raw(&arguments),
         Task::Run(arguments) => compare(arguments),
+        Task::Syncs { dir, rate } => admin::sync(&dir, rate).map_err(Failed::from),
         Task::Upstream { listen } => answer(listen),
     };
     match done {
@@ -238,27 +271,47 @@ fn loop_engine(asked: &str, accounts: u32, times: u64) -> Result<(), Failed> {
 fn answer(listen: SocketAddr) -> Result<(), Failed> {
     Ok(runtime()?.block_on(async {
         let listener = shared(listen)?;
-        tell(&listener.local_addr()?.to_string())?;
+        let address = listener.local_addr()?;
+        tokio::spawn(upstream::refuse(shared((REFUSING, address.port()).into())?));
+        tell(&address.to_string())?;
         upstream::serve(listener, Manner::Prompt(Steps::default())).await
     })?)
 }
 
 /// One runtime a thread; they share nothing but the port.
 fn forward(arguments: &FloorArguments) -> Result<(), Failed> {
-    let bearer = HeaderValue::try_from(format!("Bearer {}", arguments.bearer)).map_err(io::Error::other)?;
+    let bearer = |token: &String| HeaderValue::try_from(format!("Bearer {token}")).map_err(io::Error::other);
+    let then = arguments.then.as_ref().map(bearer).transpose()?;
+    let arguments = &arguments.forward;
+    let bearers = floor::Bearers { first: bearer(&arguments.bearer)?, then };
     let first = runtime()?;
     let listener = first.block_on(async { shared(arguments.listen) })?;
     let address = listener.local_addr()?;
     for _ in 1..arguments.threads {
-        let (to, bearer) = (arguments.to, bearer.clone());
+        let (to, bearers) = (arguments.to, bearers.clone());
         std::thread::spawn(move || {
             let next = runtime()?;
             let listener = next.block_on(async { shared(address) })?;
-            next.block_on(floor::serve_locally(listener, to, bearer))
+            next.block_on(floor::serve_locally(listener, to, bearers))
         });
     }
     tell(&address.to_string())?;
-    Ok(first.block_on(floor::serve_locally(listener, arguments.to, bearer))?)
+    Ok(first.block_on(floor::serve_locally(listener, arguments.to, bearers))?)
+}
+
+/// The same, raw.
+fn forward_raw(arguments: &ForwardArguments) -> Result<(), Failed> {
+    // Sockets are made by the runtime, and used without it.
+    let made = runtime()?;
+    let listen = |address| made.block_on(async { shared(address)?.into_std() });
+    let listener = listen(arguments.listen)?;
+    let address = listener.local_addr()?;
+    for _ in 1..arguments.threads {
+        let (to, bearer, next) = (arguments.to, arguments.bearer.clone(), listen(address)?);
+        std::thread::spawn(move || raw::serve(next, to, &bearer));
+    }
+    tell(&address.to_string())?;
+    Ok(raw::serve(listener, arguments.to, &arguments.bearer)?)
 }
 
 fn shared(address: SocketAddr) -> io::Result<TcpListener> {

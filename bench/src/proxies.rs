@@ -6,7 +6,7 @@ use crate::process::Tree;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(1);
 /// The token of the account that serves.
 const FRESH: &str = "fresh-0123456789abcdef0123456789abcdef0123456789abcdef";
+/// Where the mock upstream has a second listener, at the same port, that turns everything away.
+pub const REFUSING: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// The token of the account that is turned away.
 const SPENT: &str = "spent-0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -27,10 +29,16 @@ const SPENT: &str = "spent-0123456789abcdef0123456789abcdef0123456789abcdef";
 pub enum Kind {
     /// The bare forwarder of this package.
     Floor,
+    /// The same with two bearers, of which the first is turned away each time.
+    FloorFailover,
     /// haproxy, from the system.
     Haproxy,
     /// nginx, from the system: what all are compared with.
     Nginx,
+    /// The same with two servers, of which the first turns each request away.
+    NginxFailover,
+    /// The raw forwarder of this package.
+    Raw,
     /// rota, with every account able to serve.
     Rota,
     /// rota, whose first account is turned away each time without a rest, so that each request fails over once.
@@ -42,8 +50,11 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
+            Self::FloorFailover => "floor-failover",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
+            Self::NginxFailover => "nginx-failover",
+            Self::Raw => "raw",
             Self::Rota => "rota",
             Self::RotaFailover => "rota-failover",
         }
@@ -52,9 +63,9 @@ impl Kind {
     /// The program it needs, and where it is; none where it is not installed.
     pub fn program(self, binaries: &Binaries) -> Option<PathBuf> {
         match self {
-            Self::Floor => Some(binaries.bench.clone()),
+            Self::Floor | Self::FloorFailover | Self::Raw => Some(binaries.bench.clone()),
             Self::Haproxy => installed("haproxy"),
-            Self::Nginx => installed("nginx"),
+            Self::Nginx | Self::NginxFailover => installed("nginx"),
             Self::Rota | Self::RotaFailover => Some(binaries.rota.clone()).filter(|path| path.exists()),
         }
     }
@@ -99,6 +110,7 @@ impl Tool {
             Self::Callgrind(file) => vec![
                 "--tool=callgrind".to_owned(),
                 "--quiet".to_owned(),
+                "--separate-threads=yes".to_owned(),
                 format!("--callgrind-out-file={}", file.display()),
             ],
             Self::None => Vec::new(),
@@ -209,10 +221,16 @@ pub fn start_under(
     let home = TempDir::new().map_err(failed)?;
     let begin = Moment::now();
     let (child, address, begin) = match kind {
-        Kind::Floor => {
+        Kind::Floor | Kind::FloorFailover | Kind::Raw => {
             let mut command = tool.wrap(&program, place);
-            command.args(["floor", "--listen", "127.0.0.1:0", "--to", &upstream.to_string()]);
-            command.args(["--bearer", FRESH, "--threads", &place.threads.to_string()]).stdout(Stdio::piped());
+            let bearers: &[&str] = if kind == Kind::FloorFailover {
+                &["--bearer", SPENT, "--then", FRESH]
+            } else {
+                &["--bearer", FRESH]
+            };
+            let task = if kind == Kind::Raw { "raw" } else { "floor" };
+            command.args([task, "--listen", "127.0.0.1:0", "--to", &upstream.to_string()]).args(bearers);
+            command.args(["--threads", &place.threads.to_string()]).stdout(Stdio::piped());
             let mut child = command.spawn().map_err(failed)?;
             let address = first_line(&mut child).map_err(failed)?;
             (child, address, begin)
@@ -225,10 +243,10 @@ pub fn start_under(
             command.arg("-db").arg("-f").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
             (command.spawn().map_err(failed)?, address, Moment::now())
         }
-        Kind::Nginx => {
+        Kind::Nginx | Kind::NginxFailover => {
             let address = free_port().map_err(failed)?;
             let file = home.path().join("nginx.conf");
-            fs::write(&file, nginx(address, upstream, place, home.path())).map_err(failed)?;
+            fs::write(&file, nginx(kind, [address, upstream], place, home.path())).map_err(failed)?;
             let mut command = tool.wrap(&program, place);
             command.arg("-p").arg(home.path()).arg("-c").arg(&file).stderr(Stdio::null());
             (command.spawn().map_err(failed)?, address, Moment::now())
@@ -294,11 +312,10 @@ impl Rota<'_> {
     fn prepare(&self, kind: Kind, upstream: SocketAddr) -> Result<(), StartError> {
         let failed = |error| StartError::Io(self.name, error);
         self.secret("rota.toml", &rota_toml(kind, upstream)).map_err(failed)?;
-        let accounts: &[(&str, &str)] = match kind {
-            Kind::RotaFailover => &[("spent", SPENT), ("fresh", FRESH)],
-            Kind::Floor | Kind::Haproxy | Kind::Nginx | Kind::Rota => {
-                &[("fresh", FRESH), ("second", FRESH), ("third", FRESH)]
-            }
+        let accounts: &[(&str, &str)] = if kind == Kind::RotaFailover {
+            &[("spent", SPENT), ("fresh", FRESH)]
+        } else {
+            &[("fresh", FRESH), ("second", FRESH), ("third", FRESH)]
         };
         for (alias, key) in accounts {
             let file = self.secret("key", key).map_err(failed)?;
@@ -369,10 +386,7 @@ impl Rota<'_> {
 
 /// Everything on: the gate always is; sessions, replay, decisions as JSON lines, metrics.
 fn rota_toml(kind: Kind, upstream: SocketAddr) -> String {
-    let strategy = match kind {
-        Kind::RotaFailover => "fill-first",
-        Kind::Floor | Kind::Haproxy | Kind::Nginx | Kind::Rota => "round-robin",
-    };
+    let strategy = if kind == Kind::RotaFailover { "fill-first" } else { "round-robin" };
     format!(
         "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n[rotation]\nstrategy = \"{strategy}\"\n\
          [limits]\nconnections = 16000\n[log]\nlevel = \"info\"\nformat = \"json\"\n\
@@ -380,18 +394,28 @@ fn rota_toml(kind: Kind, upstream: SocketAddr) -> String {
     )
 }
 
-fn nginx(address: SocketAddr, upstream: SocketAddr, place: Place, home: &Path) -> String {
+fn nginx(kind: Kind, [address, upstream]: [SocketAddr; 2], place: Place, home: &Path) -> String {
     let (threads, home) = (place.threads, home.display());
+    let refusing = SocketAddr::from((REFUSING, upstream.port()));
+    // A body that is passed on as it comes cannot be sent again. The last header is how a failover is seen.
+    let (servers, passing) = if kind == Kind::NginxFailover {
+        (
+            format!("server {refusing} max_fails=0; server {upstream} backup"),
+            "proxy_next_upstream http_429 non_idempotent; add_header x-attempts $upstream_status",
+        )
+    } else {
+        (format!("server {upstream}"), "proxy_request_buffering off")
+    };
     format!(
         "daemon off;\nuser root;\nworker_processes {threads};\npid {home}/nginx.pid;\nerror_log /dev/null crit;\n\
          worker_rlimit_nofile 20000;\nevents {{ worker_connections 20000; }}\n\
          http {{\n  access_log off;\n  client_body_temp_path {home}/body;\n  proxy_temp_path {home}/proxy;\n  \
          fastcgi_temp_path {home}/fastcgi;\n  uwsgi_temp_path {home}/uwsgi;\n  scgi_temp_path {home}/scgi;\n  \
-         upstream mock {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; keepalive_time 24h; }}\n  \
+         upstream mock {{ {servers}; keepalive 1024; keepalive_requests 1000000000; keepalive_time 24h; }}\n  \
          server {{\n    listen {address} backlog=4096;\n    keepalive_requests 1000000000;\n    client_max_body_size 0;\n    \
          location / {{\n      proxy_pass http://mock;\n      proxy_http_version 1.1;\n      \
          proxy_set_header Connection \"\";\n      proxy_set_header Authorization \"Bearer {FRESH}\";\n      \
-         proxy_buffering off;\n      proxy_request_buffering off;\n      proxy_read_timeout 1h;\n    }}\n  }}\n}}\n"
+         proxy_buffering off;\n      {passing};\n      proxy_read_timeout 1h;\n    }}\n  }}\n}}\n"
     )
 }
 

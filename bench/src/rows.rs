@@ -212,8 +212,8 @@ pub const ROWS: &[Row] = &[
 /// Whom a row visits.
 pub fn kinds(row: &Row) -> &'static [Kind] {
     match row.failover {
-        Failover::Each => &[Kind::Nginx, Kind::RotaFailover],
-        Failover::Never => &[Kind::Nginx, Kind::Haproxy, Kind::Floor, Kind::Rota],
+        Failover::Each => &[Kind::Nginx, Kind::NginxFailover, Kind::FloorFailover, Kind::RotaFailover],
+        Failover::Never => &[Kind::Nginx, Kind::Haproxy, Kind::Floor, Kind::Raw, Kind::Rota],
     }
 }
 

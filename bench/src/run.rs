@@ -41,8 +41,8 @@ pub enum RunError {
     /// Something of the system's.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// rota was to fail over, and did not.
-    #[error("{0}: a request made {1} attempts instead of 2; nothing was measured")]
+    /// A proxy was to fail over, and did not.
+    #[error("{0} was to fail over, and says of its attempts: {1}; nothing was measured")]
     NoFailover(&'static str, String),
     /// There is no such row.
     #[error("there is no row `{0}`; the tables' last column names them")]
@@ -130,9 +130,7 @@ fn visit(
     if report.failed > 0 {
         return Err(RunError::Load(kind.name(), format!("{} requests were not answered 200", report.failed)));
     }
-    if kind == Kind::RotaFailover {
-        failed_over(proxy, kind)?;
-    }
+    failed_over(proxy, kind)?;
     let figure = match row.figure {
         Figure::CpuPerEvent => cpu / report.events.max(1) as f64,
         Figure::CpuPerRequest => cpu / report.requests.max(1) as f64,
@@ -141,11 +139,19 @@ fn visit(
     Ok(Visit { figure, report })
 }
 
-/// That a request without a session still fails over: what rota says of it in the reply's head.
+/// That a request without a session still fails over, by what the reply's head says of it. The floor begins with a bearer
+/// that is turned away, and says nothing.
 fn failed_over(proxy: &Running, kind: Kind) -> Result<(), RunError> {
+    let (name, wanted) = match kind {
+        Kind::NginxFailover => ("x-attempts: ", "429, 200"),
+        Kind::RotaFailover => ("x-rota-attempts: ", "2"),
+        Kind::Floor | Kind::FloorFailover | Kind::Haproxy | Kind::Nginx | Kind::Raw | Kind::Rota => {
+            return Ok(());
+        }
+    };
     let head = proxy.ask()?;
-    let attempts = head.lines().find_map(|line| line.strip_prefix("x-rota-attempts: ")).unwrap_or("no");
-    if attempts == "2" { Ok(()) } else { Err(RunError::NoFailover(kind.name(), attempts.to_owned())) }
+    let said = head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("nothing");
+    if said == wanted { Ok(()) } else { Err(RunError::NoFailover(kind.name(), said.to_owned())) }
 }
 
 /// A load in a process of its own, which waits until it is told to go.
@@ -210,14 +216,17 @@ impl Drop for Load {
 fn table(rows: &[(usize, &Row)], visits: &Visits, effort: &Effort) -> String {
     let mut text = format!(
         "\n{} rounds of {} s, medians; nginx in µs, the others as a ratio to it in the same run\n\n\
-         | row | nginx | haproxy | floor | rota | goal | rota's rounds within | command |\n|---|---|---|---|---|---|---|---|\n",
+         | row | nginx | its own retry | haproxy | floor | raw | rota | goal | rota's rounds within | command |\n|---|---|---|---|---|---|---|---|---|---|\n",
         effort.rounds, effort.seconds
     );
     let figures = |number: usize, kind| -> Option<Vec<f64>> {
         Some(visits.get(&(number, kind))?.iter().map(|visit| visit.figure).collect())
     };
     for (number, row) in rows {
-        let rota = if row.failover == Failover::Each { Kind::RotaFailover } else { Kind::Rota };
+        let (floor, rota) = match row.failover {
+            Failover::Each => (Kind::FloorFailover, Kind::RotaFailover),
+            Failover::Never => (Kind::Floor, Kind::Rota),
+        };
         let nginx = figures(*number, Kind::Nginx).map(|figures| median(&figures));
         let ratio = |kind| match (nginx, figures(*number, kind)) {
             (Some(nginx), Some(figures)) => format!("{:.2}", median(&figures) / nginx),
@@ -228,10 +237,12 @@ fn table(rows: &[(usize, &Row)], visits: &Visits, effort: &Effort) -> String {
         let apart = figures(*number, rota).map_or(0.0, |figures| spread(&figures) * 100.0);
         let _ = writeln!(
             text,
-            "| {} | {absolute} | {} | {} | {} | {:.2} | {apart:.0} % | `rota-bench run --only {}` |",
+            "| {} | {absolute} | {} | {} | {} | {} | {} | {:.2} | {apart:.0} % | `rota-bench run --only {}` |",
             row.title,
+            ratio(Kind::NginxFailover),
             ratio(Kind::Haproxy),
-            ratio(Kind::Floor),
+            ratio(floor),
+            ratio(Kind::Raw),
             ratio(rota),
             row.goal,
             row.id

@@ -130,6 +130,21 @@ async fn connection(stream: TcpStream, manner: &Manner) -> io::Result<()> {
     Ok(())
 }
 
+/// Answers every request 429, until it is dropped: a server that has had enough.
+pub async fn refuse(listener: TcpListener) -> io::Result<()> {
+    loop {
+        let mut link = Link::new(listener.accept().await?.0)?;
+        tokio::spawn(async move {
+            while let Ok(Some(((), body))) = link.head(|_| ()).await {
+                let read = link.swallow(body).await;
+                if read.is_err() || link.send(TURNED_AWAY.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
 fn asked(head: Head<'_>) -> Reply {
     let spent = |token: &str| token.strip_prefix("Bearer ").is_some_and(|token| token.starts_with(SPENT));
     if head.field("authorization").is_some_and(spent) {

@@ -1,6 +1,6 @@
 //! Figures of a proxy as a whole, in units of their own: how fast it starts, what memory it takes, what a second thread
 //! and durable changes cost. Each visit has a proxy of its own.
-use crate::admin::Changes;
+use crate::admin::Beside;
 use crate::proxies::{Binaries, Kind, Place, Running, start, start_upstream};
 use crate::rows::{Failover, Layout, Pace, Reply, Work};
 use crate::run::{Effort, Load, RunError};
@@ -68,25 +68,52 @@ impl Whole {
 
     fn kinds(self) -> &'static [Kind] {
         match self {
-            Self::Admin => &[Kind::Rota],
+            // What a disk that is kept busy costs anybody, in two of the others.
+            Self::Admin => &[Kind::Nginx, Kind::Floor, Kind::Rota],
             Self::Idle | Self::Rest | Self::Start | Self::Threads => {
-                &[Kind::Nginx, Kind::Haproxy, Kind::Floor, Kind::Rota]
+                &[Kind::Nginx, Kind::Haproxy, Kind::Floor, Kind::Raw, Kind::Rota]
             }
         }
     }
 
-    fn measure(self, kind: Kind, binaries: &Binaries, effort: &Effort) -> Result<f64, RunError> {
+    fn measure(self, kind: Kind, binaries: &Binaries, effort: &Effort) -> Result<Measured, RunError> {
+        Ok(match self {
+            Self::Admin => admin(kind, binaries, effort)?,
+            Self::Idle => Measured::one(idle(kind, binaries)?),
+            Self::Rest => Measured::one(alone(kind, binaries)?.tree().memory() as f64 / 1024.0),
+            Self::Start => Measured::one(alone(kind, binaries)?.started.as_secs_f64() * 1e3),
+            Self::Threads => Measured::ratio(
+                crowd(kind, Place { cores: "0", threads: 1 }, binaries, effort)?,
+                crowd(kind, Place { cores: BOTH, threads: 2 }, binaries, effort)?,
+            ),
+        })
+    }
+
+    /// What its two parts are, where it is a ratio.
+    fn parts(self) -> Option<&'static str> {
         match self {
-            Self::Admin => admin(kind, binaries, effort),
-            Self::Idle => idle(kind, binaries),
-            Self::Rest => Ok(alone(kind, binaries)?.tree().memory() as f64 / 1024.0),
-            Self::Start => Ok(alone(kind, binaries)?.started.as_secs_f64() * 1e3),
-            Self::Threads => {
-                let one = crowd(kind, Place { cores: "0", threads: 1 }, binaries, effort)?;
-                let two = crowd(kind, Place { cores: BOTH, threads: 2 }, binaries, effort)?;
-                Ok(two / one)
-            }
+            Self::Admin => Some("without, with (µs)"),
+            Self::Threads => Some("one, two (µs)"),
+            Self::Idle | Self::Rest | Self::Start => None,
         }
+    }
+}
+
+/// What one visit came to.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    figure: f64,
+    /// What it is the ratio of.
+    parts: [f64; 2],
+}
+
+impl Measured {
+    fn one(figure: f64) -> Self {
+        Self { figure, parts: [0.0; 2] }
+    }
+
+    fn ratio(under: f64, over: f64) -> Self {
+        Self { figure: over / under, parts: [under, over] }
     }
 }
 
@@ -96,27 +123,42 @@ pub fn measure(binaries: &Binaries, effort: &Effort) -> Result<String, RunError>
     let mut text = String::new();
     for whole in wanted {
         if text.is_empty() {
-            text.push_str("\nThe proxy as a whole, in its own units, medians over the rounds\n\n| figure | nginx | haproxy | floor | rota | goal | command |\n|---|---|---|---|---|---|---|\n");
+            text.push_str("\nThe proxy as a whole, in its own units, medians over the rounds\n\n| figure | nginx | haproxy | floor | raw | rota | goal | command |\n|---|---|---|---|---|---|---|---|\n");
         }
         let rounds = if whole == Whole::Idle { 1 } else { effort.rounds };
         let there = whole.kinds().iter().filter(|kind| kind.program(binaries).is_some());
         let there: Vec<Kind> = there.copied().collect();
-        let mut figures: BTreeMap<Kind, Vec<f64>> = BTreeMap::new();
+        let mut seen: BTreeMap<Kind, Vec<Measured>> = BTreeMap::new();
         for round in 0..rounds {
             for turn in 0..there.len() {
                 let kind = there[(round + turn) % there.len()];
-                figures.entry(kind).or_default().push(whole.measure(kind, binaries, effort)?);
+                seen.entry(kind).or_default().push(whole.measure(kind, binaries, effort)?);
             }
         }
-        let figure = |kind| figures.get(&kind).map_or("-".to_owned(), |seen| format!("{:.2}", median(seen)));
-        let [nginx, haproxy, floor, rota] = [Kind::Nginx, Kind::Haproxy, Kind::Floor, Kind::Rota].map(figure);
-        let (title, goal, id) = (whole.title(), whole.goal(), whole.id());
-        let _ = writeln!(
-            text,
-            "| {title} | {nginx} | {haproxy} | {floor} | {rota} | {goal} | `rota-bench run --only {id}` |"
-        );
+        let line = |title: &str, read: &dyn Fn(&Measured) -> Vec<f64>| {
+            let columns = [Kind::Nginx, Kind::Haproxy, Kind::Floor, Kind::Raw, Kind::Rota];
+            let columns =
+                columns.map(|kind| seen.get(&kind).map_or("-".to_owned(), |seen| medians(seen, read)));
+            format!("| {title} | {} |", columns.join(" | "))
+        };
+        let figures = line(whole.title(), &|measured| vec![measured.figure]);
+        let _ = writeln!(text, "{figures} {} | `rota-bench run --only {}` |", whole.goal(), whole.id());
+        if let Some(parts) = whole.parts() {
+            let _ = writeln!(text, "{} | |", line(parts, &|measured| measured.parts.to_vec()));
+        }
     }
     Ok(text)
+}
+
+/// The median of each number that is read of a visit.
+fn medians(seen: &[Measured], read: &dyn Fn(&Measured) -> Vec<f64>) -> String {
+    let read: Vec<Vec<f64>> = seen.iter().map(read).collect();
+    let numbers = read.first().map_or(0, Vec::len);
+    let median_of = |number| {
+        let values: Vec<f64> = read.iter().filter_map(|visit| visit.get(number)).copied().collect();
+        format!("{:.2}", median(&values))
+    };
+    (0..numbers).map(median_of).collect::<Vec<_>>().join(", ")
 }
 
 /// A proxy with a processor of its own that has answered one request.
@@ -159,7 +201,8 @@ fn crowd(kind: Kind, place: Place, binaries: &Binaries, effort: &Effort) -> Resu
     Ok(proxy.tree().cpu().saturating_sub(before) as f64 / 1e3 / report.requests.max(1) as f64)
 }
 
-fn admin(kind: Kind, binaries: &Binaries, effort: &Effort) -> Result<f64, RunError> {
+/// Without and with, twice in turn, on the same proxy.
+fn admin(kind: Kind, binaries: &Binaries, effort: &Effort) -> Result<Measured, RunError> {
     let ends = Layout::OwnCore.ends();
     let upstream = start_upstream(binaries, ends)?;
     let proxy = start(kind, Layout::OwnCore.proxy(), upstream.address, binaries)?;
@@ -170,12 +213,24 @@ fn admin(kind: Kind, binaries: &Binaries, effort: &Effort) -> Result<f64, RunErr
         load.go()?;
         Ok(load.report()?.p99)
     };
-    let without = p99()?;
-    let changes = Changes::start(proxy.home(), 50.0)?;
-    let with = p99()?;
-    let made = changes.stop()?;
-    if made == 0 {
-        return Err(RunError::Load(kind.name(), "no change was made durable".to_owned()));
+    let home = proxy.home().display().to_string();
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        without.push(p99()?);
+        let beside = match kind {
+            Kind::Rota | Kind::RotaFailover => Beside::start(binaries, ends, &["changes", "--home", &home]),
+            // On the proxy's own processor, as rota's writer is.
+            Kind::Floor
+            | Kind::FloorFailover
+            | Kind::Haproxy
+            | Kind::Nginx
+            | Kind::NginxFailover
+            | Kind::Raw => Beside::start(binaries, Layout::OwnCore.proxy(), &["syncs", "--dir", &home]),
+        }?;
+        with.push(p99()?);
+        if beside.end()? == 0 {
+            return Err(RunError::Load(kind.name(), "no change was made durable".to_owned()));
+        }
     }
-    Ok(with / without)
+    Ok(Measured::ratio(median(&without), median(&with)))
 }

@@ -1,8 +1,9 @@
-//! Every kind of load, for a blink, through the floor to the mock upstream. Nothing here is timed: it shows that the
+//! Every kind of load, for a blink, through the floor and the raw forwarder to the mock upstream. Nothing here is timed: it shows that the
 //! harness measures what it says.
 use http::HeaderValue;
-use rota_bench::floor;
+use rota_bench::floor::{self, Bearers};
 use rota_bench::load::{self, Length, Paced, Plan, Report, Session};
+use rota_bench::raw;
 use rota_bench::upstream::{self, LEAST_EVENT, Manner, Steps};
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -11,23 +12,25 @@ use tokio::runtime::{Builder, Runtime};
 
 #[test]
 fn every_request_of_a_closed_load_is_answered_whole() {
-    let world = World::start("fresh");
-    let report = world.closed(&world.plan("/v1/responses?bytes=2048", 4, None), 40);
-    assert_eq!(counts(&report), (40, 0, 0));
-    assert!(report.p99 >= report.p50 && report.p50 >= report.first_p50, "{report:?}");
+    for world in [World::start("fresh"), World::raw()] {
+        let report = world.closed(&world.plan("/v1/responses?bytes=2048", 4, None), 40);
+        assert_eq!(counts(&report), (40, 0, 0));
+        assert!(report.p99 >= report.p50 && report.p50 >= report.first_p50, "{report:?}");
+    }
 }
 
 #[test]
 fn a_body_of_a_megabyte_goes_through() {
-    let world = World::start("fresh");
-    let plan = Plan { body: 1 << 20, ..world.plan("/v1/responses?bytes=2048", 2, None) };
-    assert_eq!(counts(&world.closed(&plan, 6)), (6, 0, 0));
+    for world in [World::start("fresh"), World::raw()] {
+        let plan = Plan { body: 1 << 20, ..world.plan("/v1/responses?bytes=2048", 2, None) };
+        assert_eq!(counts(&world.closed(&plan, 6)), (6, 0, 0));
+    }
 }
 
 #[test]
 fn every_event_of_every_stream_is_counted_and_its_way_is_timed() {
-    let world = World::start("fresh");
-    for pause in ["0", "1", "step"] {
+    let (floor, raw) = (World::start("fresh"), World::raw());
+    for (world, pause) in [(&floor, "0"), (&floor, "1"), (&floor, "step"), (&raw, "0"), (&raw, "step")] {
         let target = format!("/v1/responses?events=20&size={LEAST_EVENT}&pause={pause}");
         let report = world.closed(&world.plan(&target, 2, Some(LEAST_EVENT)), 4);
         assert_eq!(counts(&report), (4, 0, 80), "pause={pause}");
@@ -41,8 +44,37 @@ fn a_spent_bearer_is_turned_away_and_told_as_such() {
     let clients = world.runtime.block_on(load::connect(&world.plan("/v1/responses", 1, None)));
     assert_eq!(
         clients.err().map(|error| error.to_string()),
-        Some(format!("{}: the first request was answered 429", world.floor))
+        Some(format!("{}: the first request was answered 429", world.proxy))
     );
+}
+
+#[test]
+fn the_floor_with_a_second_bearer_asks_once_more_and_only_after_a_429() {
+    for first in ["spent-1", "fresh"] {
+        let world = World::start_with(first, Some("fresh"));
+        let plan = Plan { body: 200 << 10, ..world.plan("/v1/responses?bytes=2048", 2, None) };
+        assert_eq!(counts(&world.closed(&plan, 6)), (6, 0, 0), "{first}");
+    }
+}
+
+#[test]
+fn a_server_that_refuses_answers_everything_429() {
+    let runtime = runtime();
+    let turned = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let to = listener.local_addr().expect("an address");
+        tokio::spawn(upstream::refuse(listener));
+        let plan = Plan {
+            to,
+            target: "/v1/responses".to_owned(),
+            connections: 1,
+            body: 1024,
+            event: None,
+            session: Session::Named,
+        };
+        load::connect(&plan).await.map(drop)
+    });
+    assert!(matches!(turned, Err(load::LoadError::Turned(_, 429))), "{turned:?}");
 }
 
 #[test]
@@ -65,34 +97,46 @@ fn idle_streams_are_held_open() {
     assert_eq!(held.expect("streams").len(), 8);
 }
 
-/// Upstream and floor, on a thread of their own.
+/// Upstream and a forwarder, on threads of their own.
 struct World {
-    floor: SocketAddr,
+    proxy: SocketAddr,
     steps: Steps,
     runtime: Runtime,
 }
 
 impl World {
+    /// Behind the floor.
     fn start(bearer: &str) -> Self {
-        let bearer = HeaderValue::try_from(format!("Bearer {bearer}")).expect("a header");
-        let (steps, (told, floor)) = (Steps::default(), mpsc::channel());
-        let served = steps.clone();
+        Self::start_with(bearer, None)
+    }
+
+    fn start_with(first: &str, then: Option<&str>) -> Self {
+        let bearer = |token: &str| HeaderValue::try_from(format!("Bearer {token}")).expect("a header");
+        let bearers = Bearers { first: bearer(first), then: then.map(bearer) };
+        let (upstream, steps) = upstream();
+        let (told, floor) = mpsc::channel();
         std::thread::spawn(move || {
             runtime().block_on(async {
-                let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-                let to = upstream.local_addr().expect("an address");
                 told.send(listener.local_addr().expect("an address")).expect("a listener");
-                tokio::spawn(upstream::serve(upstream, Manner::Prompt(served)));
-                floor::serve_locally(listener, to, bearer).await
+                floor::serve_locally(listener, upstream, bearers).await
             })
         });
-        Self { floor: floor.recv().expect("an address"), steps, runtime: runtime() }
+        Self { proxy: floor.recv().expect("an address"), steps, runtime: runtime() }
+    }
+
+    /// Behind the raw forwarder.
+    fn raw() -> Self {
+        let (upstream, steps) = upstream();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let proxy = listener.local_addr().expect("an address");
+        std::thread::spawn(move || raw::serve(listener, upstream, "fresh"));
+        Self { proxy, steps, runtime: runtime() }
     }
 
     fn plan(&self, target: &str, connections: usize, event: Option<usize>) -> Plan {
         let target = target.to_owned();
-        Plan { to: self.floor, target, connections, body: 1024, event, session: Session::Named }
+        Plan { to: self.proxy, target, connections, body: 1024, event, session: Session::Named }
     }
 
     fn closed(&self, plan: &Plan, requests: u64) -> Report {
@@ -104,6 +148,19 @@ impl World {
             })
             .expect("a report")
     }
+}
+
+fn upstream() -> (SocketAddr, Steps) {
+    let (steps, (told, upstream)) = (Steps::default(), mpsc::channel());
+    let served = steps.clone();
+    std::thread::spawn(move || {
+        runtime().block_on(async {
+            let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            told.send(upstream.local_addr().expect("an address")).expect("a listener");
+            upstream::serve(upstream, Manner::Prompt(served)).await
+        })
+    });
+    (upstream.recv().expect("an address"), steps)
 }
 
 fn counts(report: &Report) -> (u64, u64, u64) {
