@@ -194,6 +194,14 @@ impl Flight {
         }
     }
 
+    /// A reply goes on for long: what is kept of the request's head is copied, for it lies in the buffer that the head was
+    /// read into.
+    pub(super) fn settle(&mut self) {
+        if let Ok(uri) = Uri::try_from(self.uri.to_string()) {
+            self.uri = uri;
+        }
+    }
+
     /// The reply's head is about to go.
     pub(super) fn head_sent(&mut self, status: StatusCode) {
         let elapsed = self.watch.elapsed();

@@ -167,7 +167,10 @@ async fn converse(
             false => Framing::Clear,
         };
         let (app, gate, takeover) = (app.clone(), gate.clone(), takeover.clone());
-        async move { Ok::<_, Infallible>(handle(app, upstream, &gate, framing, &takeover, request).await) }
+        // In a box that goes with the head: the server keeps room for this as long as the connection lasts.
+        Box::pin(async move {
+            Ok::<_, Infallible>(handle(app, upstream, &gate, framing, &takeover, request).await)
+        })
     });
     let mut talk = server.serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {

@@ -4,8 +4,8 @@ use super::flight::{Ending, Flight};
 use super::watch::{Seen, Watch};
 use crate::model::Provider;
 use crate::upstream::{Reply, ReplyBody, ReplyError, Stall};
-use bytes::Bytes;
-use http::HeaderMap;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue};
 use hyper::body::{Body, Frame, SizeHint};
 use std::fmt;
 use std::pin::Pin;
@@ -46,8 +46,13 @@ impl Sight {
         let counted = reply.body.size_hint().exact().is_some();
         let alive = keep_alive.filter(|_| !counted && watch.keep_alive().is_some());
         let alive = alive.map(|every| KeepAlive { every, stall: Stall::new(every), moved: false });
-        let headers = if watch.is_of_stream() { headers.clone() } else { HeaderMap::new() };
+        let headers = if watch.is_of_stream() { settled(headers) } else { HeaderMap::new() };
         Some(Box::new(Self { watch, headers, counted, alive }))
+    }
+
+    /// True for a reply that is a stream of events.
+    pub(super) fn is_of_stream(&self) -> bool {
+        self.watch.is_of_stream()
     }
 
     fn read(&mut self, piece: &[u8], flight: &mut Flight) {
@@ -71,6 +76,19 @@ impl Sight {
         stall.restart(*every);
         Poll::Ready(Bytes::copy_from_slice(event.as_bytes()))
     }
+}
+
+/// The same headers in memory of their own: as they came, they keep the buffer that the head was read into.
+fn settled(headers: &HeaderMap) -> HeaderMap {
+    let mut together = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
+    let mut settled = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        together.extend_from_slice(value.as_bytes());
+        if let Ok(value) = HeaderValue::from_maybe_shared(together.split().freeze()) {
+            settled.append(name.clone(), value);
+        }
+    }
+    settled
 }
 
 /// When the next one is due.

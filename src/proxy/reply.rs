@@ -40,6 +40,9 @@ pub(super) fn pass(reply: Reply, mut flight: Flight) -> Response<ReplyStream> {
     let sight = flight
         .watched(reply.head.status)
         .and_then(|(provider, keep_alive)| Sight::of(&reply, &provider, keep_alive));
+    if sight.as_ref().is_some_and(|sight| sight.is_of_stream()) {
+        flight.settle();
+    }
     let Reply { mut head, body } = reply;
     strip(&mut head.headers);
     if let Some(fault) = flight.last_fault() {

@@ -88,6 +88,8 @@ struct Flow {
     cost: usize,
     stage: Stage,
     attempt: u32,
+    /// Held chunks that this attempt has taken.
+    at: usize,
     timer: Option<Pin<Box<Sleep>>>,
     quiet: u32,
 }
@@ -128,6 +130,7 @@ impl Upload {
             cost: 0,
             stage: if fits { Stage::Held } else { Stage::Passing },
             attempt: 0,
+            at: 0,
             timer: None,
             quiet: 0,
         }))))
@@ -137,9 +140,10 @@ impl Upload {
     pub(super) fn attempt(&self) -> UploadBody {
         let attempt = self.flow().map_or(0, |mut flow| {
             flow.attempt += 1;
+            flow.at = 0;
             flow.attempt
         });
-        UploadBody { flow: self.0.clone(), attempt, at: 0, sent: 0 }
+        UploadBody { flow: self.0.clone(), attempt, sent: 0 }
     }
 
     /// The beginning of the body, as soon as `enough` says so, `most` bytes or [`LOOKS`] pieces are here, or it ends. What is read stays the
@@ -223,7 +227,8 @@ impl Upload {
         self.flow().map_or(0, |flow| flow.received)
     }
 
-    /// A reply is the client's now: nothing will be sent again, so nothing more is held.
+    /// A reply is the client's now: nothing will be sent again, so nothing more is held, and what is held goes with its last
+    /// chunk. A reply may go on for hours.
     pub(super) fn let_go(&self) {
         if let Some(mut flow) = self.flow() {
             flow.forget();
@@ -312,6 +317,9 @@ impl Flow {
             Stage::Ended { whole: true } => self.stage = Stage::Ended { whole: false },
             Stage::Passing | Stage::Ended { whole: false } | Stage::Broken(_) => {}
         }
+        if self.at >= self.held.len() {
+            self.release();
+        }
     }
 
     fn release(&mut self) {
@@ -332,7 +340,6 @@ impl Drop for Flow {
 pub(super) struct UploadBody {
     flow: Option<Arc<Mutex<Flow>>>,
     attempt: u32,
-    at: usize,
     sent: u64,
 }
 
@@ -352,7 +359,7 @@ impl Body for UploadBody {
         if flow.attempt != this.attempt {
             return Poll::Ready(Some(Err(UploadError::Superseded)));
         }
-        let chunk = if let Some(chunk) = flow.held.get(this.at) {
+        let chunk = if let Some(chunk) = flow.held.get(flow.at) {
             chunk.clone()
         } else {
             if matches!(flow.stage, Stage::Passing | Stage::Ended { whole: false }) {
@@ -364,7 +371,7 @@ impl Body for UploadBody {
                 None => return Poll::Ready(None),
             }
         };
-        this.at += 1;
+        flow.at += 1;
         this.sent += chunk.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }

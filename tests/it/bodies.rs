@@ -61,6 +61,18 @@ fn a_gibibyte_comes_down_in_constant_memory_and_a_slow_reader_pushes_back() {
     });
 }
 
+/// PRX-4: what was kept for another attempt goes once there can be none, however long the reply takes.
+#[tokio::test]
+async fn a_body_is_let_go_when_its_reply_begins() {
+    let fake = one_account().await;
+    fake.set_fault(Fault::flood(1024 * MIB as u64));
+    let rota = rota(fake.origin()).account("work", "openai", key("sk-a")).start().await;
+    let body = format!("{{\"model\":\"gpt-5\",\"input\":\"{}\"}}", "a".repeat(MIB));
+    let reply = rota.call("POST", "/openai/v1/responses").json(&body).open().await.expect("a head");
+    assert_eq!(rota.app.replay.used(), 0);
+    drop(reply);
+}
+
 /// I5: a second attempt sends the very same bytes.
 #[tokio::test]
 async fn a_held_body_is_sent_again_byte_for_byte() {
