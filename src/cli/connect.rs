@@ -4,6 +4,7 @@ mod file;
 
 use super::address::{Address, Keyed};
 use super::confirm::confirm;
+use super::render::shown_path;
 use super::{CliError, Exit, Setup};
 use crate::clients::{Client, ClientView, ClientsView, ConfigFile, EditError, Line, Undone, clients, diff};
 use clap::Args;
@@ -116,7 +117,7 @@ impl Connect {
 
     /// Shows what would change, and finds out whether it may be done.
     fn go_ahead(&self, setup: &Setup, change: &Change, out: &mut dyn Write) -> Result<bool, CliError> {
-        let path = shown(setup, &change.file.path);
+        let path = shown_path(setup, &change.file.path);
         if change.is_nothing() {
             if !setup.json {
                 let words = if self.undo { "has nothing of rota's" } else { "points at rota already" };
@@ -150,7 +151,7 @@ impl Connect {
     }
 
     fn heading(&self, setup: &Setup, change: &Change) -> String {
-        let path = shown(setup, &change.file.path);
+        let path = shown_path(setup, &change.file.path);
         let would = if self.dry_run || !(self.write || self.undo) { "Would change" } else { "Changing" };
         let copy = change.file.backup();
         let copy = copy.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -172,7 +173,7 @@ impl Connect {
         change: &Change,
         out: &mut dyn Write,
     ) -> Result<(), CliError> {
-        let path = shown(setup, &change.file.path);
+        let path = shown_path(setup, &change.file.path);
         match (self.undo, &change.text, change.copy) {
             (false, ..) => {}
             (true, None, _) => writeln!(out, "✔ {path} is gone, as it was before rota")?,
@@ -180,7 +181,7 @@ impl Connect {
             (true, _, Copy::Stays) => {
                 let copy = change.file.backup();
                 writeln!(out, "✔ {path} has nothing of rota's any more; what else was changed since stays")?;
-                writeln!(out, "  as it was before rota, it is kept as {}", shown(setup, &copy))?;
+                writeln!(out, "  as it was before rota, it is kept as {}", shown_path(setup, &copy))?;
             }
             (true, _, Copy::Aside | Copy::Made | Copy::None) => {
                 writeln!(out, "✔ {path} has nothing of rota's any more")?;
@@ -285,15 +286,6 @@ fn list(setup: &Setup, base: &str, out: &mut dyn Write) -> Result<Exit, CliError
     }
     writeln!(out, "\nrota connect NAME shows what to do. rota runs at {base}, or will.")?;
     Ok(Exit::Done)
-}
-
-/// A path for people: from the home directory on.
-fn shown(setup: &Setup, path: &Path) -> String {
-    let home = setup.sources.variable("HOME").filter(|home| !home.is_empty() && *home != "/");
-    match home.and_then(|home| path.strip_prefix(home).ok()) {
-        Some(below) => format!("~/{}", below.display()),
-        None => path.display().to_string(),
-    }
 }
 
 /// The file to change.

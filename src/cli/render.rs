@@ -3,6 +3,7 @@ use super::Setup;
 use crate::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 /// A table with aligned columns; a column is as wide as its widest cell.
 pub(super) fn table(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
@@ -21,6 +22,15 @@ pub(super) fn table(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) ->
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// A path for people: from the home directory on.
+pub(super) fn shown_path(setup: &Setup, path: &Path) -> String {
+    let home = setup.sources.variable("HOME").filter(|home| !home.is_empty() && *home != "/");
+    match home.and_then(|home| path.strip_prefix(home).ok()) {
+        Some(below) => format!("~/{}", below.display()),
+        None => path.display().to_string(),
+    }
 }
 
 /// This machine's time.

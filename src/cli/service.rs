@@ -3,6 +3,7 @@ mod unit;
 
 use super::address::is_alive;
 use super::confirm::confirm;
+use super::render::shown_path;
 use super::{CliError, Exit, Setup};
 use crate::app::ServerInfo;
 use crate::config::Config;
@@ -100,7 +101,7 @@ fn install(setup: &Setup, scope: Scope, out: &mut dyn Write) -> Result<Exit, Cli
             CliError::io(format!("{} cannot be written{rights}", path.display()), &error)
         })?;
     }
-    let paths = paths(&unit);
+    let paths = paths(setup, &unit);
     run_all(commands).map_err(|error| {
         CliError::failed(format!("{paths} written, but {error}\n  to start it by hand: {}", joined(commands)))
     })?;
@@ -167,7 +168,7 @@ fn uninstall(setup: &Setup, scope: Scope, go: &Go, out: &mut dyn Write) -> Resul
             json!({"file": unit.service.path, "socket": socket(&unit), "installed": false})
         )?,
         false => {
-            let path = unit.service.path.display();
+            let path = shown_path(setup, &unit.service.path);
             writeln!(out, "✔ stopped; {path} is gone. Accounts and settings stay")?;
         }
     }
@@ -224,7 +225,7 @@ fn removed(
         writeln!(out, "{told}")?;
         return Ok(Exit::Done);
     }
-    writeln!(out, "Would remove {}\n\nWould run: {}\nNothing done.", paths(unit), joined(commands))?;
+    writeln!(out, "Would remove {}\n\nWould run: {}\nNothing done.", paths(setup, unit), joined(commands))?;
     Ok(Exit::Done)
 }
 
@@ -232,8 +233,8 @@ fn socket(unit: &Unit) -> Option<&Path> {
     unit.socket.as_ref().map(|socket| socket.path.as_path())
 }
 
-fn paths(unit: &Unit) -> String {
-    unit.files().map(|file| file.path.display().to_string()).collect::<Vec<_>>().join(" and ")
+fn paths(setup: &Setup, unit: &Unit) -> String {
+    unit.files().map(|file| shown_path(setup, &file.path)).collect::<Vec<_>>().join(" and ")
 }
 
 /// Where the service will listen, by the configuration that it will see: not this shell's.
