@@ -1,6 +1,6 @@
 use super::accounts::text;
-use super::api::{call, succeed};
-use super::{CliError, Exit, Setup, render};
+use super::api::{linked, succeed};
+use super::{CliError, Exit, Setup, next, render};
 use crate::auth::import::{Client, Home};
 use crate::config::read_private;
 use clap::Args;
@@ -32,11 +32,18 @@ pub(super) struct Import {
 impl Import {
     pub(super) fn run(self, setup: &Setup, out: &mut dyn Write) -> Result<Exit, CliError> {
         let body = self.body(setup)?;
-        let done = succeed(call(setup, Method::POST, "/api/import", Some(body))?)?;
+        let (done, accounts) = linked(setup, async |link| {
+            let done = succeed(link.call(Method::POST, "/api/import", Some(body)).await?)?;
+            let accounts = succeed(link.call(Method::GET, "/api/accounts", None).await?)?;
+            Ok((done, accounts["accounts"].as_array().map_or(0, Vec::len)))
+        })?;
         if setup.json {
             writeln!(out, "{done}")?;
         } else {
             tell(&done, out)?;
+            if let (Some(provider), false) = (done["added"][0]["provider"].as_str(), self.dry_run) {
+                next::tell(&next::steps(accounts, provider), out)?;
+            }
         }
         let list = |name: &str| done[name].as_array().cloned().unwrap_or_default();
         let there = list("skipped").iter().any(|skipped| skipped["code"] == "already-there");

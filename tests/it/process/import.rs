@@ -174,6 +174,7 @@ fn an_import_says_what_was_found_and_that_two_owners_sign_each_other_out() {
         format!("OpenCode: {file}\n\nAdded:\n").as_str(),
         "  codex       codex       oauth    two@example.com  in rotation\n",
         "\nLeft out:\n  broken: `broken.access` is missing\n",
+        "\nNext:  rota run -- ",
         "  github-copilot: there is no provider \"github-copilot\" in rota; a preset of your own makes one",
         "\n! OpenCode and rota now own one login, and two owners of one refresh token sign each other out: give rota a \
          login of its own, which is better (rota login anthropic), or take it from OpenCode by moving",
