@@ -74,7 +74,8 @@ fn status_tells_how_it_is_in_words_and_in_json() {
     let alone = place.json(&["status"]);
     assert!(alone["day"].is_null() && alone["capacity"].is_null(), "nobody has counted: {alone}");
     let daemon = place.serve();
-    daemon.ask("/v1/responses");
+    let reply = daemon.ask("/v1/responses");
+    daemon.wrote(reply.header("x-rota-request-id").expect("an id"));
     assert_eq!(place.rota(&["disable", "home", "--force", "--reason", "on holiday"]).code, Some(0));
     let status = place.rota(&["status"]);
     let proxy = daemon.proxy().to_string();
