@@ -13,7 +13,7 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 /// An HTTP/1.1 connection. It is large, and changes hands with every request.
@@ -31,10 +31,11 @@ struct Ends {
 
 /// Wakes whoever drives a line, but for what they do themselves: to take a chunk of the body tells the connection that
 /// there is room, and whoever takes it looks at the connection next.
-#[derive(Default)]
 struct Bell {
     task: AtomicWaker,
     state: AtomicU8,
+    /// It was rung since the connection was polled last: without that, nothing can have happened on it.
+    rung: AtomicBool,
 }
 
 /// It rings.
@@ -44,27 +45,45 @@ const MUFFLED: u8 = 1;
 /// It did not, and was rung meanwhile, maybe by somebody else.
 const MISSED: u8 = 2;
 
+impl Default for Bell {
+    fn default() -> Self {
+        Self { task: AtomicWaker::new(), state: AtomicU8::new(OPEN), rung: AtomicBool::new(true) }
+    }
+}
+
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
         if self.state.compare_exchange(MUFFLED, MISSED, Ordering::AcqRel, Ordering::Acquire) == Err(OPEN) {
             self.task.wake();
         }
     }
 }
 
+/// Whether anything can have happened on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    None,
+    Some,
+}
+
 impl Ends {
-    /// Reads and writes what can be.
-    fn drive(&mut self, cx: &Context<'_>) {
+    /// Reads and writes what can be, where there is news.
+    fn drive(&mut self, cx: &Context<'_>) -> News {
         self.bell.task.register(cx.waker());
+        if !self.bell.rung.swap(false, Ordering::AcqRel) {
+            return News::None;
+        }
         if let Some(connection) = &mut self.connection
             && Pin::new(connection).poll(&mut Context::from_waker(&self.waker)).is_ready()
         {
             self.connection = None;
         }
+        News::Some
     }
 }
 
@@ -160,13 +179,11 @@ pub(super) struct Source {
     loan: Option<Loan>,
     /// What came behind chunks that were handed on together, and is none or a large one.
     behind: Option<Box<Given>>,
-    /// Nothing more was there behind what was given last; whom that wakes.
-    dry: Option<Waker>,
 }
 
 impl Source {
     pub(super) fn new(body: Incoming, loan: Option<Loan>) -> Self {
-        let mut source = Self { body, loan, behind: None, dry: None };
+        let mut source = Self { body, loan, behind: None };
         source.settle();
         source
     }
@@ -188,9 +205,6 @@ impl Source {
         if let Some(behind) = self.behind.take() {
             return Poll::Ready(behind.0);
         }
-        if self.dry.take().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
         let first = match ready!(self.poll_one(cx)) {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => data,
@@ -207,10 +221,7 @@ impl Source {
         }
         let mut together = BytesMut::new();
         while together.len() < TOGETHER && self.behind.is_none() && !self.body.is_end_stream() {
-            let Poll::Ready(next) = self.poll_one(cx) else {
-                self.dry = Some(cx.waker().clone());
-                break;
-            };
+            let Poll::Ready(next) = self.poll_one(cx) else { break };
             let data = match next {
                 Some(Ok(frame)) => frame.into_data().map_err(|other| Some(Ok(other))),
                 end => Err(end),
@@ -238,7 +249,9 @@ impl Source {
         if let Poll::Ready(frame) = loan.line.chunk(&mut self.body) {
             return Poll::Ready(frame);
         }
-        loan.line.0.drive(cx);
+        if loan.line.0.drive(cx) == News::None {
+            return Poll::Pending;
+        }
         let polled = loan.line.chunk(&mut self.body);
         self.settle();
         if polled.is_pending() && self.loan.is_none() {

@@ -1,9 +1,7 @@
 use super::*;
-use crate::upstream::ReplyBody;
 use async_compression::tokio::bufread::GzipEncoder;
-use hyper::body::{Body, Frame};
+use hyper::body::Frame;
 use std::pin::pin;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -150,6 +148,28 @@ async fn a_flood_of_chunks_comes_in_pieces_of_a_bounded_size_and_whole() {
         assert_eq!(ended.is_none(), is_whole, "{ended:?}");
         assert!(pieces < flood.len() / 10, "{pieces} pieces");
     }
+}
+
+/// I13 U3: what comes between two looks is there at the second.
+#[tokio::test]
+async fn an_event_that_comes_while_nobody_looks_is_there_at_the_next_look() {
+    let (go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (gone, did) = (go.clone(), done.clone());
+    let peer = Peer::start(move |mut socket, _| {
+        let (gone, did) = (gone.clone(), did.clone());
+        async move {
+            request(&mut socket).await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+            socket.write_all(head).await.unwrap();
+            gone.notified().await;
+            socket.write_all(b"6\r\nsecond\r\n").await.unwrap();
+            did.notify_one();
+            closed(&mut socket).await;
+        }
+    })
+    .await;
+    let body = replied(&upstream(), &peer.http(), get()).await.body;
+    assert_eq!(two_looks(body, &go, &done).await, ["first", "second"]);
 }
 
 /// U6: a head that is not clean HTTP is no reply, and a connection whose framing is unknown is not used again.

@@ -1,6 +1,6 @@
 use super::tls::Authority;
 use super::*;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
 const DATA: u8 = 0;
@@ -80,6 +80,27 @@ async fn a_stream_that_is_reset_never_ends_cleanly() {
     .await;
     let reply = replied(&peer.upstream(), &peer.peer.https(), get()).await;
     assert!(matches!(whole(reply).await, Err(ReplyError::Cut(_))));
+}
+
+/// I13 U3: what comes between two looks is there at the second.
+#[tokio::test]
+async fn an_event_that_comes_while_nobody_looks_is_there_at_the_next_look() {
+    let (go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (gone, did) = (go.clone(), done.clone());
+    let peer = speaking(move |socket, id| {
+        let (gone, did) = (gone.clone(), did.clone());
+        Box::pin(async move {
+            write(socket, HEADERS, END_HEADERS, id, STATUS_200).await;
+            write(socket, DATA, 0, id, b"first").await;
+            gone.notified().await;
+            write(socket, DATA, 0, id, b"second").await;
+            did.notify_one();
+            true
+        })
+    })
+    .await;
+    let body = replied(&peer.upstream(), &peer.peer.https(), get()).await.body;
+    assert_eq!(two_looks(body, &go, &done).await, ["first", "second"]);
 }
 
 /// U7: a client that leaves resets its stream, and the connection serves on.

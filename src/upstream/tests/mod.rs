@@ -5,7 +5,8 @@ mod pool;
 mod tls;
 
 use super::{
-    OutboundBody, OutboundRequest, ProxyValues, Reply, ReplyError, Sent, Trust, Upstream, UpstreamConfig,
+    OutboundBody, OutboundRequest, ProxyValues, Reply, ReplyBody, ReplyError, Sent, Trust, Upstream,
+    UpstreamConfig,
 };
 use crate::model::{
     Credential, CredentialKind, Dialect, HeaderField, HeaderTemplate, Identity, Injection, Origin, Provider,
@@ -14,13 +15,17 @@ use crate::model::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Body;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const TOKEN: &str = "canary-4711";
 
@@ -180,6 +185,35 @@ fn kind(sent: &Sent) -> String {
 }
 
 /// One request: its head and as many bytes of body as that names. None at the end of the connection.
+/// Takes the first piece of a body, and the second only when it has long been there: as a client that reads slowly makes
+/// hyper do. The peer goes on at `go`, and tells what it did by `done`.
+async fn two_looks(mut body: ReplyBody, go: &Notify, done: &Notify) -> Vec<Bytes> {
+    let told = Arc::new(Told::default());
+    let waker = Waker::from(told.clone());
+    let mut look = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker));
+    let first = loop {
+        match look() {
+            Poll::Ready(frame) => break frame,
+            Poll::Pending => told.0.notified().await,
+        }
+    };
+    go.notify_one();
+    done.notified().await;
+    news().await;
+    news().await;
+    let Poll::Ready(second) = look() else { panic!("what came is not there") };
+    [first, second].map(|frame| frame.unwrap().unwrap().into_data().unwrap()).into()
+}
+
+#[derive(Default)]
+struct Told(Notify);
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
 async fn request(socket: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut head = read_head(socket).await?;
     let length = head
@@ -204,4 +238,13 @@ async fn read_head(socket: &mut (impl AsyncRead + Unpin)) -> Option<String> {
 async fn closed(socket: &mut (impl AsyncRead + Unpin)) {
     let mut rest = [0; 4096];
     while socket.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+}
+
+/// Returns once the runtime has seen all that had happened to its sockets by now: what comes over a new one comes later.
+async fn news() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut one = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut other, _) = listener.accept().await.unwrap();
+    one.write_all(b"x").await.unwrap();
+    other.read_u8().await.unwrap();
 }

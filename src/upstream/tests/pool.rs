@@ -1,7 +1,6 @@
 //! Connections that are used again, and those that are not.
 use super::super::pool::{IDLE, IDLE_CONNECTIONS, PARTS};
 use super::*;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{Barrier, mpsc};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -173,13 +172,4 @@ async fn telling() -> (Peer, mpsc::UnboundedReceiver<()>) {
     })
     .await;
     (peer, hears)
-}
-
-/// Returns once the runtime has seen all that had happened to its sockets by now: what comes over a new one comes later.
-async fn news() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut one = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (mut other, _) = listener.accept().await.unwrap();
-    one.write_all(b"x").await.unwrap();
-    other.read_u8().await.unwrap();
 }
