@@ -185,6 +185,9 @@ async fn serve_clients(
     }
 }
 
+/// Where any port will do, so many others are tried: the one that was free on IPv4 may be somebody's on IPv6.
+const OTHER_PORTS: usize = 16;
+
 /// Every address that is configured, or none.
 async fn bind_proxy(config: &Config, handed: &mut Handed) -> Result<Vec<Entrance>, StartError> {
     let mut entrances = Vec::new();
@@ -193,7 +196,14 @@ async fn bind_proxy(config: &Config, handed: &mut Handed) -> Result<Vec<Entrance
             Listen::Both(_) | Listen::One(_) => Users::Known(config.allowed_uids.clone()),
             Listen::Container(_) => Users::Anybody,
         };
-        for listener in bind_all(*listen, handed).await? {
+        let mut bound = bind_all(*listen, handed).await;
+        for _ in 0..OTHER_PORTS {
+            if !matches!((listen, &bound), (Listen::Both(0), Err(StartError::AddressInUse { .. }))) {
+                break;
+            }
+            bound = bind_all(*listen, handed).await;
+        }
+        for listener in bound? {
             entrances.push(Entrance { listener, users: users.clone() });
         }
     }

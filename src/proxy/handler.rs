@@ -33,7 +33,6 @@ use std::sync::Arc;
 const PEEK: usize = 64 * 1024;
 
 /// Who answers it, if anybody.
-#[expect(clippy::large_enum_variant, reason = "nearly all are replies; a box would be an allocation each")]
 enum Answer {
     Passed(Reply),
     Refused(Refusal),
