@@ -58,6 +58,10 @@ struct Pair {
     asked: Vec<u8>,
     /// The other way.
     answered: Vec<u8>,
+    /// The end is among what is to be read, and nothing will tell of it again: of the client's side.
+    client_ends: bool,
+    /// The same of the upstream's.
+    upstream_ends: bool,
 }
 
 /// Where in a request the client is.
@@ -89,7 +93,9 @@ impl Pairs {
                 registry.register(stream, Token(token), both)?;
             }
             let (asked, answered) = (Vec::new(), Vec::new());
-            let pair = Pair { client, upstream, asking: Asking::Head(Vec::new()), asked, answered };
+            let asking = Asking::Head(Vec::new());
+            let (client_ends, upstream_ends) = (false, false);
+            let pair = Pair { client, upstream, asking, asked, answered, client_ends, upstream_ends };
             match self.there.get_mut(number) {
                 Some(place) => *place = Some(pair),
                 None => self.there.push(Some(pair)),
@@ -105,8 +111,10 @@ impl Pairs {
         let Some(pair) = place else {
             return;
         };
-        let (read, write) = (event.is_readable(), event.is_writable());
+        let (read, write, ends) = (event.is_readable(), event.is_writable(), event.is_read_closed());
         let client = event.token().0.is_multiple_of(2);
+        pair.client_ends |= client && ends;
+        pair.upstream_ends |= !client && ends;
         let ask = if client { read } else { write && !pair.asked.is_empty() };
         let answer = if client { write && !pair.answered.is_empty() } else { read };
         let asked = if ask { pair.ask(&self.field, &mut self.buffer) } else { Ok(()) };
@@ -131,7 +139,7 @@ impl Pair {
             } else {
                 self.asking.take(taken, field, &mut self.asked);
             }
-            if read < buffer.len() && write(&mut self.upstream, &mut self.asked)? {
+            if read < buffer.len() && !self.client_ends && write(&mut self.upstream, &mut self.asked)? {
                 return Ok(());
             }
         }
@@ -146,7 +154,7 @@ impl Pair {
             };
             pass(&mut self.client, &buffer[..read], &mut self.answered)?;
             // It would be told if there were more: what comes later is an event of its own.
-            if read < buffer.len() {
+            if read < buffer.len() && !self.upstream_ends {
                 return Ok(());
             }
         }

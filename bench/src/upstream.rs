@@ -112,7 +112,9 @@ pub async fn serve(listener: TcpListener, manner: Manner) -> io::Result<()> {
 async fn connection(stream: TcpStream, manner: &Manner) -> io::Result<()> {
     let mut link = Link::new(stream)?;
     let (mut out, mut served) = (Vec::new(), 0);
-    while let Some((reply, body)) = link.head(asked).await? {
+    let is_last =
+        |head: Head<'_>| head.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    while let Some(((reply, is_last), body)) = link.head(|head| (asked(head), is_last(head))).await? {
         link.swallow(body).await?;
         manner.settle().await;
         match reply {
@@ -125,6 +127,9 @@ async fn connection(stream: TcpStream, manner: &Manner) -> io::Result<()> {
                 stream_events(&mut link, Stream { events, size, pause }, manner, &mut out).await?;
             }
             Reply::TurnedAway => link.send(TURNED_AWAY.as_bytes()).await?,
+        }
+        if is_last {
+            break;
         }
     }
     Ok(())

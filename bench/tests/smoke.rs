@@ -5,8 +5,10 @@ use rota_bench::floor::{self, Bearers};
 use rota_bench::load::{self, Length, Paced, Plan, Report, Session};
 use rota_bench::raw;
 use rota_bench::upstream::{self, LEAST_EVENT, Manner, Steps};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -46,6 +48,20 @@ fn a_spent_bearer_is_turned_away_and_told_as_such() {
         clients.err().map(|error| error.to_string()),
         Some(format!("{}: the first request was answered 429", world.proxy))
     );
+}
+
+/// How the harness finds out that a forwarder has come up.
+#[test]
+fn a_client_that_asks_once_sees_the_connections_end() {
+    for world in [World::start("fresh"), World::raw()] {
+        let mut stream = TcpStream::connect(world.proxy).expect("a connection");
+        let request = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a guard");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("the end");
+        assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("\"}"), "{reply}");
+    }
 }
 
 #[test]
