@@ -131,7 +131,8 @@ perf-profile: ## Where the instructions of a request go, by crate and by functio
 
 perf-build:
 	@command -v valgrind >/dev/null || { echo "error: valgrind is missing; as root: apt-get install valgrind" >&2; exit 1; }
-	cargo build --profile perf --locked --package rota-proxy --package rota-bench --bin rota --bin rota-bench
+	@# An incremental build inlines otherwise: its figures are 5 to 30 % higher.
+	CARGO_INCREMENTAL=0 cargo build --profile perf --locked --package rota-proxy --package rota-bench --bin rota --bin rota-bench
 
 check-deny: ## Banned crates, licences, sources
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2
