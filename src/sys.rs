@@ -1,6 +1,6 @@
 //! What only unsafe code can do, and nothing else: the environment that the process was started with is wiped of
-//! secrets, descriptors that it was started with become sockets, and a thread lets others go first. Every other file of
-//! rota is safe code; the lint `unsafe_code` holds that.
+//! secrets, descriptors that it was started with become sockets, a thread lets others go first, and code that has been run is
+//! given back. Every other file of rota is safe code; the lint `unsafe_code` holds that.
 #![expect(unsafe_code, reason = "the one place; each block says why it is sound")]
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};
@@ -87,6 +87,33 @@ pub fn handed_sockets(count: u16) -> io::Result<Vec<TcpListener>> {
     // this process has opened itself does yet; and they are taken once.
     let owned = numbers.map(|number| TcpListener::from(unsafe { OwnedFd::from_raw_fd(number) }));
     Ok(owned.collect())
+}
+
+/// Gives the memory of this program's code back, most of which only a start runs. What is run again comes from the file, by
+/// itself. Where the system is another, or refuses, nothing changes.
+pub fn give_code_back() {
+    #[cfg(target_os = "linux")]
+    if let Ok(maps) = std::fs::read_to_string("/proc/self/maps")
+        && let Some(code) = code_around(give_code_back as *const () as usize, &maps)
+    {
+        let (start, bytes) = (code.start as *mut std::ffi::c_void, code.len());
+        // SAFETY: this is one mapping, as the kernel has just told, and nothing unmaps the program's code. It is private, of a
+        // file, and not writable, so it holds what the file holds; the kernel lets nobody write to a program that runs.
+        // A page that is dropped is read from there again by whoever runs into it next (MADV_DONTNEED, madvise(2)).
+        let _ = unsafe { rustix::mm::madvise(start, bytes, rustix::mm::Advice::LinuxDontNeed) };
+    }
+}
+
+/// The mapping of `/proc/PID/maps` (proc(5)) that holds `address`, where it is a file's code and nothing can be written to it.
+#[cfg(target_os = "linux")]
+fn code_around(address: usize, maps: &str) -> Option<std::ops::Range<usize>> {
+    maps.lines().find_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let (start, end) = fields.next()?.split_once('-')?;
+        let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
+        let is_code = fields.next() == Some("r-xp") && fields.nth(2).is_some_and(|inode| inode != "0");
+        (is_code && range.contains(&address)).then_some(range)
+    })
 }
 
 /// Lets other threads go before the calling one, and before those that it starts, as soon as they wake: its own turns on
@@ -217,6 +244,29 @@ mod tests {
         assert_eq!(std::env::var_os("PATH"), before);
         drop(end);
         other.join().unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn code_that_was_given_back_runs_again() {
+        give_code_back();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let here = give_code_back as *const () as usize;
+        assert!(code_around(here, &maps).is_some_and(|code| code.contains(&here)));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn only_a_files_code_is_given_back() {
+        let maps = "1000-2000 r--p 00000000 fe:00 7    /usr/bin/rota\n2000-5000 r-xp 00001000 fe:00 7    /usr/bin/rota\n\
+                    5000-6000 rw-p 00004000 fe:00 7    /usr/bin/rota\n6000-7000 r-xp 00000000 00:00 0 \n\
+                    7000-8000 rwxp 00000000 fe:00 7    /usr/bin/rota\n";
+        assert_eq!(code_around(0x2000, maps), Some(0x2000..0x5000));
+        assert_eq!(code_around(0x4fff, maps), Some(0x2000..0x5000));
+        for other in [0x1000, 0x5000, 0x6000, 0x7000, 0x9000] {
+            assert_eq!(code_around(other, maps), None, "{other:x}");
+        }
+        assert_eq!(code_around(0x2000, "no maps\n\n"), None);
     }
 
     #[test]

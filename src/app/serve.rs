@@ -68,6 +68,7 @@ pub fn serve(sources: &Sources, options: ServeOptions) -> Result<(), StartError>
         tell(&running);
         let supervisor = Supervisor::of(sources);
         supervisor.ready();
+        sys::give_code_back();
         running.prepare_tls(&control.handle);
         let ending = End { signals, supervisor, until };
         until_told_to_stop(sources, running, ending).await
