@@ -169,9 +169,19 @@ fn store(app: &App) -> Vec<Check> {
         checks.push(Check::new("store", Mark::Warn, finding.to_string()).fix("rota store verify"));
     }
     if checks.is_empty() {
-        checks.push(Check::new("store", Mark::Ok, "intact"));
+        let saved = app.store.health().last_saved;
+        let saved = saved.map_or_else(String::new, |at| format!(", last saved {}", ago(at, app.clock.now())));
+        checks.push(Check::new("store", Mark::Ok, format!("intact{saved}")));
     }
     checks
+}
+
+fn ago(then: Time, now: Time) -> String {
+    match then.until(now).as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s ago"),
+        seconds @ 120..=7199 => format!("{} min ago", seconds / 60),
+        seconds => format!("{} h ago", seconds / 3600),
+    }
 }
 
 fn accounts(world: &Snapshot, now: Time) -> Vec<Check> {

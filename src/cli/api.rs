@@ -359,9 +359,32 @@ pub(super) fn succeed(answer: Answer) -> Result<Value, CliError> {
         return Ok(answer.body);
     }
     let error = &answer.body["error"];
-    let message = error["message"].as_str().unwrap_or("the daemon answered with an error and no message");
     let code = error["code"].as_str().unwrap_or("UNKNOWN");
+    if let Some((first, hint)) = mistyped(&error["details"], &std::env::args().collect::<Vec<_>>()) {
+        return Err(CliError::failed(format!("{first} [{code}]\n  {hint}")));
+    }
+    let message = error["message"].as_str().unwrap_or("the daemon answered with an error and no message");
     Err(CliError::failed(format!("{message} [{code}]")))
+}
+
+/// An alias that nobody has, and the command as it was meant: `words` with the nearest alias there is, where they can be
+/// typed as they stand.
+fn mistyped(details: &Value, words: &[String]) -> Option<(String, String)> {
+    let (alias, near) = (details["alias"].as_str()?, details["didYouMean"].as_str()?);
+    let known: Vec<&str> = details["known"].as_array()?.iter().filter_map(Value::as_str).collect();
+    let is_plain = |word: &String| {
+        !word.is_empty()
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=./:@,".contains(&byte))
+    };
+    let words = words.get(1..).filter(|words| words.iter().all(is_plain)).unwrap_or_default();
+    let meant = words.iter().map(|word| if word == alias { near } else { word });
+    let meant = if words.iter().any(|word| word == alias) {
+        std::iter::once("rota").chain(meant).collect::<Vec<_>>().join(" ")
+    } else {
+        near.to_owned()
+    };
+    let first = format!("there is no account \"{alias}\"");
+    Some((first, format!("did you mean: {meant}        (accounts: {})", known.join(", "))))
 }
 
 pub(super) fn not_running() -> CliError {

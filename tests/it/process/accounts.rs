@@ -93,7 +93,11 @@ fn a_mistyped_alias_is_recognised() {
     let place = Place::new();
     place.add("work", "openai", "sk-1");
     for args in [&["disable", "wrok"][..], &["enable", "wrok"], &["accounts", "rm", "wrok", "--yes"]] {
-        failed(&place.rota(args), "there is no account \"wrok\"; did you mean \"work\"? (there are work)");
+        let meant = args.join(" ").replace("wrok", "work");
+        let told = format!(
+            "there is no account \"wrok\" [ACCOUNT_NOT_FOUND]\n  did you mean: rota {meant}        (accounts: work)\n"
+        );
+        failed(&place.rota(args), &told);
     }
 }
 

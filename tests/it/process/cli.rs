@@ -212,7 +212,7 @@ fn a_wrong_name_is_answered_with_the_nearest() {
     let place = Place::new();
     place.add("work", "openai", "sk-a");
     for (args, code, meant) in [
-        (&["disable", "wrok"][..], 1, "did you mean \"work\""),
+        (&["disable", "wrok"][..], 1, "did you mean: rota disable work  "),
         (&["config", "explain", "timeouts.conect"], 1, "did you mean `timeouts.connect`"),
         (&["stauts"], 2, "'status'"),
         (&["connect", "codx"], 2, "'codex'"),

@@ -324,7 +324,7 @@ fn the_doctor_finds_a_login_with_two_owners_until_there_is_but_one() {
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "a warning is no failure: {ran:?}");
         for words in [
             format!("✔ config     {}, no problems", place.path("config/rota/rota.toml").display()),
-            "✔ store      intact\n".to_owned(),
+            "✔ store      intact".to_owned(),
             "✔ accounts   one, and its credential is in order\n".to_owned(),
             format!("! codex      {} holds the same login as \"work\"; two owners", file.display()),
             "             → rota login work\n".to_owned(),

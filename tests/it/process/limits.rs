@@ -51,7 +51,7 @@ fn a_probe_that_fails_says_why_and_ends_with_the_right_code() {
     assert_eq!((&limits["windows"], &limits["limitsConfidence"]), (&known, &json!("error")));
     assert_eq!((&limits["limitStatus"], &limits["refresh"]), (&json!("error"), &json!("error")));
     for (args, told) in [
-        (&["probe", "wrok"][..], "did you mean \"work\""),
+        (&["probe", "wrok"][..], "did you mean: rota probe work "),
         (&["probe", "key"], "[LIMITS_NOT_TOLD]"),
         (&["probe", "work", "key"], "[LIMITS_NOT_TOLD]"),
     ] {

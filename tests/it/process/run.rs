@@ -177,7 +177,7 @@ fn the_account_that_was_chosen_serves_the_command_and_no_other_does() {
     );
     let wrong = place.rota(&["run", "--account", "hom", "--", "true"]);
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
-    assert!(wrong.err.contains("did you mean \"home\""), "{wrong:?}");
+    assert!(wrong.err.contains("did you mean: rota run --account home -- true"), "{wrong:?}");
 }
 
 /// Asks until the daemon has noticed that the command has ended.

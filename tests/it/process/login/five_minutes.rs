@@ -189,7 +189,7 @@ fn something_goes_wrong(place: &Place) {
     }
     let wrong = place.rota(&["disable", "wrok"]);
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
-    assert!(wrong.err.contains("there is no account \"wrok\"; did you mean \"work\"?"), "{wrong:?}");
+    assert!(wrong.err.contains("\n  did you mean: rota disable work        (accounts: "), "{wrong:?}");
     assert!(said(place, &["rota", "help", "connect"]).contains("Usage: rota connect"));
 }
 
