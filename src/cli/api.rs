@@ -368,7 +368,7 @@ pub(super) fn succeed(answer: Answer) -> Result<Value, CliError> {
 }
 
 /// An alias that nobody has, and the command as it was meant: `words` with the nearest alias there is, where they can be
-/// typed as they stand.
+/// typed as they stand; of a program's own words nothing is said.
 fn mistyped(details: &Value, words: &[String]) -> Option<(String, String)> {
     let (alias, near) = (details["alias"].as_str()?, details["didYouMean"].as_str()?);
     let known: Vec<&str> = details["known"].as_array()?.iter().filter_map(Value::as_str).collect();
@@ -376,7 +376,9 @@ fn mistyped(details: &Value, words: &[String]) -> Option<(String, String)> {
         !word.is_empty()
             && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=./:@,".contains(&byte))
     };
-    let words = words.get(1..).filter(|words| words.iter().all(is_plain)).unwrap_or_default();
+    let own = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    // What stands behind `--` is another program's, and may hold its secrets.
+    let words = words.get(1..own).filter(|words| words.iter().all(is_plain)).unwrap_or_default();
     let meant = words.iter().map(|word| if word == alias { near } else { word });
     let meant = if words.iter().any(|word| word == alias) {
         std::iter::once("rota").chain(meant).collect::<Vec<_>>().join(" ")
