@@ -17,7 +17,7 @@ endif
 
 .PHONY: help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test \
   api-check crash \
-  refresh-race power-cuts renewals coverage mutants check-deny bench bench-quick perf-gate writers \
+  refresh-race power-cuts renewals coverage mutants check-deny bench bench-quick cold-build perf-gate writers \
   perf-baseline perf-profile perf-build nightly
 
 help: ## List the targets
@@ -117,7 +117,13 @@ bench: ## What rota costs beside nginx, haproxy and a bare forwarder (Debian: ng
 
 bench-quick: ## The same in a few minutes, with fewer and shorter visits
 	cargo build --profile perf --locked --package rota-proxy --package rota-bench --bin rota --bin rota-bench
-	target/perf/rota-bench run --rounds 3 --seconds 0.7 $(ARGS)
+	target/perf/rota-bench run --sittings 2 --seconds 0.5 $(ARGS)
+
+cold-build: ## A release build from nothing, by the clock and by processor time; the binary's size
+	cargo fetch --locked
+	rm -rf target/cold
+	time CARGO_INCREMENTAL=0 cargo build --release --locked --offline --bin rota --target-dir target/cold
+	ls -l target/cold/release/rota
 
 perf-gate: perf-build ## Instructions and allocations per request against bench/baseline.toml, 3 % margin (needs valgrind)
 	target/perf/rota-bench counts --gate bench/baseline.toml $(ARGS)

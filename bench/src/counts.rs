@@ -188,8 +188,8 @@ fn ask(proxy: &Running, traffic: Traffic, times: u64, steps: Steps) -> Result<()
     let paced = Paced { pause: Some(SETTLING), steps: Some(steps) };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async {
-        let clients = load::connect(&plan).await?;
-        load::closed(&plan, clients, Length::Requests(requests), paced).await
+        let mut clients = load::connect(&plan).await?;
+        load::closed(&plan, &mut clients, Length::Requests(requests), paced).await
     })?;
     if report.requests != requests {
         let failed = io::Error::other(format!("{} of {requests} requests failed", report.failed));

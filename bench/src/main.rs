@@ -6,11 +6,11 @@ use rota_bench::baseline::{Baseline, BaselineError, Cost};
 use rota_bench::callgrind;
 use rota_bench::counts::{COUNTS, CountError};
 use rota_bench::engine_loop::{Asked, Pool, PoolError};
-use rota_bench::load::{self, Length, LoadError, Paced, Plan, Session};
+use rota_bench::load::{self, Length, LoadError, Paced, Plan, Report, Session};
 use rota_bench::proxies::{Binaries, REFUSING};
 use rota_bench::run::{Effort, RunError, run};
 use rota_bench::upstream::{Manner, Steps};
-use rota_bench::{floor, raw, upstream};
+use rota_bench::{floor, raw, report, upstream};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -123,7 +123,7 @@ struct LoadArguments {
     /// Name no conversation in requests
     #[arg(long)]
     nameless: bool,
-    /// Requests in all
+    /// Requests over all connections
     #[arg(long, conflicts_with = "seconds")]
     requests: Option<u64>,
     /// Seconds
@@ -135,22 +135,28 @@ struct LoadArguments {
     /// Begin streams and hold them until a line comes on standard input
     #[arg(long)]
     idle: bool,
-    /// Print `ready` once connected, and wait for a line on standard input
+    /// Print `ready` once connected, and do it, and tell, for each line on standard input (at a rate: for the first)
     #[arg(long)]
     wait: bool,
 }
 
 #[derive(Args)]
 struct RunArguments {
-    /// Only this row (repeatable)
+    /// Only this row; `cpu`: all that are processor time (repeatable)
     #[arg(long)]
     only: Vec<String>,
-    /// Visits to each proxy
+    /// How often upstream and proxies are started anew, and every row is measured
     #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// How long a visit lasts
+    sittings: usize,
+    /// How long a sitting visits each proxy for each row, in many short turns
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
+    /// Measure everything so often, and tell how far the runs are apart
+    #[arg(long, default_value_t = 1)]
+    repeat: usize,
+    /// Put the table of the goals into this file, between its marks
+    #[arg(long, value_name = "MARKDOWN")]
+    write: Option<PathBuf>,
     /// The rota to measure [default: beside this program]
     #[arg(long)]
     rota: Option<PathBuf>,
@@ -217,8 +223,10 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: RunArguments) -> Result<(), Failed> {
-    let effort = Effort { rounds: arguments.rounds, seconds: arguments.seconds, only: arguments.only };
-    Ok(run(&binaries(arguments.rota)?, &effort, &mut io::stdout())?)
+    let RunArguments { only, sittings, seconds, repeat, write, rota } = arguments;
+    let effort = Effort { sittings, seconds, only, repeat };
+    let goals = run(&binaries(rota)?, &effort, &mut io::stdout())?;
+    Ok(write.map_or(Ok(()), |file| report::put(&goals, &file))?)
 }
 
 fn binaries(rota: Option<PathBuf>) -> io::Result<Binaries> {
@@ -332,27 +340,38 @@ fn measure(arguments: &LoadArguments) -> Result<(), Failed> {
         session: if arguments.nameless { Session::Nameless } else { Session::Named },
     };
     let length = arguments.requests.map_or(Length::Seconds(arguments.seconds), Length::Requests);
-    let ready = || if arguments.wait { told_to_go() } else { Ok(()) };
-    let report = if let Some(rate) = arguments.rate {
-        load::rate(&plan, rate, arguments.seconds, || drop(ready()))?
-    } else {
-        let runtime = runtime()?;
-        let clients = runtime.block_on(load::connect(&plan))?;
-        if arguments.idle {
-            let held = runtime.block_on(load::idle(&plan, clients))?;
-            told_to_go()?;
-            drop(held);
-            return Ok(());
-        }
-        ready()?;
-        runtime.block_on(load::closed(&plan, clients, length, Paced::default()))?
-    };
-    Ok(tell(&serde_json::to_string(&report).map_err(io::Error::other)?)?)
+    if let Some(rate) = arguments.rate {
+        let ready = || if arguments.wait { tell("ready").and_then(|()| told_to_go()) } else { Ok(true) };
+        return tell_report(&load::rate(&plan, rate, arguments.seconds, || drop(ready()))?);
+    }
+    let runtime = runtime()?;
+    let mut clients = runtime.block_on(load::connect(&plan))?;
+    if arguments.idle {
+        let held = runtime.block_on(load::idle(&plan, clients))?;
+        tell("ready")?;
+        told_to_go()?;
+        drop(held);
+        return Ok(());
+    }
+    let mut once =
+        || tell_report(&runtime.block_on(load::closed(&plan, &mut clients, length, Paced::default()))?);
+    if !arguments.wait {
+        return once();
+    }
+    tell("ready")?;
+    while told_to_go()? {
+        once()?;
+    }
+    Ok(())
 }
 
-fn told_to_go() -> io::Result<()> {
-    tell("ready")?;
-    io::stdin().read_line(&mut String::new()).map(drop)
+fn tell_report(report: &Report) -> Result<(), Failed> {
+    Ok(tell(&serde_json::to_string(report).map_err(io::Error::other)?)?)
+}
+
+/// Whether a line came, and not the end.
+fn told_to_go() -> io::Result<bool> {
+    io::stdin().read_line(&mut String::new()).map(|length| length > 0)
 }
 
 fn tell(line: &str) -> io::Result<()> {

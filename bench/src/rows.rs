@@ -19,7 +19,27 @@ pub struct Row {
     pub goal: f64,
     /// Whether rota fails over in each request. The others answer plainly.
     pub failover: Failover,
+    /// How long a visit lasts where nobody is in a hurry, in seconds: what says how often there is time for one.
+    pub lasts: f64,
 }
+
+impl Row {
+    /// True where the figure is processor time.
+    pub fn is_cpu(&self) -> bool {
+        match self.figure {
+            Figure::CpuPerRequest | Figure::CpuPerEvent => true,
+            Figure::P99 => false,
+        }
+    }
+
+    /// Visits to each proxy that there is time for in so many seconds.
+    pub fn visits(&self, seconds: f64) -> usize {
+        ((seconds / self.lasts).round() as usize).max(LEAST_VISITS)
+    }
+}
+
+/// Visits to each proxy, however long they last: one might come at a bad moment.
+const LEAST_VISITS: usize = 2;
 
 /// Whether rota fails over in each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,17 +118,17 @@ pub enum Reply {
 /// How it asks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// Again as soon as it is answered, for a round's time.
-    Closed,
-    /// So many requests in all, again as soon as it is answered.
-    Requests(u64),
-    /// So many requests a second, for a round's time.
+    /// So many requests a visit, again as soon as it is answered: every proxy does the same work.
+    Burst(u64),
+    /// Once; what is answered is held.
+    Held,
+    /// So many requests a second, for a second.
     Rate(f64),
 }
 
 impl Work {
-    /// Arguments of `rota-bench load` for a visit of `seconds`.
-    pub fn arguments(&self, failover: Failover, seconds: f64) -> Vec<String> {
+    /// Arguments of `rota-bench load` for a visit.
+    pub fn arguments(&self, failover: Failover) -> Vec<String> {
         let target = match self.reply {
             Reply::Json => "/v1/responses?bytes=2048".to_owned(),
             Reply::Stream { events, size, pause } => {
@@ -127,11 +147,9 @@ impl Work {
             arguments.push("--nameless".to_owned());
         }
         match self.pace {
-            Pace::Closed => arguments.push(format!("--seconds={seconds}")),
-            Pace::Requests(requests) => arguments.push(format!("--requests={requests}")),
-            Pace::Rate(rate) => {
-                arguments.extend([format!("--seconds={seconds}"), format!("--rate={rate}")]);
-            }
+            Pace::Burst(requests) => arguments.push(format!("--requests={requests}")),
+            Pace::Held => arguments.push("--idle".to_owned()),
+            Pace::Rate(rate) => arguments.extend(["--seconds=1".to_owned(), format!("--rate={rate}")]),
         }
         arguments
     }
@@ -139,73 +157,83 @@ impl Work {
 
 const KIB: usize = 1024;
 
-const fn plain(id: &'static str, title: &'static str, connections: usize, body: usize, goal: f64) -> Row {
-    let work = Work { connections, body, reply: Reply::Json, pace: Pace::Closed };
+/// How long most visits last: short ones that are close to each other see the same machine.
+const SHORT: f64 = 0.1;
+
+const fn posts(id: &'static str, title: &'static str, [connections, body]: [usize; 2], burst: u64) -> Row {
     Row {
         id,
         title,
-        work,
+        work: Work { connections, body, reply: Reply::Json, pace: Pace::Burst(burst) },
         layout: Layout::OneCore,
         figure: Figure::CpuPerRequest,
-        goal,
+        goal: 1.00,
         failover: Failover::Never,
+        lasts: SHORT,
     }
 }
 
-const fn streams(id: &'static str, title: &'static str, connections: usize, reply: Reply, goal: f64) -> Row {
-    let work = Work { connections, body: KIB, reply, pace: Pace::Requests(connections as u64) };
-    Row { work, figure: Figure::CpuPerEvent, ..plain(id, title, connections, KIB, goal) }
+/// A stream for each connection.
+const fn streams(id: &'static str, title: &'static str, connections: usize, reply: Reply) -> Row {
+    let work = Work { connections, body: KIB, reply, pace: Pace::Burst(connections as u64) };
+    Row { work, figure: Figure::CpuPerEvent, ..posts(id, title, [connections, KIB], 0) }
 }
 
 /// Every row, in the order of docs/PERFORMANCE.md.
 pub const ROWS: &[Row] = &[
-    plain("cpu-c1", "CPU per request, 1 connection, 1 KB in, 2 KB out", 1, KIB, 1.00),
-    plain("cpu-c32", "CPU per request, 32 connections", 32, KIB, 1.00),
-    plain("cpu-c256", "CPU per request, 256 connections", 256, KIB, 1.10),
-    plain("post-200k", "CPU per 200 KB POST, kept for replay", 4, 200 * KIB, 0.40),
-    plain("post-1m", "CPU per 1 MB POST, kept for replay", 4, 1024 * KIB, 0.30),
+    posts("cpu-c1", "CPU per request, 1 connection, 1 KB in, 2 KB out", [1, KIB], 1500),
+    posts("cpu-c32", "CPU per request, 32 connections", [32, KIB], 2048),
+    Row { goal: 1.10, ..posts("cpu-c256", "CPU per request, 256 connections", [256, KIB], 2048) },
+    Row { goal: 0.40, ..posts("post-200k", "CPU per 200 KB POST, kept for replay", [4, 200 * KIB], 300) },
+    Row { goal: 0.30, ..posts("post-1m", "CPU per 1 MB POST, kept for replay", [4, 1024 * KIB], 80) },
     Row {
         layout: Layout::OwnCore,
         figure: Figure::P99,
         work: Work { connections: 16, body: KIB, reply: Reply::Json, pace: Pace::Rate(2000.0) },
-        ..plain("p99", "p99 at 2000 requests/s", 16, KIB, 1.3)
+        goal: 1.3,
+        lasts: 1.0,
+        ..posts("p99", "p99 at 2000 requests/s", [16, KIB], 0)
     },
-    streams(
-        "sse-100",
-        "CPU per SSE event, 100 streams, 10 ms apart",
-        100,
-        Reply::Stream { events: 150, size: 200, pause: 10 },
-        1.00,
-    ),
+    Row {
+        lasts: 1.5,
+        ..streams(
+            "sse-100",
+            "CPU per SSE event, 100 streams, 10 ms apart",
+            100,
+            Reply::Stream { events: 150, size: 200, pause: 10 },
+        )
+    },
     streams(
         "sse-flood",
         "CPU per SSE event, flood (8 streams, no pause)",
         8,
-        Reply::Stream { events: 30_000, size: LEAST_EVENT, pause: 0 },
-        1.00,
+        Reply::Stream { events: 10_000, size: LEAST_EVENT, pause: 0 },
     ),
     Row {
         work: Work {
             connections: 8,
             body: 38 * KIB,
             reply: Reply::Stream { events: 40, size: 250, pause: 1 },
-            pace: Pace::Closed,
+            pace: Pace::Burst(32),
         },
-        ..plain("turn", "CPU per Codex-shaped turn: 38 KB in, 40 events out", 8, 38 * KIB, 1.10)
+        goal: 1.10,
+        lasts: 0.2,
+        ..posts("turn", "CPU per Codex-shaped turn: 38 KB in, 40 events out", [8, 38 * KIB], 0)
     },
     Row {
         failover: Failover::Each,
-        ..plain(
+        goal: 1.7,
+        ..posts(
             "failover-c1",
             "CPU per failover (429, then 200) against a plain request, 1 connection",
-            1,
-            KIB,
-            1.7,
+            [1, KIB],
+            1000,
         )
     },
     Row {
         failover: Failover::Each,
-        ..plain("failover-c32", "CPU per failover against a plain request, 32 connections", 32, KIB, 1.6)
+        goal: 1.6,
+        ..posts("failover-c32", "the same, 32 connections", [32, KIB], 1504)
     },
 ];
 
@@ -232,10 +260,16 @@ mod tests {
     #[test]
     fn a_row_says_the_load_it_needs() {
         let flood = ROWS.iter().find(|row| row.id == "sse-flood").expect("a row");
-        let arguments = flood.work.arguments(Failover::Never, 2.0).join(" ");
+        let arguments = flood.work.arguments(Failover::Never).join(" ");
         assert_eq!(
             arguments,
-            "--target=/v1/responses?events=30000&size=192&pause=0 --connections=8 --body=1024 --event=192 --requests=8"
+            "--target=/v1/responses?events=10000&size=192&pause=0 --connections=8 --body=1024 --event=192 --requests=8"
         );
+    }
+
+    #[test]
+    fn a_short_visit_is_made_more_often_than_a_long_one_and_none_only_once() {
+        let visits = |id| ROWS.iter().find(|row| row.id == id).map(|row: &Row| row.visits(1.0));
+        assert_eq!((visits("cpu-c32"), visits("turn"), visits("sse-100")), (Some(10), Some(5), Some(2)));
     }
 }

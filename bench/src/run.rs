@@ -1,31 +1,42 @@
-//! The runner: starts upstream and proxies, visits the proxies in turn (A B C, B C A, ...), so that what disturbs the
-//! machine disturbs all of them, and prints medians over the rounds, each with its ratio to nginx in the same run.
+//! The runner. A sitting starts upstream and proxies anew, and takes one row after the other: each proxy has a load of its
+//! own that stays connected, and they are visited in turn, in an order that changes, for a tenth of a second each, many
+//! times, with the same number of requests. So what disturbs the machine disturbs all of them, a visit is
+//! compared with nginx's of the same turn, and neither one start of a program nor one moment decides a figure.
+use crate::clock::{Moment, sleep_until};
 use crate::load::Report;
-use crate::proxies::{Binaries, Kind, Place, Running, StartError, start, start_upstream};
-use crate::rows::{Failover, Figure, Layout, ROWS, Row, kinds};
-use crate::stats::{median, spread};
+use crate::loading::Load;
+use crate::proxies::{Binaries, Kind, Running, StartError, start, start_upstream};
+use crate::report::{self, Line, Scale};
+use crate::rows::{Figure, Layout, Pace, ROWS, Row, kinds};
 use crate::whole::{self, Whole};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// What `--only` calls all rows that are processor time.
+const CPU: &str = "cpu";
+/// For what a proxy does after its replies, such as to tell of them: a visit's processor time is read after it.
+const SETTLING: Duration = Duration::from_millis(30);
+/// A visit as long as this needs no other before it that does not count.
+const WARM: f64 = 1.0;
 
 /// How much is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effort {
-    /// Visits to each proxy.
-    pub rounds: usize,
-    /// How long a visit of a closed or fixed-rate load lasts.
+    /// How often everything is started anew.
+    pub sittings: usize,
+    /// How long a sitting visits each proxy for each row.
     pub seconds: f64,
     /// The rows wanted; all where it is empty.
     pub only: Vec<String>,
+    /// How often all of that is done.
+    pub repeat: usize,
 }
 
 impl Effort {
-    /// True where this row is wanted.
-    pub fn wants(&self, id: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == id)
+    /// True where the row of this name, which is processor time or not, is wanted.
+    pub fn wants(&self, id: &str, is_cpu: bool) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == id || (is_cpu && only == CPU))
     }
 }
 
@@ -45,23 +56,15 @@ pub enum RunError {
     #[error("{0} was to fail over, and says of its attempts: {1}; nothing was measured")]
     NoFailover(&'static str, String),
     /// There is no such row.
-    #[error("there is no row `{0}`; the tables' last column names them")]
+    #[error("there is no row `{0}`; the tables name them, and `cpu` is all that are processor time")]
     Unknown(String),
 }
 
-/// What one visit came to.
-#[derive(Clone, Debug)]
-struct Visit {
-    figure: f64,
-    report: Report,
-}
-
-type Visits = BTreeMap<(usize, Kind), Vec<Visit>>;
-
-/// Measures, and prints as it goes.
-pub fn run(binaries: &Binaries, effort: &Effort, out: &mut impl Write) -> Result<(), RunError> {
-    let known =
-        |id: &String| ROWS.iter().any(|row| row.id == id) || Whole::ALL.iter().any(|whole| whole.id() == id);
+/// Measures, and prints as it goes. The table of the goals, over all that was measured.
+pub fn run(binaries: &Binaries, effort: &Effort, out: &mut impl Write) -> Result<String, RunError> {
+    let known = |id: &String| {
+        id == CPU || ROWS.iter().any(|row| row.id == id) || Whole::ALL.iter().any(|whole| whole.id() == id)
+    };
     if let Some(unknown) = effort.only.iter().find(|id| !known(id)) {
         return Err(RunError::Unknown(unknown.clone()));
     }
@@ -70,208 +73,174 @@ pub fn run(binaries: &Binaries, effort: &Effort, out: &mut impl Write) -> Result
             writeln!(out, "missing: {} is not installed, its column is empty", kind.name())?;
         }
     }
-    let wanted: Vec<(usize, &Row)> =
-        ROWS.iter().enumerate().filter(|(_, row)| effort.wants(row.id)).collect();
-    let mut visits = Visits::new();
-    for layout in [Layout::OneCore, Layout::OwnCore] {
-        let rows: Vec<_> = wanted.iter().filter(|(_, row)| row.layout == layout).copied().collect();
-        if !rows.is_empty() {
-            measure(binaries, layout, effort, &rows, &mut visits)?;
-        }
+    let mut runs = Vec::new();
+    for _ in 0..effort.repeat.max(1) {
+        let lines = once(binaries, effort)?;
+        writeln!(out, "\n{}\n{}", report::goals(&lines), report::clients(&lines))?;
+        out.flush()?;
+        runs.push(lines);
     }
-    if !wanted.is_empty() {
-        write!(out, "{}", table(&wanted, &visits, effort))?;
+    if let [_, _, ..] = runs.as_slice() {
+        writeln!(out, "How far the runs are apart\n\n{}", report::agreement(&runs))?;
     }
-    write!(out, "{}", whole::measure(binaries, effort)?)?;
-    Ok(())
+    Ok(report::goals(&report::together(runs)))
 }
 
-fn measure(
-    binaries: &Binaries,
-    layout: Layout,
-    effort: &Effort,
-    rows: &[(usize, &Row)],
-    visits: &mut Visits,
-) -> Result<(), RunError> {
-    let upstream = start_upstream(binaries, layout.ends())?;
-    let mut proxies = BTreeMap::new();
-    for kind in rows.iter().flat_map(|(_, row)| kinds(row)) {
-        if kind.program(binaries).is_some() && !proxies.contains_key(kind) {
-            proxies.insert(*kind, start(*kind, layout.proxy(), upstream.address, binaries)?);
-        }
-    }
-    for (number, row) in rows {
-        let there: Vec<(&Kind, &Running)> =
-            kinds(row).iter().filter_map(|kind| Some((kind, proxies.get(kind)?))).collect();
-        for round in 0..effort.rounds {
-            for turn in 0..there.len() {
-                let (kind, proxy) = there[(round + turn) % there.len()];
-                let seen = visit(binaries, row, proxy, *kind, effort.seconds)?;
-                visits.entry((*number, *kind)).or_default().push(seen);
+fn once(binaries: &Binaries, effort: &Effort) -> Result<Vec<Line>, RunError> {
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| effort.wants(row.id, row.is_cpu())).collect();
+    let mut lines: Vec<Line> =
+        rows.iter().map(|row| Line::new(row.id, row.title, row.goal, Scale::ToNginx, row.is_cpu())).collect();
+    for _ in 0..effort.sittings.max(1) {
+        for layout in [Layout::OneCore, Layout::OwnCore] {
+            if rows.iter().any(|row| row.layout == layout) {
+                sit(binaries, layout, effort, &mut rows.iter().copied().zip(&mut lines))?;
             }
         }
     }
+    lines.extend(whole::measure(binaries, effort)?);
+    Ok(lines)
+}
+
+/// One sitting, of the rows with this layout.
+fn sit<'a>(
+    binaries: &Binaries,
+    layout: Layout,
+    effort: &Effort,
+    rows: &mut dyn Iterator<Item = (&'a Row, &'a mut Line)>,
+) -> Result<(), RunError> {
+    let upstream = start_upstream(binaries, layout.ends())?;
+    let mut proxies: BTreeMap<Kind, Running> = BTreeMap::new();
+    for (row, line) in rows.filter(|(row, _)| row.layout == layout) {
+        for kind in kinds(row).iter().filter(|kind| kind.program(binaries).is_some()) {
+            if !proxies.contains_key(kind) {
+                proxies.insert(*kind, start(*kind, layout.proxy(), upstream.address, binaries)?);
+            }
+        }
+        let there = kinds(row).iter().filter_map(|kind| Some((*kind, proxies.get(kind)?)));
+        let mut visited: Vec<Visited<'_>> =
+            there.map(|(kind, proxy)| Visited::new(binaries, row, kind, proxy)).collect::<Result<_, _>>()?;
+        for turn in 0..row.visits(effort.seconds) {
+            for place in order(turn, visited.len()) {
+                let (figure, report) = visited[place].visit()?;
+                line.note(visited[place].kind, figure, report);
+            }
+        }
+        visited.iter().try_for_each(Visited::failed_over)?;
+    }
     Ok(())
 }
 
-fn visit(
-    binaries: &Binaries,
-    row: &Row,
-    proxy: &Running,
+/// Who is visited after whom: each time another one begins, and every second time it goes backwards, so that nobody
+/// always comes after the same one.
+pub fn order(turn: usize, of: usize) -> impl Iterator<Item = usize> {
+    (0..of)
+        .map(move |step| if turn.is_multiple_of(2) { step } else { of - 1 - step })
+        .map(move |step| (turn + step) % of)
+}
+
+/// A proxy that a row visits.
+struct Visited<'a> {
+    binaries: &'a Binaries,
+    row: &'a Row,
     kind: Kind,
-    seconds: f64,
-) -> Result<Visit, RunError> {
-    let arguments = row.work.arguments(row.failover, seconds);
-    let mut load = Load::start(binaries, row.layout.ends(), proxy.address, &arguments, kind)?;
-    let before = proxy.tree().cpu();
-    load.go()?;
-    let report = load.report()?;
-    let cpu = proxy.tree().cpu().saturating_sub(before) as f64 / 1e3;
-    if report.failed > 0 {
-        return Err(RunError::Load(kind.name(), format!("{} requests were not answered 200", report.failed)));
-    }
-    failed_over(proxy, kind)?;
-    let figure = match row.figure {
-        Figure::CpuPerEvent => cpu / report.events.max(1) as f64,
-        Figure::CpuPerRequest => cpu / report.requests.max(1) as f64,
-        Figure::P99 => report.p99,
-    };
-    Ok(Visit { figure, report })
+    proxy: &'a Running,
+    /// What stays connected; a load at a fixed rate is made anew for each visit.
+    load: Option<Load>,
 }
 
-/// That a request without a session still fails over, by what the reply's head says of it. The floor begins with a bearer
-/// that is turned away, and says nothing.
-fn failed_over(proxy: &Running, kind: Kind) -> Result<(), RunError> {
-    let (name, wanted) = match kind {
-        Kind::NginxFailover => ("x-attempts: ", "429, 200"),
-        Kind::RotaFailover => ("x-rota-attempts: ", "2"),
-        Kind::Floor | Kind::FloorFailover | Kind::Haproxy | Kind::Nginx | Kind::Raw | Kind::Rota => {
-            return Ok(());
+impl<'a> Visited<'a> {
+    /// Connected, and visited once for nothing.
+    fn new(binaries: &'a Binaries, row: &'a Row, kind: Kind, proxy: &'a Running) -> Result<Self, RunError> {
+        let mut visited = Self { binaries, row, kind, proxy, load: None };
+        match row.work.pace {
+            Pace::Burst(_) => visited.load = Some(visited.connect()?),
+            Pace::Held | Pace::Rate(_) => {}
         }
-    };
-    let head = proxy.ask()?;
-    let said = head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("nothing");
-    if said == wanted { Ok(()) } else { Err(RunError::NoFailover(kind.name(), said.to_owned())) }
-}
+        if row.lasts < WARM {
+            visited.visit()?;
+        }
+        Ok(visited)
+    }
 
-/// A load in a process of its own, which waits until it is told to go.
-pub struct Load {
-    name: &'static str,
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
+    fn connect(&self) -> Result<Load, RunError> {
+        let arguments = self.row.work.arguments(self.row.failover);
+        Load::start(self.binaries, self.row.layout.ends(), self.proxy.address, &arguments, self.kind)
+    }
 
-impl Load {
-    /// Starts it and waits until each of its connections has been answered once.
-    pub fn start(
-        binaries: &Binaries,
-        place: Place,
-        to: SocketAddr,
-        arguments: &[String],
-        kind: Kind,
-    ) -> Result<Self, RunError> {
-        let mut command = Command::new("taskset");
-        command.args(["-c", place.cores]).arg(&binaries.bench).args([
-            "load",
-            "--wait",
-            "--to",
-            &to.to_string(),
-        ]);
-        let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(RunError::Load(kind.name(), "it has no pipes".to_owned()));
+    fn visit(&mut self) -> Result<(f64, Report), RunError> {
+        let mut anew = None;
+        if self.load.is_none() {
+            anew = Some(self.connect()?);
+        }
+        let Some(load) = self.load.as_mut().or(anew.as_mut()) else {
+            return Err(RunError::Load(self.kind.name(), "there is none".to_owned()));
         };
-        let mut load = Self { name: kind.name(), child, input, output: BufReader::new(output) };
-        let line = load.line()?;
-        if line == "ready" { Ok(load) } else { Err(RunError::Load(kind.name(), line)) }
+        let (report, cpu) = cpu_of(self.proxy, load)?;
+        let figure = match self.row.figure {
+            Figure::CpuPerEvent => cpu / report.events.max(1) as f64,
+            Figure::CpuPerRequest => cpu / report.requests.max(1) as f64,
+            Figure::P99 => report.p99,
+        };
+        Ok((figure, report))
     }
 
-    /// Lets it begin, or end where it holds streams.
-    pub fn go(&mut self) -> io::Result<()> {
-        self.input.write_all(b"\n")
-    }
-
-    /// What it measured.
-    pub fn report(&mut self) -> Result<Report, RunError> {
-        let line = self.line()?;
-        serde_json::from_str(&line).map_err(|_| RunError::Load(self.name, line))
-    }
-
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        Ok(line.trim().to_owned())
+    /// That a request without a session failed over, by what a reply's head says of it. The floor begins with a bearer
+    /// that is turned away, and says nothing.
+    fn failed_over(&self) -> Result<(), RunError> {
+        let (name, wanted) = match self.kind {
+            Kind::NginxFailover => ("x-attempts: ", "429, 200"),
+            Kind::RotaFailover => ("x-rota-attempts: ", "2"),
+            Kind::Floor | Kind::FloorFailover | Kind::Haproxy | Kind::Nginx | Kind::Raw | Kind::Rota => {
+                return Ok(());
+            }
+        };
+        let head = self.proxy.ask()?;
+        let said = head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("nothing");
+        if said == wanted { Ok(()) } else { Err(RunError::NoFailover(self.kind.name(), said.to_owned())) }
     }
 }
 
-impl Drop for Load {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// What a load saw, and what its work cost the proxy's processes, in microseconds.
+pub fn cpu_of(proxy: &Running, load: &mut Load) -> Result<(Report, f64), RunError> {
+    let tree = proxy.tree();
+    let before = tree.cpu();
+    let report = load.once()?;
+    sleep_until(Moment::now().after(SETTLING));
+    Ok((report, tree.cpu().saturating_sub(before) as f64 / 1e3))
 }
 
-/// The rows as Markdown: nginx in microseconds, everybody as a ratio to it, and how far rota's rounds were apart.
-fn table(rows: &[(usize, &Row)], visits: &Visits, effort: &Effort) -> String {
-    let mut text = format!(
-        "\n{} rounds of {} s, medians; nginx in µs, the others as a ratio to it in the same run\n\n\
-         | row | nginx | its own retry | haproxy | floor | raw | rota | goal | rota's rounds within | command |\n|---|---|---|---|---|---|---|---|---|---|\n",
-        effort.rounds, effort.seconds
-    );
-    let figures = |number: usize, kind| -> Option<Vec<f64>> {
-        Some(visits.get(&(number, kind))?.iter().map(|visit| visit.figure).collect())
-    };
-    for (number, row) in rows {
-        let (floor, rota) = match row.failover {
-            Failover::Each => (Kind::FloorFailover, Kind::RotaFailover),
-            Failover::Never => (Kind::Floor, Kind::Rota),
-        };
-        let nginx = figures(*number, Kind::Nginx).map(|figures| median(&figures));
-        let ratio = |kind| match (nginx, figures(*number, kind)) {
-            (Some(nginx), Some(figures)) => format!("{:.2}", median(&figures) / nginx),
-            (None, Some(figures)) => format!("{:.2} µs", median(&figures)),
-            (_, None) => "-".to_owned(),
-        };
-        let absolute = nginx.map_or("-".to_owned(), |nginx| format!("{nginx:.2}"));
-        let apart = figures(*number, rota).map_or(0.0, |figures| spread(&figures) * 100.0);
-        let _ = writeln!(
-            text,
-            "| {} | {absolute} | {} | {} | {} | {} | {} | {:.2} | {apart:.0} % | `rota-bench run --only {}` |",
-            row.title,
-            ratio(Kind::NginxFailover),
-            ratio(Kind::Haproxy),
-            ratio(floor),
-            ratio(Kind::Raw),
-            ratio(rota),
-            row.goal,
-            row.id
-        );
-    }
-    text.push_str("\nThe same visits, as their clients saw them (medians over the rounds; times in µs)\n\n");
-    text.push_str("| row | proxy | requests/s | p50 | p99 | first byte p50 / p99 | event on its way p50 / p99 |\n|---|---|---|---|---|---|---|\n");
-    for (number, row) in rows {
-        for kind in kinds(row) {
-            let Some(seen) = visits.get(&(*number, *kind)) else {
-                continue;
-            };
-            let of = |read: fn(&Report) -> f64| {
-                median(&seen.iter().map(|visit| read(&visit.report)).collect::<Vec<_>>())
-            };
-            let _ = writeln!(
-                text,
-                "| {} | {} | {:.0} | {:.0} | {:.0} | {:.0} / {:.0} | {:.0} / {:.0} |",
-                row.id,
-                kind.name(),
-                of(|report| report.requests as f64 / report.seconds),
-                of(|report| report.p50),
-                of(|report| report.p99),
-                of(|report| report.first_p50),
-                of(|report| report.first_p99),
-                of(|report| report.event_p50),
-                of(|report| report.event_p99),
-            );
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn everybody_is_visited_in_each_turn_and_follows_more_than_one_other() {
+        for of in [4, 5] {
+            let turns: Vec<Vec<usize>> = (0..2 * of).map(|turn| order(turn, of).collect()).collect();
+            let everybody: BTreeSet<usize> = (0..of).collect();
+            assert!(turns.iter().all(|turn| turn.iter().copied().collect::<BTreeSet<_>>() == everybody));
+            let pairs: BTreeSet<(usize, usize)> =
+                turns.iter().flat_map(|turn| turn.windows(2).map(|pair| (pair[0], pair[1]))).collect();
+            for place in 0..of {
+                let before = pairs.iter().filter(|(_, after)| *after == place).count();
+                assert!(before >= 2, "{place} of {of} comes after {before} others");
+            }
         }
     }
-    text
+
+    #[test]
+    fn cpu_asks_for_every_row_that_is_processor_time() {
+        let effort = |only: &[&str]| Effort {
+            sittings: 1,
+            seconds: 1.0,
+            only: only.iter().map(|id| (*id).to_owned()).collect(),
+            repeat: 1,
+        };
+        let wanted = |only: &[&str]| {
+            let effort = effort(only);
+            ROWS.iter().filter(|row| effort.wants(row.id, row.is_cpu())).count()
+        };
+        assert_eq!((wanted(&[]), wanted(&["cpu"]), wanted(&["p99", "turn"])), (11, 10, 2));
+    }
 }

@@ -16,13 +16,35 @@ pub fn percentile(sorted: &[u64], share: f64) -> u64 {
     sorted.get(rank.saturating_sub(1)).or(sorted.last()).copied().unwrap_or(0)
 }
 
-/// How far `values` are apart: the widest distance from their median, as a share of it.
-pub fn spread(values: &[f64]) -> f64 {
-    let middle = median(values);
-    if middle == 0.0 {
-        return 0.0;
+/// What many measurements of the same thing come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// The mean of the middle half: what is far off does not count, and the rest does, not only the one in the middle.
+    pub middle: f64,
+    /// A quarter of them are smaller.
+    pub low: f64,
+    /// A quarter of them are greater.
+    pub high: f64,
+}
+
+impl Summary {
+    /// Of `values`; none of none.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let outside = sorted.len() / 4;
+        let half = &sorted[outside..sorted.len() - outside];
+        let (low, high) = (*half.first()?, *half.last()?);
+        Some(Self { middle: half.iter().sum::<f64>() / half.len() as f64, low, high })
     }
-    values.iter().map(|value| (value - middle).abs() / middle).fold(0.0, f64::max)
+}
+
+/// How far `values` are apart: the greatest less the smallest, as a share of their median; 0 of none.
+pub fn apart(values: &[f64]) -> f64 {
+    let middle = median(values);
+    let [least, most] =
+        [f64::min, f64::max].map(|pick| values.iter().copied().reduce(pick).unwrap_or(middle));
+    if middle == 0.0 { 0.0 } else { (most - least) / middle }
 }
 
 #[cfg(test)]
@@ -49,8 +71,16 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_is_the_widest_distance_from_the_median() {
-        assert_eq!(spread(&[100.0, 105.0, 98.0]), 0.05);
-        assert_eq!(spread(&[]), 0.0);
+    fn a_summary_is_the_mean_of_the_middle_half_and_its_ends() {
+        let summary = Summary::of(&[90.0, 3.0, 2.0, 5.0, 1.0, 4.0, 0.0, 6.0]);
+        assert_eq!(summary, Some(Summary { middle: 3.5, low: 2.0, high: 5.0 }));
+        assert_eq!(Summary::of(&[7.0]), Some(Summary { middle: 7.0, low: 7.0, high: 7.0 }));
+        assert_eq!(Summary::of(&[]), None);
+    }
+
+    #[test]
+    fn values_are_as_far_apart_as_their_ends() {
+        assert_eq!(apart(&[100.0, 105.0, 98.0]), 0.07);
+        assert_eq!((apart(&[]), apart(&[3.0])), (0.0, 0.0));
     }
 }

@@ -1,18 +1,20 @@
 //! Figures of a proxy as a whole, in units of their own: how fast it starts, what memory it takes, what a second thread
 //! and durable changes cost. Each visit has a proxy of its own.
 use crate::admin::Beside;
+use crate::loading::Load;
 use crate::proxies::{Binaries, Kind, Place, Running, start, start_upstream};
+use crate::report::{Line, Scale};
 use crate::rows::{Failover, Layout, Pace, Reply, Work};
-use crate::run::{Effort, Load, RunError};
+use crate::run::{Effort, RunError, cpu_of, order};
 use crate::stats::median;
 use crate::upstream::LEAST_EVENT;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// Streams that are held open.
 const IDLE: usize = 5000;
 /// Connections of the run over two threads.
 const CROWD: usize = 64;
+/// Requests of a visit of theirs, and pairs of visits in each sitting.
+const CROWDED: (u64, usize) = (3008, 5);
 /// Two processors for everybody.
 const BOTH: &str = "0,1";
 
@@ -48,21 +50,39 @@ impl Whole {
 
     fn title(self) -> &'static str {
         match self {
-            Self::Admin => "p99 at 2000 requests/s while 50 changes/s are made durable, against without",
-            Self::Idle => "memory per idle SSE stream, 5,000 streams (KiB, PSS)",
-            Self::Rest => "memory at rest (MiB, PSS)",
-            Self::Start => "start to first 200 (ms)",
+            Self::Admin => {
+                "p99 at 2000 requests/s while 50 changes/s are made durable (others: by a process beside them), against without"
+            }
+            Self::Idle => "memory per idle SSE stream, 5,000 streams, PSS",
+            Self::Rest => "memory at rest, PSS",
+            Self::Start => "start to first 200",
             Self::Threads => "CPU per request with two threads against one, 64 connections",
         }
     }
 
-    fn goal(self) -> &'static str {
+    /// Not more than this, and in what.
+    fn goal(self) -> (f64, Scale) {
         match self {
-            Self::Admin => "1.2",
-            Self::Idle => "18",
-            Self::Rest => "12",
-            Self::Start => "30",
-            Self::Threads => "1.10",
+            Self::Admin => (1.2, Scale::Unit("")),
+            Self::Idle => (18.0, Scale::Unit(" KB")),
+            Self::Rest => (12.0, Scale::Unit(" MB")),
+            Self::Start => (30.0, Scale::Unit(" ms")),
+            Self::Threads => (1.1, Scale::Unit("")),
+        }
+    }
+
+    fn is_cpu(self) -> bool {
+        match self {
+            Self::Threads => true,
+            Self::Admin | Self::Idle | Self::Rest | Self::Start => false,
+        }
+    }
+
+    /// How often: idle streams take some seconds to begin, and differ little.
+    fn rounds(self, effort: &Effort) -> usize {
+        match self {
+            Self::Idle => 1,
+            Self::Admin | Self::Rest | Self::Start | Self::Threads => effort.sittings.max(1),
         }
     }
 
@@ -76,89 +96,37 @@ impl Whole {
         }
     }
 
-    fn measure(self, kind: Kind, binaries: &Binaries, effort: &Effort) -> Result<Measured, RunError> {
-        Ok(match self {
-            Self::Admin => admin(kind, binaries, effort)?,
-            Self::Idle => Measured::one(idle(kind, binaries)?),
-            Self::Rest => Measured::one(alone(kind, binaries)?.tree().memory() as f64 / 1024.0),
-            Self::Start => Measured::one(alone(kind, binaries)?.started.as_secs_f64() * 1e3),
-            Self::Threads => Measured::ratio(
-                crowd(kind, Place { cores: "0", threads: 1 }, binaries, effort)?,
-                crowd(kind, Place { cores: BOTH, threads: 2 }, binaries, effort)?,
-            ),
-        })
-    }
-
-    /// What its two parts are, where it is a ratio.
-    fn parts(self) -> Option<&'static str> {
+    fn measure(self, kind: Kind, binaries: &Binaries, line: &mut Line) -> Result<(), RunError> {
         match self {
-            Self::Admin => Some("without, with (µs)"),
-            Self::Threads => Some("one, two (µs)"),
-            Self::Idle | Self::Rest | Self::Start => None,
-        }
-    }
-}
-
-/// What one visit came to.
-#[derive(Clone, Copy, Debug)]
-struct Measured {
-    figure: f64,
-    /// What it is the ratio of.
-    parts: [f64; 2],
-}
-
-impl Measured {
-    fn one(figure: f64) -> Self {
-        Self { figure, parts: [0.0; 2] }
-    }
-
-    fn ratio(under: f64, over: f64) -> Self {
-        Self { figure: over / under, parts: [under, over] }
-    }
-}
-
-/// Measures those that are wanted; a Markdown table.
-pub fn measure(binaries: &Binaries, effort: &Effort) -> Result<String, RunError> {
-    let wanted = Whole::ALL.into_iter().filter(|whole| effort.wants(whole.id()));
-    let mut text = String::new();
-    for whole in wanted {
-        if text.is_empty() {
-            text.push_str("\nThe proxy as a whole, in its own units, medians over the rounds\n\n| figure | nginx | haproxy | floor | raw | rota | goal | command |\n|---|---|---|---|---|---|---|---|\n");
-        }
-        let rounds = if whole == Whole::Idle { 1 } else { effort.rounds };
-        let there = whole.kinds().iter().filter(|kind| kind.program(binaries).is_some());
-        let there: Vec<Kind> = there.copied().collect();
-        let mut seen: BTreeMap<Kind, Vec<Measured>> = BTreeMap::new();
-        for round in 0..rounds {
-            for turn in 0..there.len() {
-                let kind = there[(round + turn) % there.len()];
-                seen.entry(kind).or_default().push(whole.measure(kind, binaries, effort)?);
+            Self::Admin => line.note_ratio(kind, admin(kind, binaries)?),
+            Self::Idle => line.note_figure(kind, idle(kind, binaries)?),
+            Self::Rest => line.note_figure(kind, alone(kind, binaries)?.tree().memory() as f64 / 1024.0),
+            Self::Start => line.note_figure(kind, alone(kind, binaries)?.started.as_secs_f64() * 1e3),
+            Self::Threads => {
+                crowd(kind, binaries)?.into_iter().for_each(|parts| line.note_ratio(kind, parts));
             }
         }
-        let line = |title: &str, read: &dyn Fn(&Measured) -> Vec<f64>| {
-            let columns = [Kind::Nginx, Kind::Haproxy, Kind::Floor, Kind::Raw, Kind::Rota];
-            let columns =
-                columns.map(|kind| seen.get(&kind).map_or("-".to_owned(), |seen| medians(seen, read)));
-            format!("| {title} | {} |", columns.join(" | "))
-        };
-        let figures = line(whole.title(), &|measured| vec![measured.figure]);
-        let _ = writeln!(text, "{figures} {} | `rota-bench run --only {}` |", whole.goal(), whole.id());
-        if let Some(parts) = whole.parts() {
-            let _ = writeln!(text, "{} | |", line(parts, &|measured| measured.parts.to_vec()));
-        }
+        Ok(())
     }
-    Ok(text)
 }
 
-/// The median of each number that is read of a visit.
-fn medians(seen: &[Measured], read: &dyn Fn(&Measured) -> Vec<f64>) -> String {
-    let read: Vec<Vec<f64>> = seen.iter().map(read).collect();
-    let numbers = read.first().map_or(0, Vec::len);
-    let median_of = |number| {
-        let values: Vec<f64> = read.iter().filter_map(|visit| visit.get(number)).copied().collect();
-        format!("{:.2}", median(&values))
-    };
-    (0..numbers).map(median_of).collect::<Vec<_>>().join(", ")
+/// Measures those that are wanted.
+pub fn measure(binaries: &Binaries, effort: &Effort) -> Result<Vec<Line>, RunError> {
+    let wanted = Whole::ALL.into_iter().filter(|whole| effort.wants(whole.id(), whole.is_cpu()));
+    wanted
+        .map(|whole| {
+            let (goal, scale) = whole.goal();
+            let mut line = Line::new(whole.id(), whole.title(), goal, scale, whole.is_cpu());
+            let there = whole.kinds().iter().filter(|kind| kind.program(binaries).is_some());
+            let there: Vec<Kind> = there.copied().collect();
+            for round in 0..whole.rounds(effort) {
+                for place in order(round, there.len()) {
+                    whole.measure(there[place], binaries, &mut line)?;
+                }
+            }
+            Ok(line)
+        })
+        .collect()
 }
 
 /// A proxy with a processor of its own that has answered one request.
@@ -176,10 +144,9 @@ fn idle(kind: Kind, binaries: &Binaries) -> Result<f64, RunError> {
         connections: IDLE,
         body: 1024,
         reply: Reply::Stream { events: 2, size: LEAST_EVENT, pause: 3_600_000 },
-        pace: Pace::Closed,
+        pace: Pace::Held,
     };
-    let mut arguments = work.arguments(Failover::Never, 1.0);
-    arguments.push("--idle".to_owned());
+    let arguments = work.arguments(Failover::Never);
     // It says that it is ready once every stream has begun.
     let load = Load::start(binaries, ends, proxy.address, &arguments, kind)?;
     let held = proxy.tree().memory().saturating_sub(before) as f64 / IDLE as f64;
@@ -187,31 +154,44 @@ fn idle(kind: Kind, binaries: &Binaries) -> Result<f64, RunError> {
     Ok(held)
 }
 
-/// Microseconds of processor time per request.
-fn crowd(kind: Kind, place: Place, binaries: &Binaries, effort: &Effort) -> Result<f64, RunError> {
+/// Microseconds of processor time per request, with one thread and with two, pair by pair.
+fn crowd(kind: Kind, binaries: &Binaries) -> Result<Vec<[f64; 2]>, RunError> {
+    let (requests, pairs) = CROWDED;
     let ends = Place { cores: BOTH, threads: 1 };
     let upstream = start_upstream(binaries, ends)?;
-    let proxy = start(kind, place, upstream.address, binaries)?;
-    let work = Work { connections: CROWD, body: 1024, reply: Reply::Json, pace: Pace::Closed };
-    let arguments = work.arguments(Failover::Never, effort.seconds);
-    let mut load = Load::start(binaries, ends, proxy.address, &arguments, kind)?;
-    let before = proxy.tree().cpu();
-    load.go()?;
-    let report = load.report()?;
-    Ok(proxy.tree().cpu().saturating_sub(before) as f64 / 1e3 / report.requests.max(1) as f64)
+    let places = [Place { cores: "0", threads: 1 }, Place { cores: BOTH, threads: 2 }];
+    let work = Work { connections: CROWD, body: 1024, reply: Reply::Json, pace: Pace::Burst(requests) };
+    let arguments = work.arguments(Failover::Never);
+    let mut visited = Vec::new();
+    for place in places {
+        let proxy = start(kind, place, upstream.address, binaries)?;
+        let mut load = Load::start(binaries, ends, proxy.address, &arguments, kind)?;
+        load.once()?;
+        visited.push((proxy, load));
+    }
+    let mut figures = Vec::new();
+    for turn in 0..pairs {
+        let mut pair = [0.0; 2];
+        for place in order(turn, visited.len()) {
+            let (proxy, load) = &mut visited[place];
+            let (report, cpu) = cpu_of(proxy, load)?;
+            pair[place] = cpu / report.requests.max(1) as f64;
+        }
+        figures.push(pair);
+    }
+    Ok(figures)
 }
 
-/// Without and with, twice in turn, on the same proxy.
-fn admin(kind: Kind, binaries: &Binaries, effort: &Effort) -> Result<Measured, RunError> {
+/// The p99 without and with, twice in turn, on the same proxy.
+fn admin(kind: Kind, binaries: &Binaries) -> Result<[f64; 2], RunError> {
     let ends = Layout::OwnCore.ends();
     let upstream = start_upstream(binaries, ends)?;
     let proxy = start(kind, Layout::OwnCore.proxy(), upstream.address, binaries)?;
     let work = Work { connections: 16, body: 1024, reply: Reply::Json, pace: Pace::Rate(2000.0) };
-    let arguments = work.arguments(Failover::Never, effort.seconds);
+    let arguments = work.arguments(Failover::Never);
     let p99 = || -> Result<f64, RunError> {
         let mut load = Load::start(binaries, ends, proxy.address, &arguments, kind)?;
-        load.go()?;
-        Ok(load.report()?.p99)
+        Ok(load.once()?.p99)
     };
     let home = proxy.home().display().to_string();
     let (mut without, mut with) = (Vec::new(), Vec::new());
@@ -232,5 +212,5 @@ fn admin(kind: Kind, binaries: &Binaries, effort: &Effort) -> Result<Measured, R
             return Err(RunError::Load(kind.name(), "no change was made durable".to_owned()));
         }
     }
-    Ok(Measured::ratio(median(&without), median(&with)))
+    Ok([median(&without), median(&with)])
 }

@@ -21,6 +21,23 @@ fn every_request_of_a_closed_load_is_answered_whole() {
     }
 }
 
+/// The harness keeps its connections from one visit to the next.
+#[test]
+fn clients_that_were_answered_ask_again_on_the_same_connections() {
+    let world = World::start("fresh");
+    let plan = world.plan("/v1/responses?bytes=2048", 4, None);
+    let reports = world.runtime.block_on(async {
+        let mut clients = load::connect(&plan).await?;
+        let mut reports = Vec::new();
+        for _ in 0..3 {
+            let report = load::closed(&plan, &mut clients, Length::Requests(10), Paced::default()).await?;
+            reports.push((counts(&report), clients.len()));
+        }
+        Ok::<_, load::LoadError>(reports)
+    });
+    assert_eq!(reports.expect("reports"), [((10, 0, 0), 4); 3]);
+}
+
 #[test]
 fn a_body_of_a_megabyte_goes_through() {
     for world in [World::start("fresh"), World::raw()] {
@@ -158,9 +175,9 @@ impl World {
     fn closed(&self, plan: &Plan, requests: u64) -> Report {
         self.runtime
             .block_on(async {
-                let clients = load::connect(plan).await?;
+                let mut clients = load::connect(plan).await?;
                 let paced = Paced { steps: Some(self.steps.clone()), pause: None };
-                load::closed(plan, clients, Length::Requests(requests), paced).await
+                load::closed(plan, &mut clients, Length::Requests(requests), paced).await
             })
             .expect("a report")
     }

@@ -16,10 +16,10 @@ pub struct Paced {
     pub steps: Option<Steps>,
 }
 
-/// Every client asks again as soon as it has been answered, or as it is `paced`.
+/// Every client asks again as soon as it has been answered, or as it is `paced`. `clients` can be used again.
 pub async fn closed(
     plan: &Plan,
-    clients: Vec<Client>,
+    clients: &mut Vec<Client>,
     length: Length,
     paced: Paced,
 ) -> Result<Report, LoadError> {
@@ -33,18 +33,20 @@ pub async fn closed(
         Length::Seconds(seconds) => start.after(Duration::from_secs_f64(seconds)),
     };
     let mut working = JoinSet::new();
-    for client in clients {
+    for client in clients.drain(..) {
         working.spawn(work(client, Arc::clone(&left), end, paced.clone()));
     }
     let mut seen = Seen::default();
     while let Some(worked) = working.join_next().await {
         let worked = worked.map_err(io::Error::other).and_then(|worked| worked);
-        seen = seen.join(worked.map_err(|error| LoadError::Broken(plan.to, error))?);
+        let mut client = worked.map_err(|error| LoadError::Broken(plan.to, error))?;
+        seen = seen.join(std::mem::take(&mut client.seen));
+        clients.push(client);
     }
     Ok(seen.report(Moment::now().since(start) as f64 / 1e9))
 }
 
-async fn work(mut client: Client, left: Arc<AtomicU64>, end: Moment, paced: Paced) -> io::Result<Seen> {
+async fn work(mut client: Client, left: Arc<AtomicU64>, end: Moment, paced: Paced) -> io::Result<Client> {
     let take = |left: u64| left.checked_sub(1);
     while Moment::now() < end && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
         if let Some(pause) = paced.pause {
@@ -52,5 +54,5 @@ async fn work(mut client: Client, left: Arc<AtomicU64>, end: Moment, paced: Pace
         }
         client.noted(paced.steps.as_ref()).await?;
     }
-    Ok(client.seen)
+    Ok(client)
 }
