@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// A value of a JSON body that only the account whose reply held it can read or resolve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkerField {
-    /// The key whose string it is.
+    /// The key whose string it is, of at most [`LONGEST_KEY`](Self::LONGEST_KEY) bytes.
     pub key: Arc<str>,
     /// What it begins with; empty for anything.
     pub prefix: Arc<str>,
@@ -16,6 +16,11 @@ pub struct MarkerField {
     pub least: u32,
     /// What may be done where the owner is lost.
     pub class: MarkerClass,
+}
+
+impl MarkerField {
+    /// Bytes of a key: as many are kept where a body comes in pieces.
+    pub const LONGEST_KEY: usize = 46;
 }
 
 /// See [`MarkerField::class`].

@@ -3,7 +3,7 @@
 use super::error::Turned;
 use super::markers::{self, Found, Markers};
 use super::sanitize::{Sanitized, sanitize};
-use super::session;
+use super::session::Seeker;
 use super::upload::Upload;
 use crate::affinity::{Mark, Owners};
 use crate::app::App;
@@ -17,8 +17,6 @@ use std::collections::VecDeque;
 
 /// Bytes of a body that are looked at, and of its text where it is compressed.
 const LOOKED_AT: usize = 8 << 20;
-/// Bytes taken for a body's text before any has come.
-const ROOM: u64 = 256 << 10;
 /// Text of a body that something is left out of, at most: as much as a body held for replay may have by default.
 const REWRITTEN: usize = 32 << 20;
 /// Marks of one request that are kept: the last ones say where it was last.
@@ -60,27 +58,24 @@ impl Bonds {
         let fields = if named.is_some() { &[][..] } else { &conversation.session_fields[..] };
         // What is made while it is sent may wait for an answer to its beginning: it goes on as it comes.
         let told = upload.told().filter(|_| is_json(headers));
-        let Some(told) = told.filter(|_| !(fields.is_empty() && conversation.markers.is_empty())) else {
+        let seeks = !(fields.is_empty() && conversation.markers.is_empty());
+        if told.filter(|_| seeks).is_none() {
             return Ok(Self::default());
-        };
+        }
         let mut unpack = Unpack::at_most(LOOKED_AT, headers.get(CONTENT_ENCODING));
         let mut markers = Markers::of(conversation.markers.clone());
+        let mut session = Seeker::of(fields);
         let mut bonds = Self::default();
-        // What is told may never come.
-        let room = told.min(ROOM) as usize;
-        let mut text = Vec::with_capacity(if fields.is_empty() { 0 } else { room });
         let classes = &conversation.markers;
         upload
             .look(LOOKED_AT as u64, |piece| {
                 unpack.read(piece, |seen| {
                     markers.read(seen, |found| bonds.note(classes, found));
-                    if !fields.is_empty() {
-                        text.extend_from_slice(seen);
-                    }
+                    session.read(seen);
                 });
             })
             .await?;
-        bonds.session = session::in_body(&text, fields);
+        bonds.session = session.found();
         Ok(bonds)
     }
 
@@ -186,6 +181,8 @@ pub(super) fn learn_turn(headers: &HeaderMap, conversation: &Conversation, accou
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
-    kind.is_none_or(|kind| kind.starts_with(b"application/json"))
+    let json = b"application/json";
+    headers.get(CONTENT_TYPE).is_none_or(|kind| {
+        kind.as_bytes().get(..json.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(json))
+    })
 }

@@ -80,8 +80,7 @@ impl Intake {
         if named.is_some() || self.headers.contains_key(CONTENT_ENCODING) {
             return Ok(named);
         }
-        let enough = |begun: &[u8]| named::in_body(begun) != Told::More;
-        let begun = self.upload.begin(named::LOOKED_AT, enough).await?;
+        let begun = self.upload.begin(named::LOOKED_AT, named::is_told).await?;
         match named::in_body(&begun) {
             Told::Model(model) => Ok(Some(model)),
             Told::More | Told::Nothing => Ok(None),
@@ -168,6 +167,8 @@ pub(super) fn session_key(headers: &HeaderMap, provider: &Provider) -> Option<Se
     let ours = ROTA_SESSION;
     std::iter::once(&ours)
         .chain(&provider.session_headers)
+        // Few headers have such names: to compare costs less than to look each name up.
+        .filter(|name| headers.keys().any(|held| held == *name))
         .filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?)))
         .find_map(|(name, value)| SessionKey::new(name.clone(), value))
 }
@@ -175,11 +176,20 @@ pub(super) fn session_key(headers: &HeaderMap, provider: &Provider) -> Option<Se
 /// Removes what is for this hop only, what a client may not say for an account, and what the provider's preset names.
 /// It runs before anything is injected, so that a client cannot nominate an injected header away.
 pub(super) fn strip(headers: &mut HeaderMap, provider: &Provider) {
-    let mut doomed: Vec<HeaderName> = Vec::with_capacity(8);
-    doomed.extend(nominated(headers));
-    doomed.extend(headers.keys().filter(|name| stays_here(name.as_str())).cloned());
-    for name in doomed.iter().chain(&provider.strip) {
+    for name in nominated(headers) {
         headers.remove(name);
+    }
+    remove_where(headers, |name| stays_here(name.as_str()) || provider.strip.contains(name));
+}
+
+/// Removes every header whose name `goes`. Names are in lower case.
+pub(super) fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    let mut passed = 0;
+    while let Some((at, name)) = headers.keys().enumerate().skip(passed).find(|(_, name)| goes(name)) {
+        let name = name.clone();
+        // The last one comes in its place.
+        passed = at;
+        headers.remove(&name);
     }
 }
 
@@ -205,7 +215,13 @@ fn stays_here(name: &str) -> bool {
         "api-key" | "authorization" | "cookie" | "cookie2" | "x-api-key" | "x-goog-api-key" => true,
         // Where the request came from: nobody's business.
         "cdn-loop" | "forwarded" | "true-client-ip" | "via" | "x-real-ip" => true,
-        other => ["cf-", "proxy-", "x-forwarded-", "x-rota-"].iter().any(|prefix| other.starts_with(prefix)),
+        other => match other.as_bytes() {
+            [b'c', b'f', b'-', ..] => true,
+            [b'p' | b'x', ..] => {
+                ["proxy-", "x-forwarded-", "x-rota-"].iter().any(|prefix| other.starts_with(prefix))
+            }
+            _ => false,
+        },
     }
 }
 

@@ -20,18 +20,26 @@ pub(super) struct Found {
     pub(super) mark: Mark,
 }
 
+/// The longest key with its quotes.
+const LONGEST: usize = MarkerField::LONGEST_KEY + 2;
+/// Endings whose places in a piece are kept without taking memory.
+const FEW: usize = 8;
+
 /// Reads JSON, or events of JSON, piece by piece.
 #[derive(Debug)]
 pub(super) struct Markers {
     fields: MarkerFields,
     at: At,
     /// The end of what was read: a key may have begun there.
-    tail: Vec<u8>,
-    /// Of the longest key, with its quotes.
-    longest: usize,
-    /// Where in the piece that is read each ending stands next.
-    next: Vec<Next>,
+    tail: Seam,
     value: Value,
+}
+
+/// The end of one piece, and while a key over it is looked for, the beginning of the next.
+#[derive(Debug)]
+struct Seam {
+    text: [u8; 2 * LONGEST],
+    long: usize,
 }
 
 /// Where in the text the next byte stands.
@@ -67,9 +75,7 @@ struct Value {
 impl Markers {
     /// Looks for values of `fields`.
     pub(super) fn of(fields: MarkerFields) -> Self {
-        let next = vec![Next::Behind; fields.endings().len()];
-        let longest = keys(&fields).map(|key| key.quoted.len()).max().unwrap_or_default();
-        Self { fields, at: At::Between, tail: Vec::new(), longest, next, value: Value::default() }
+        Self { fields, at: At::Between, tail: Seam::default(), value: Value::default() }
     }
 
     /// Reads on.
@@ -77,14 +83,22 @@ impl Markers {
         if self.fields.is_empty() || piece.is_empty() {
             return;
         }
-        self.next.fill(Next::Behind);
+        let endings = self.fields.endings().len();
+        let (mut few, mut many) = ([Next::Behind; FEW], Vec::new());
+        let next = match few.get_mut(..endings) {
+            Some(few) => few,
+            None => {
+                many.resize(endings, Next::Behind);
+                &mut many[..]
+            }
+        };
         let mut at = match self.at {
             At::Between => self.over_the_seam(piece),
             At::AfterString(_) | At::AfterKey(_) | At::Value(..) => 0,
         };
         while let Some(&byte) = piece.get(at) {
             at = match self.at {
-                At::Between => self.seek(at, piece),
+                At::Between => self.seek(at, piece, next),
                 At::AfterString(field) => self.after_string(field, byte, at),
                 At::AfterKey(field) => self.after_key(field, byte, at),
                 At::Value(field, true) => {
@@ -95,25 +109,26 @@ impl Markers {
                 At::Value(field, false) => at + self.valued(field, &piece[at..], &mut found),
             };
         }
-        self.keep_tail(piece);
+        self.tail.keep(piece);
     }
 
     /// A key that began in what was read before ends in this piece: how much of the piece is read then.
     fn over_the_seam(&mut self, piece: &[u8]) -> usize {
-        let before = self.tail.len();
+        let before = self.tail.long;
         if before == 0 {
             return 0;
         }
-        self.tail.extend_from_slice(&piece[..piece.len().min(self.longest)]);
+        self.tail.add(&piece[..piece.len().min(LONGEST)]);
+        let text = self.tail.text();
         let over = keys(&self.fields).find_map(|key| {
             // Such as end before the seam were found before, and such as begin behind it will be.
             let long = key.quoted.len();
             let from = before.saturating_sub(long - 1);
-            let window = &self.tail[from..self.tail.len().min(before + long - 1)];
+            let window = &text[from..text.len().min(before + long - 1)];
             let begins = from + memmem::find(window, key.quoted.as_bytes())?;
-            (!is_escaped(&self.tail[..begins])).then_some((key.field, begins + long - before))
+            (!is_escaped(&text[..begins])).then_some((key.field, begins + long - before))
         });
-        self.tail.truncate(before);
+        self.tail.long = before;
         let (field, read) = over.unzip();
         if let Some(field) = field {
             self.at = At::AfterString(field);
@@ -122,8 +137,8 @@ impl Markers {
     }
 
     /// Goes behind the next wanted string, or to the end.
-    fn seek(&mut self, from: usize, piece: &[u8]) -> usize {
-        for (ending, next) in self.fields.endings().iter().zip(&mut self.next) {
+    fn seek(&mut self, from: usize, piece: &[u8], next: &mut [Next]) -> usize {
+        for (ending, next) in self.fields.endings().iter().zip(&mut *next) {
             match *next {
                 Next::Behind => *next = Next::of(ending, from, piece),
                 Next::Before(end) if end <= from => *next = Next::of(ending, from, piece),
@@ -131,7 +146,7 @@ impl Markers {
             }
         }
         loop {
-            let places = self.next.iter().enumerate();
+            let places = next.iter().enumerate();
             let first = places.filter_map(|(index, next)| match next {
                 Next::Before(end) => Some((*end, index)),
                 Next::Behind | Next::Nowhere => None,
@@ -141,13 +156,13 @@ impl Markers {
             };
             let ending = &self.fields.endings()[index];
             // The quote that ends one string may begin the next.
-            self.next[index] = Next::of(ending, end - 1, piece);
+            next[index] = Next::of(ending, end - 1, piece);
             let read = &piece[from..end];
             let Some(key) = ending.keys.iter().find(|key| read.ends_with(key.quoted.as_bytes())) else {
                 continue;
             };
             let begins = end - key.quoted.len();
-            if !is_escaped(if begins == 0 { &self.tail } else { &piece[..begins] }) {
+            if !is_escaped(if begins == 0 { self.tail.text() } else { &piece[..begins] }) {
                 self.at = At::AfterString(key.field);
                 return end;
             }
@@ -189,38 +204,57 @@ impl Markers {
             self.value.more(piece);
             return piece.len();
         };
-        self.value.more(&piece[..end]);
         self.at = match piece[end] {
             b'\\' => At::Value(field, true),
             _ => At::Between,
         };
-        let begins = |field: &MarkerField| self.value.first.starts_with(field.prefix.as_bytes());
-        let fields = &self.fields;
-        if piece[end] == b'"'
-            && let Some(key) = fields.get(field).map(|field| &field.key)
-            && let Some(field) = fields.iter().position(|field| field.key == *key && begins(field))
-            && self.value.length >= fields.get(field).map_or(0, |field| u64::from(field.least))
-        {
-            found(Found { field, mark: self.value.mark() });
+        if piece[end] != b'"' || self.value.length > 0 {
+            self.value.more(&piece[..end]);
+        }
+        if piece[end] == b'"' {
+            let value = if self.value.length > 0 { self.value.ends() } else { Ends::of(&piece[..end]) };
+            let begins = |field: &MarkerField| value.first.starts_with(field.prefix.as_bytes());
+            let fields = &self.fields;
+            if let Some(key) = fields.get(field).map(|field| &field.key)
+                && let Some(field) = fields.iter().position(|field| field.key == *key && begins(field))
+                && value.length >= fields.get(field).map_or(0, |field| u64::from(field.least))
+            {
+                found(Found { field, mark: value.mark() });
+            }
         }
         end + 1
     }
+}
 
-    /// As much of the end as could be the beginning of a key, and the byte before it.
-    fn keep_tail(&mut self, piece: &[u8]) {
+impl Default for Seam {
+    fn default() -> Self {
+        Self { text: [0; 2 * LONGEST], long: 0 }
+    }
+}
+
+impl Seam {
+    fn text(&self) -> &[u8] {
+        &self.text[..self.long]
+    }
+
+    fn add(&mut self, more: &[u8]) {
+        let end = self.long + more.len();
+        self.text[self.long..end].copy_from_slice(more);
+        self.long = end;
+    }
+
+    /// As much of the end of `piece` as could be the beginning of a key, and the byte before it.
+    fn keep(&mut self, piece: &[u8]) {
         // No key goes on in the next line, and events are lines.
         if piece.ends_with(b"\n") {
-            self.tail.clear();
+            self.long = 0;
             return;
         }
-        if let Some(end) = piece.len().checked_sub(self.longest) {
-            self.tail.clear();
-            self.tail.extend_from_slice(&piece[end..]);
-        } else {
-            self.tail.extend_from_slice(piece);
-            let surplus = self.tail.len().saturating_sub(self.longest);
-            self.tail.drain(..surplus);
-        }
+        let more = &piece[piece.len().saturating_sub(LONGEST)..];
+        let surplus = (self.long + more.len()).saturating_sub(LONGEST).min(self.long);
+        self.text.copy_within(surplus..self.long, 0);
+        self.long -= surplus;
+        self.add(more);
     }
 }
 
@@ -256,16 +290,33 @@ impl Value {
         }
     }
 
+    fn ends(&self) -> Ends<'_> {
+        Ends { first: &self.first, last: &self.last, length: self.length }
+    }
+}
+
+/// What is looked at of a value.
+struct Ends<'a> {
+    first: &'a [u8],
+    last: &'a [u8],
+    length: u64,
+}
+
+impl<'a> Ends<'a> {
+    /// Of one that is at hand whole.
+    fn of(value: &'a [u8]) -> Self {
+        let (first, rest) = value.split_at(value.len().min(FIRST));
+        Self { first, last: &rest[rest.len().saturating_sub(LAST)..], length: value.len() as u64 }
+    }
+
     fn mark(&self) -> Mark {
-        Mark::of(&[&self.length.to_be_bytes(), &self.first, &self.last])
+        Mark::of(&[&self.length.to_be_bytes(), self.first, self.last])
     }
 }
 
 /// The mark of a value that is at hand whole: a header's.
 pub(super) fn mark(value: &[u8]) -> Mark {
-    let mut whole = Value::default();
-    whole.more(value);
-    whole.mark()
+    Ends::of(value).mark()
 }
 
 #[cfg(test)]

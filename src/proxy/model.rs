@@ -31,8 +31,16 @@ pub(super) fn in_path(dialect: Dialect, path: &str) -> Option<ModelName> {
 
 /// The member `model` of the JSON object that `body` begins.
 pub(super) fn in_body(body: &[u8]) -> Told {
-    let mut scan = Scan { rest: body };
-    scan.object().unwrap_or(Told::More)
+    let Ok(text) = (Scan { rest: body }).object() else {
+        return Told::More;
+    };
+    let name = text.and_then(|text| std::str::from_utf8(text).ok()).filter(|name| !name.contains('\\'));
+    name.and_then(|name| ModelName::try_from(name).ok()).map_or(Told::Nothing, Told::Model)
+}
+
+/// True where `body` tells, or tells that nothing will.
+pub(super) fn is_told(body: &[u8]) -> bool {
+    (Scan { rest: body }).object().is_ok()
 }
 
 /// The bytes end before the answer is known.
@@ -43,9 +51,10 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn object(&mut self) -> Result<Told, End> {
+    /// The text of the member, where there is one.
+    fn object(&mut self) -> Result<Option<&'a [u8]>, End> {
         if self.next()? != b'{' {
-            return Ok(Told::Nothing);
+            return Ok(None);
         }
         loop {
             match self.next()? {
@@ -53,25 +62,16 @@ impl<'a> Scan<'a> {
                 b'"' => {
                     let name = self.string()?;
                     if self.next()? != b':' {
-                        return Ok(Told::Nothing);
+                        return Ok(None);
                     }
                     if name == b"model" {
-                        return self.model();
+                        return if self.next()? == b'"' { self.string().map(Some) } else { Ok(None) };
                     }
                     self.skip_value()?;
                 }
-                _ => return Ok(Told::Nothing),
+                _ => return Ok(None),
             }
         }
-    }
-
-    fn model(&mut self) -> Result<Told, End> {
-        if self.next()? != b'"' {
-            return Ok(Told::Nothing);
-        }
-        let name = std::str::from_utf8(self.string()?).ok();
-        let name = name.filter(|name| !name.contains('\\')).and_then(|name| ModelName::try_from(name).ok());
-        Ok(name.map_or(Told::Nothing, Told::Model))
     }
 
     /// Stands before the comma or the end that follows the value.
@@ -166,6 +166,7 @@ mod tests {
         ];
         for (body, expected) in cases {
             assert_eq!(in_body(body.as_bytes()), expected, "{body}");
+            assert_eq!(is_told(body.as_bytes()), expected != Told::More, "{body}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! ours. A reply that the upstream cuts is cut here too, never ended as if it were whole.
 use super::error::Turned;
 use super::flight::Flight;
-use super::intake::nominated;
+use super::intake::{nominated, remove_where};
 use super::passed::{Passed, Sight};
 use super::refusal;
 use crate::model::Scope;
@@ -102,11 +102,10 @@ pub(super) fn bare(status: StatusCode) -> Response<ReplyStream> {
 
 /// Removes what is for the upstream's hop only, and what would bind the client to an account or to this origin.
 pub(super) fn strip(headers: &mut HeaderMap) {
-    let mut doomed = nominated(headers);
-    doomed.extend(headers.keys().filter(|name| stays_there(name.as_str())).cloned());
-    for name in doomed {
+    for name in nominated(headers) {
         headers.remove(name);
     }
+    remove_where(headers, |name| stays_there(name.as_str()));
 }
 
 /// Takes back a wait that was meant for rota. Several clients sleep for whatever `Retry-After` says, for days if need
@@ -141,7 +140,12 @@ fn stays_there(name: &str) -> bool {
         | "set-cookie2"
         | "strict-transport-security"
         | "www-authenticate" => true,
-        other => ["access-control-", "proxy-", "x-rota-"].iter().any(|prefix| other.starts_with(prefix)),
+        other => match other.as_bytes() {
+            [b'a', ..] => other.starts_with("access-control-"),
+            [b'p', ..] => other.starts_with("proxy-"),
+            [b'x', ..] => other.starts_with("x-rota-"),
+            _ => false,
+        },
     }
 }
 

@@ -23,6 +23,14 @@ pub(super) struct Routed {
     pub(super) websocket: bool,
 }
 
+impl Routed {
+    /// `path` is the mapped one, which `path_and_query` holds behind the provider's base.
+    fn at(provider: &Arc<Provider>, path: &str, path_and_query: PathAndQuery) -> Self {
+        let (replay_safe, websocket) = (provider.replays(path), provider.speaks_websocket(path));
+        Self { provider: provider.clone(), path_and_query, replay_safe, websocket }
+    }
+}
+
 /// A provider's own prefix means it, always; a URL's host means the provider it belongs to; a bare path means the
 /// provider with the longest route that fits.
 pub(super) fn route(
@@ -31,23 +39,22 @@ pub(super) fn route(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Routed, Turned> {
-    let query = uri.query();
     match target {
         Target::Path => {
             let path = runs::split(uri.path()).map_or(uri.path(), |(_, path)| path);
             if let Some((provider, rest)) = by_prefix(world, path) {
-                return routed(provider, rest, query);
+                return routed(provider, rest, uri);
             }
             let Some(provider) = by_route(world, path, headers) else {
                 let ids = world.providers.iter().map(|provider| provider.id.clone());
                 return Err(Turned::NoRoute { prefixes: ids.collect() });
             };
-            routed(provider, path, query)
+            routed(provider, path, uri)
         }
         Target::Url(authority) => {
             let path = uri.path();
             let provider = by_host(world, authority, path).ok_or(Turned::ForeignTarget)?;
-            routed(provider, path, query)
+            routed(provider, path, uri)
         }
     }
 }
@@ -94,45 +101,51 @@ fn by_host<'a>(world: &'a Snapshot, authority: &Authority, path: &str) -> Option
     there.find(|provider| !provider.base.is_empty() && under(path, &provider.base).is_some()).or(first)
 }
 
-fn routed(provider: &Arc<Provider>, rest: &str, query: Option<&str>) -> Result<Routed, Turned> {
+/// `rest` is the end of the path of `uri`.
+fn routed(provider: &Arc<Provider>, rest: &str, uri: &Uri) -> Result<Routed, Turned> {
     let mut maps = provider.maps.iter();
     let mapped = maps.find_map(|map| Some((map.to.as_str(), under(rest, &map.from)?)));
     let (to, tail) = mapped.unwrap_or(("", rest));
     let base = provider.base.as_str();
-    let long = base.len() + to.len() + tail.len() + query.map_or(0, |q| q.len() + 1) + 1;
-    let mut whole = String::with_capacity(long);
+    let path = uri.path().strip_prefix(base).filter(|path| path.strip_prefix(to) == Some(tail));
+    let stripped = &provider.strip_query[..];
+    if let (Some(path), Some(same)) = (path, uri.path_and_query())
+        && !same.query().is_some_and(|query| query.split('&').any(|part| is_among(part, stripped)))
+    {
+        return Ok(Routed::at(provider, path, same.clone()));
+    }
+    let (query, more) = (uri.query(), uri.query().map_or(0, |query| query.len() + 1));
+    let mut whole = String::with_capacity(base.len() + to.len() + tail.len() + more);
     whole.push_str(base);
     whole.push_str(to);
     whole.push_str(tail);
     if whole.is_empty() {
         whole.push('/');
     }
-    let mapped = whole.get(base.len()..).unwrap_or_default();
-    let (replay_safe, websocket) = (provider.replays(mapped), provider.speaks_websocket(mapped));
+    let long = whole.len();
     if let Some(query) = query {
-        push_query(&mut whole, query, &provider.strip_query);
+        push_query(&mut whole, query, stripped);
     }
-    Ok(Routed {
-        provider: provider.clone(),
-        path_and_query: PathAndQuery::from_maybe_shared(Bytes::from(whole)).map_err(|_| Turned::Path)?,
-        replay_safe,
-        websocket,
-    })
+    let whole = PathAndQuery::from_maybe_shared(Bytes::from(whole)).map_err(|_| Turned::Path)?;
+    let path = whole.as_str().get(base.len()..long).unwrap_or_default();
+    Ok(Routed::at(provider, path, whole.clone()))
+}
+
+/// True where a part of a query is one of these parameters.
+fn is_among(part: &str, stripped: &[String]) -> bool {
+    let name = part.split_once('=').map_or(part, |(name, _)| name);
+    stripped.iter().any(|strip| strip == name)
 }
 
 /// The query byte for byte, but for parameters that carry a credential.
 fn push_query(whole: &mut String, query: &str, stripped: &[String]) {
-    let names_one = |part: &str| {
-        let name = part.split_once('=').map_or(part, |(name, _)| name);
-        stripped.iter().any(|strip| strip == name)
-    };
     let mut mark = '?';
-    if !query.split('&').any(names_one) {
+    if !query.split('&').any(|part| is_among(part, stripped)) {
         whole.push(mark);
         whole.push_str(query);
         return;
     }
-    for part in query.split('&').filter(|part| !names_one(part)) {
+    for part in query.split('&').filter(|part| !is_among(part, stripped)) {
         whole.push(mark);
         whole.push_str(part);
         mark = '&';

@@ -182,8 +182,9 @@ impl Upload {
     /// # Errors
     /// The client broke the body.
     pub(super) async fn look(&self, most: u64, mut seen: impl FnMut(&Bytes)) -> Result<(), Turned> {
-        let held: Vec<Bytes> = self.flow().map(|flow| flow.held.clone()).unwrap_or_default();
-        held.iter().for_each(&mut seen);
+        if let Some(flow) = self.flow() {
+            flow.held.iter().for_each(&mut seen);
+        }
         while self.received() < most {
             let next = poll_fn(|cx| match self.flow() {
                 Some(mut flow) if flow.stage == Stage::Held => flow.pull(cx),

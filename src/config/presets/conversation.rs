@@ -45,7 +45,7 @@ struct RawSessionField {
     expecting = "a table such as { key = \"encrypted_content\", least = 32, class = \"reasoning\" }"
 )]
 struct RawMarker {
-    key: String,
+    key: Text<KeyText>,
     #[serde(default)]
     prefix: String,
     #[serde(default)]
@@ -102,7 +102,7 @@ impl RawConversation {
     pub(super) fn finish(self) -> Conversation {
         let fields = self.session_fields.unwrap_or_default().into_iter().map(RawSessionField::meant);
         let markers = self.markers.unwrap_or_default().into_iter().map(|raw| MarkerField {
-            key: raw.key.into(),
+            key: raw.key.0.0,
             prefix: raw.prefix.into(),
             least: raw.least,
             class: raw.class,
@@ -179,6 +179,19 @@ impl Leaf for FieldPath {
             Ok(kind) if path.iter().all(|key| !key.is_empty()) => Ok(Self { path, kind }),
             Ok(_) | Err(_) => Err(format!("{text:?} is not {}", Self::EXPECTED)),
         }
+    }
+}
+
+/// A key of an object.
+#[derive(Debug)]
+struct KeyText(Arc<str>);
+
+impl Leaf for KeyText {
+    const EXPECTED: &'static str = "a key of at most 46 bytes";
+    const PATTERN: &'static str = "^.{1,46}$";
+    fn read(text: &str) -> Result<Self, String> {
+        let fits = (1..=MarkerField::LONGEST_KEY).contains(&text.len());
+        fits.then(|| Self(text.into())).ok_or_else(|| format!("{text:?} is not {}", Self::EXPECTED))
     }
 }
 
