@@ -160,8 +160,13 @@ pub(super) fn without_reasoning(
 }
 
 /// Removes the headers that only the account they came from may see again, where that is not `account`, or unknown.
-pub(super) fn keep_turn(headers: &mut HeaderMap, conversation: &Conversation, account: AccountId, app: &App) {
-    let now = app.clock.now();
+pub(super) fn keep_turn(
+    headers: &mut HeaderMap,
+    conversation: &Conversation,
+    account: AccountId,
+    app: &App,
+    now: Time,
+) {
     for name in &conversation.turn_headers {
         let is_ours =
             |value: &HeaderValue| app.owners.owner(markers::mark(value.as_bytes()), now) == Some(account);

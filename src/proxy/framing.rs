@@ -127,6 +127,11 @@ impl Scan {
     /// A line that is whole in the bytes that came is read where it stands.
     fn end_line(&mut self, line: &[u8]) {
         if self.kept == 0 {
+            let tells = line.first().is_none_or(|first| !first.is_ascii_graphic() || b"cCtT".contains(first));
+            if !tells && matches!(self.state, State::Head(Head { begun: true, .. })) {
+                // The most of a head: lines that begin like neither of the two that matter.
+                return;
+            }
             self.on_line(line.get(..LINE).unwrap_or(line));
             return;
         }

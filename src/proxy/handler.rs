@@ -19,7 +19,7 @@ use crate::engine::{
     observe, why_left,
 };
 use crate::lease::Lease;
-use crate::model::{AccountId, Alias, Credential, SessionKey, Snapshot};
+use crate::model::{AccountId, Alias, Credential, SessionKey, Snapshot, Time};
 use crate::runs;
 use crate::telemetry::SkipRecord;
 use crate::upstream::{Reply, Sent, Upstream};
@@ -28,6 +28,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of an error's body that the rules may look at.
 const PEEK: usize = 64 * 1024;
@@ -125,16 +126,16 @@ async fn serve(
     flight.provider = Some(routed.provider.id.clone());
     let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
     flight.upload = Some(intake.upload.clone());
-    let request = asked(flight, &mut intake, session).await?;
+    let (request, mut now) = asked(flight, &mut intake, session).await?;
     let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
     let reasons = &mut flight.reasons;
-    let way = flight.way.insert(Failover::open(request, &app.state.peek(), app.clock.now()));
+    let way = flight.way.insert(Failover::open(request, &app.state.peek(), now));
     loop {
         let world = app.state.snapshot();
-        let watch = Stopwatch::start();
-        let step = way.next(&world, &mut app.state.live(), app.clock.now());
-        if awaited(&app, &step).await {
-            *waited += watch.elapsed();
+        let step = way.next(&world, &mut app.state.live(), now);
+        if let Some(span) = awaited(&app, &step).await {
+            *waited += span;
+            now = app.clock.now();
             continue;
         }
         let decision = match step {
@@ -145,23 +146,24 @@ async fn serve(
             }
             Step::Refresh { .. } | Step::SignIn { .. } | Step::Wait(_) => continue,
         };
-        let Some((place, credential)) = admission(&app, &world, decision) else {
+        let Some((place, credential)) = admission(&app, &world, decision, now) else {
             way.on_busy(decision);
             continue;
         };
         *lease = Some(place);
         if way.trail().is_empty() {
-            reasons.extend(left(&app, &world, way.request(), decision));
+            reasons.extend(left(&app, &world, way.request(), decision, now));
         }
         drop(world);
         let watch = Stopwatch::start();
-        let Outbound { request, left_out } = intake.outbound(decision.account, way, &app);
+        let Outbound { request, left_out } = intake.outbound(decision.account, way, &app, now);
         *sanitized = left_out;
         let mut sent = upstream.send(&intake.provider, &credential, request).await;
         let looked = look(&intake, &mut sent).await;
         *waited += watch.elapsed();
         let outcome = outcome(&sent, &looked, &intake)?;
-        let (world, now) = (app.state.peek(), app.clock.now());
+        now = app.clock.now();
+        let world = app.state.peek();
         let ruling = way.on_outcome(decision, &outcome, intake.held(), &world, now);
         tell(&app, ruling.command);
         match ruling.after {
@@ -173,7 +175,7 @@ async fn serve(
                 let reply = passed(sent)?;
                 match looked {
                     Looked::Answer(_) => {
-                        flight.sample = served(&app, way, decision, &reply, &intake);
+                        flight.sample = served(&app, way, decision, &reply, &intake, now);
                     }
                     Looked::Refusal(_) => flight.in_band = last_verdict(way),
                 }
@@ -184,19 +186,20 @@ async fn serve(
     }
 }
 
-/// What is asked of the engine, once the body has told which model and whose state it is about.
+/// What is asked of the engine, and when, once the body has told which model and whose state it is about.
 async fn asked(
     flight: &mut Flight,
     intake: &mut Intake,
     session: Option<SessionKey>,
-) -> Result<RoutingRequest, Turned> {
+) -> Result<(RoutingRequest, Time), Turned> {
     let app = flight.app.clone();
     let watch = Stopwatch::start();
     let model = intake.model().await?;
     intake.bonds(session.as_ref()).await?;
     flight.waited += watch.elapsed();
-    let request = intake.routing(model, session, &app, app.clock.now());
-    Ok(RoutingRequest { permitted: flight.permitted(), only: flight.only(), ..request })
+    let now = app.clock.now();
+    let request = intake.routing(model, session, &app, now);
+    Ok((RoutingRequest { permitted: flight.permitted(), only: flight.only(), ..request }, now))
 }
 
 /// What the state should learn. It is turned down where the account is gone or renewed since: then it is nobody's fault
@@ -207,15 +210,20 @@ fn tell(app: &App, command: Option<Command>) {
     }
 }
 
-/// Does what a step asks for before anything can be sent. False for a step that asks for nothing but to be taken.
-async fn awaited(app: &App, step: &Step) -> bool {
+/// Does what a step asks for before anything can be sent, and tells how long it took. None for a step that asks for
+/// nothing but to be taken.
+async fn awaited(app: &App, step: &Step) -> Option<Duration> {
+    if matches!(step, Step::Refuse(_) | Step::Send(_)) {
+        return None;
+    }
+    let watch = Stopwatch::start();
     match step {
         Step::Refresh { account, version } => app.refresher.refresh(*account, *version).await,
         Step::SignIn { account, until } => Box::pin(sign_in::ask(app, *account, *until)).await,
         Step::Wait(until) => app.clock.sleep_until(*until).await,
-        Step::Refuse(_) | Step::Send(_) => return false,
+        Step::Refuse(_) | Step::Send(_) => {}
     }
-    true
+    Some(watch.elapsed())
 }
 
 fn bounds(app: &App) -> UploadBounds {
@@ -233,20 +241,26 @@ fn left(
     world: &Snapshot,
     request: &RoutingRequest,
     decision: Decision,
+    now: Time,
 ) -> Option<(Alias, SkipRecord)> {
     if matches!(decision.why, Why::Owner | Why::Session) {
         return None;
     }
-    let (alias, why) = why_left(world, request, &app.state.dry(), app.clock.now())?;
+    let (alias, why) = why_left(world, request, &app.state.dry(), now)?;
     (world.account(decision.account)?.alias != alias).then(|| (alias, SkipRecord::from(&why)))
 }
 
 /// A place on the account, and the credential the decision means.
-pub(super) fn admission(app: &App, world: &Snapshot, decision: Decision) -> Option<(Lease, Arc<Credential>)> {
+pub(super) fn admission(
+    app: &App,
+    world: &Snapshot,
+    decision: Decision,
+    now: Time,
+) -> Option<(Lease, Arc<Credential>)> {
     let account = world.account(decision.account)?;
     let credential = account.credential.usable()?.clone();
     let leases = app.state.leases();
-    let place = leases.take(decision.account, &account.provider, decision.admission, app.clock.now())?;
+    let place = leases.take(decision.account, &account.provider, decision.admission, now)?;
     Some((place, credential))
 }
 
@@ -325,11 +339,11 @@ fn served(
     decision: Decision,
     reply: &Reply,
     intake: &Intake,
+    now: Time,
 ) -> Option<(AccountId, Glimpse)> {
     if !reply.head.status.is_success() {
         return None;
     }
-    let now = app.clock.now();
     bonds::learn_turn(&reply.head.headers, &intake.provider.conversation, decision.account, app);
     let RoutingRequest { provider, session, model, .. } = way.request();
     match session {

@@ -126,15 +126,14 @@ impl Intake {
 
     /// The request for the next attempt, for `account`; an earlier attempt's body gets no more. What only another
     /// account can read is left out of it, where that may be: all of it where the upstream could not read its own.
-    pub(super) fn outbound(&self, account: AccountId, way: &Failover, app: &App) -> Outbound {
-        let now = app.clock.now();
+    pub(super) fn outbound(&self, account: AccountId, way: &Failover, app: &App, now: Time) -> Outbound {
         let mut request = OutboundRequest {
             method: self.method.clone(),
             path_and_query: self.path_and_query.clone(),
             headers: self.headers.clone(),
             body: OutboundBody::new(self.upload.attempt()),
         };
-        bonds::keep_turn(&mut request.headers, &self.provider.conversation, account, app);
+        bonds::keep_turn(&mut request.headers, &self.provider.conversation, account, app, now);
         let mut left_out = 0;
         let foreign = way.strips() || self.bonds.is_foreign_to(account, &app.owners, now);
         if self.binding.bond == Bond::Loose && foreign {

@@ -1,5 +1,6 @@
 //! Accepts connections and serves HTTP/1.1 on them: who may connect at all, how many at once, how long a head may take,
 //! and how everything ends when rota stops.
+use super::alarm::Alarm;
 use super::framing::Watched;
 use super::gate::Gate;
 use super::handler::{Framing, handle};
@@ -10,7 +11,7 @@ use crate::app::App;
 use crate::upstream::Upstream;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -212,7 +213,7 @@ fn builder(app: &App) -> http1::Builder {
     let config = app.config.load();
     let mut server = http1::Builder::new();
     server
-        .timer(TokioTimer::new())
+        .timer(Alarm::default())
         .header_read_timeout(config.timeouts.header_read)
         .max_buf_size(READ_BYTES.max(config.limits.head_bytes))
         .max_header_size(config.limits.head_bytes)

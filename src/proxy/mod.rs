@@ -1,5 +1,6 @@
 //! A request's way from the client to an account and back: the gate, the route, what may go upstream, the loop that does
 //! what `engine::Failover` says, and what the client reads. Nothing here decides who serves or what a reply means.
+mod alarm;
 mod bonds;
 mod error;
 mod events;

@@ -132,7 +132,7 @@ async fn negotiate(flight: &mut Flight, wanted: Wanted, uri: http::Uri) -> Resul
                 continue;
             }
         };
-        let Some((place, credential)) = admission(&app, &world, decision) else {
+        let Some((place, credential)) = admission(&app, &world, decision, app.clock.now()) else {
             way.on_busy(decision);
             continue;
         };
@@ -183,7 +183,7 @@ impl Wanted {
     async fn send(&self, app: &App, credential: &Credential, decision: Decision) -> Result<Tried, Turned> {
         let provider = &self.routed.provider;
         let mut headers = self.headers.clone();
-        bonds::keep_turn(&mut headers, &provider.conversation, decision.account, app);
+        bonds::keep_turn(&mut headers, &provider.conversation, decision.account, app, app.clock.now());
         let ask = Ask::put(&mut headers, &provider.strip)?;
         let request = OutboundRequest {
             method: Method::GET,
