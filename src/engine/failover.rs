@@ -9,7 +9,7 @@ use super::breaker;
 use super::classify::Verdict;
 use super::eligibility::{Eligibility, eligibility, is_inference};
 use super::select::{Admission, BUSY_WAIT, Decision, Live, RoutingRequest, Selection, Why, select, takeable};
-use crate::model::{AccountId, Alias, Settings, Snapshot, Time};
+use crate::model::{AccountId, Alias, Few, Settings, Snapshot, Time};
 use std::mem;
 
 pub use late::{Late, late};
@@ -69,6 +69,17 @@ pub enum Step {
     Wait(Time),
 }
 
+/// What is left of a request's way once it is over.
+#[derive(Debug)]
+pub struct Travelled {
+    /// What the request needed.
+    pub request: RoutingRequest,
+    /// All attempts, in order.
+    pub trail: Few<Attempt>,
+    /// The sign-in that was asked for, if one was.
+    pub sign_in: Option<SignIn>,
+}
+
 /// What an outcome means for the request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ruling {
@@ -113,7 +124,7 @@ pub struct Failover {
     deadline: Time,
     /// Accounts that may still be taken.
     left: usize,
-    taken: Vec<AccountId>,
+    taken: Few<AccountId>,
     /// Accounts whose last place went to somebody else a moment ago.
     busy: Vec<AccountId>,
     /// Accounts whose token was renewed for this request; once each.
@@ -130,7 +141,7 @@ pub struct Failover {
     /// Another request holds the half-open breaker's probe.
     probe_taken: bool,
     sign_in: Option<SignIn>,
-    trail: Vec<Attempt>,
+    trail: Few<Attempt>,
 }
 
 impl Failover {
@@ -142,7 +153,7 @@ impl Failover {
             request,
             deadline: now.after(world.settings.patience),
             left,
-            taken: Vec::new(),
+            taken: Few::None,
             busy: Vec::new(),
             renewed: Vec::new(),
             leg: Leg::Select,
@@ -152,7 +163,7 @@ impl Failover {
             reconnected: false,
             probe_taken: false,
             sign_in: None,
-            trail: Vec::new(),
+            trail: Few::None,
         }
     }
 
@@ -218,6 +229,11 @@ impl Failover {
     /// What the request needed.
     pub fn request(&self) -> &RoutingRequest {
         &self.request
+    }
+
+    /// The way is over.
+    pub fn end(self) -> Travelled {
+        Travelled { request: self.request, trail: self.trail, sign_in: self.sign_in }
     }
 
     fn resume(&mut self, world: &Snapshot, now: Time) -> Option<Step> {

@@ -27,7 +27,8 @@ pub use confidence::{Confidence, confidence};
 pub use due::{Due, due};
 pub use eligibility::{Eligibility, eligibility, signs_in};
 pub use failover::{
-    After, Attempt, Failover, Held, Late, Refusal, RefusalCode, Ruling, SignIn, SignInEnd, Step, WhyNot, late,
+    After, Attempt, Failover, Held, Late, Refusal, RefusalCode, Ruling, SignIn, SignInEnd, Step, Travelled,
+    WhyNot, late,
 };
 pub use index::index;
 pub use observe::{Glimpse, observe, worth_keeping};

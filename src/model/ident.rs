@@ -13,6 +13,35 @@ impl fmt::Display for AccountId {
     }
 }
 
+/// A request's name in headers, logs and `rota why`: 16 hex digits, the first eight the same for one run of rota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+impl RequestId {
+    /// Its digits, without a formatter: every reply tells it.
+    pub fn digits(self) -> [u8; 16] {
+        let mut left = self.0;
+        let mut digits = [b'0'; 16];
+        for place in digits.iter_mut().rev() {
+            *place = b"0123456789abcdef"[(left & 15) as usize];
+            left >>= 4;
+        }
+        digits
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 /// Why a text is not a name. Its `Display` is a full sentence for the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadIdent {

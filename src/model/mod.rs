@@ -6,6 +6,7 @@ mod breaker;
 mod conversation;
 mod credential;
 mod fault;
+mod few;
 mod health;
 mod ident;
 mod index;
@@ -32,8 +33,9 @@ pub use conversation::{
 };
 pub use credential::{Credential, CredentialKind, CredentialState, Identity, Renewal};
 pub use fault::{FaultClass, Reason, Scope};
+pub use few::Few;
 pub use health::{Cooling, CoolingSource, Health};
-pub use ident::{AccountId, Alias, BadIdent, KeyName, ModelName, ProviderId};
+pub use ident::{AccountId, Alias, BadIdent, KeyName, ModelName, ProviderId, RequestId};
 pub use index::{Index, May, Roster, Standing};
 pub use job::JobState;
 pub use key::{Beyond, ClientKey, KeyDigest, KeyPath, KeyScope};

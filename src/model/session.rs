@@ -25,6 +25,11 @@ impl SessionKey {
         self.kind.as_str()
     }
 
+    /// The same, without the client's own id.
+    pub fn into_kind(self) -> HeaderName {
+        self.kind
+    }
+
     /// The client's own id.
     pub fn value(&self) -> &str {
         &self.value

@@ -1,16 +1,19 @@
 //! One request's accounting, from its arrival until the last byte of its reply is gone or the client is. It is a guard:
 //! whatever way a request ends, dropping this gives the lease back and tells the decision record, exactly once.
 use super::error::Turned;
-use super::ids::RequestId;
 use super::upload::Upload;
 use crate::affinity::{GRAIN, Mark};
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::engine::{
-    self, Attempt, Command, Failover, Fault, Glimpse, Late, Refusal, Verdict, Why, late, worth_keeping,
+    self, Attempt, Command, Failover, Fault, Glimpse, Late, Refusal, Travelled, Verdict, Why, late,
+    worth_keeping,
 };
 use crate::lease::Lease;
-use crate::model::{AccountId, Alias, ClientKey, KeyDigest, LostReply, Provider, ProviderId, Reason, Time};
+use crate::model::{
+    AccountId, Alias, ClientKey, Few, KeyDigest, LostReply, Provider, ProviderId, Reason, RequestId,
+    SessionKey, Time,
+};
 use crate::runs::{self, Run};
 use crate::telemetry::{AttemptRecord, DecisionRecord, InBandRecord, Outcome, SignInRecord, SkipRecord};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -340,41 +343,46 @@ impl Flight {
         self.way.as_ref().map_or(&[], Failover::trail)
     }
 
-    fn record(&self) -> DecisionRecord {
+    /// The request is over: its parts become its record.
+    fn record(&mut self) -> DecisionRecord {
         let world = self.app.state.peek();
-        let request = self.way.as_ref().map(Failover::request);
-        let provider = self.provider.clone();
+        let way = self.way.take().map(Failover::end);
+        let (request, trail, sign_in) = match way {
+            Some(Travelled { request, trail, sign_in }) => (Some(request), trail, sign_in),
+            None => (None, Few::None, None),
+        };
+        let (model, session) = request.map_or((None, None), |request| (request.model, request.session));
+        let provider = self.provider.take();
         let enabled = provider.as_ref().map_or((0, 0), |provider| {
             let all = world.accounts_of(provider);
             all.fold((0, 0), |(on, all), account| (on + usize::from(account.is_on()), all + 1))
         });
-        let trail = self.trail();
         let last = trail.last();
         let elapsed = self.watch.elapsed();
         let overhead = (self.overhead).unwrap_or_else(|| elapsed.saturating_sub(self.waited));
         let forced = world.forced(self.app.clock.now());
         DecisionRecord {
-            request_id: String::from_utf8_lossy(&self.id.digits()).into_owned(),
+            request_id: self.id,
             at: self.came,
-            method: self.method.as_str().to_owned(),
-            path: self.uri.path().to_owned(),
-            client: self.client.as_ref().map(|client| client.name.to_string()),
+            method: std::mem::take(&mut self.method),
+            path: self.uri.path().into(),
+            client: self.client.as_ref().map(|client| client.name.clone()),
             provider,
-            model: request.and_then(|request| request.model.clone()),
+            model,
             strategy: world.settings.strategy,
-            session: request.and_then(|request| Some(request.session.as_ref()?.kind().to_owned())),
+            session: session.map(SessionKey::into_kind),
             selected_alias: last.map(|attempt| attempt.alias.clone()),
             why: last.map(|attempt| attempt.decision.why),
             fallback_reason: trail.split_last().and_then(|(_, before)| reason(before.first()?)),
             force_state: forced.and_then(|id| Some(world.account(id)?.alias.clone())),
             enabled_state: enabled,
-            attempts: trail.iter().map(AttemptRecord::from).collect(),
-            sign_in: self.way.as_ref().and_then(Failover::sign_in).map(SignInRecord::from),
+            attempts: trail.map(AttemptRecord::from),
+            sign_in: sign_in.as_ref().map(SignInRecord::from),
             in_band: self.in_band.as_ref().map(InBandRecord::from),
             outcome: self.outcome,
             status: self.status.map(|status| status.as_u16()),
             refusal: self.refusal,
-            reasons: self.reasons.clone(),
+            reasons: std::mem::take(&mut self.reasons),
             first_byte_ms: self.first_byte.map(millis),
             duration_ms: millis(elapsed),
             overhead_ms: millis(overhead),
@@ -404,7 +412,8 @@ fn millis(span: Duration) -> f64 {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.lease = None;
-        self.app.telemetry.record(self.record());
+        let record = self.record();
+        self.app.telemetry.record(record);
     }
 }
 

@@ -1,29 +1,5 @@
-use crate::model::Time;
-use std::fmt;
+use crate::model::{RequestId, Time};
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// A request's name in headers, logs and `rota why`: 16 hex digits, the first eight the same for one run of rota.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(u64);
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl RequestId {
-    /// Its digits, without a formatter: every reply tells it.
-    pub(super) fn digits(self) -> [u8; 16] {
-        let mut left = self.0;
-        let mut digits = [b'0'; 16];
-        for place in digits.iter_mut().rev() {
-            *place = b"0123456789abcdef"[(left & 15) as usize];
-            left >>= 4;
-        }
-        digits
-    }
-}
 
 /// Hands out request ids.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ mod websocket;
 
 pub use error::Turned;
 pub use gate::{Admitted, Extra, Gate, Target};
-pub use ids::{RequestId, RequestIds};
+pub use ids::RequestIds;
 pub use keys::{Asked, Keys, digest_of};
 pub use lane::{Lane, Lanes};
 pub use listener::{Entrance, serve};

@@ -2,7 +2,7 @@
 //! known and texts that need no escape. Every request writes one.
 use super::record::rfc3339;
 use super::{AttemptRecord, DecisionRecord};
-use crate::model::{Reason, Time};
+use crate::model::{Reason, RequestId, Time};
 use serde::Serialize;
 
 /// The record with the two fields that every JSON log line begins with.
@@ -38,15 +38,15 @@ pub(super) fn write(record: &DecisionRecord, to: &mut Vec<u8>) {
     } = record;
     to.extend_from_slice(br#"{"level":"INFO","target":"rota::decision""#);
     let mut line = Line(to);
-    line.text(r#","requestId":"#, request_id);
+    line.digits(r#","requestId":"#, *request_id);
     line.value(r#","at":"#, &Moment(*at));
-    line.text(r#","method":"#, method);
+    line.text(r#","method":"#, method.as_str());
     line.text(r#","path":"#, path);
-    line.word(r#","client":"#, client.as_deref());
+    line.word(r#","client":"#, client.as_ref().map(|client| client.as_str()));
     line.word(r#","provider":"#, provider.as_ref().map(|provider| provider.as_str()));
     line.word(r#","model":"#, model.as_ref().map(|model| model.as_str()));
     line.text(r#","strategy":"#, strategy.as_str());
-    line.word(r#","session":"#, session.as_deref());
+    line.word(r#","session":"#, session.as_ref().map(|kind| kind.as_str()));
     line.word(r#","selectedAlias":"#, selected_alias.as_ref().map(|alias| alias.as_str()));
     line.word(r#","why":"#, why.map(|why| why.as_str()));
     line.word(r#","fallbackReason":"#, fallback_reason.map(Reason::as_str));
@@ -104,6 +104,13 @@ impl Line<'_> {
         self.0.push(b'"');
     }
 
+    fn digits(&mut self, name: &'static str, id: RequestId) {
+        self.name(name);
+        self.0.push(b'"');
+        self.0.extend_from_slice(&id.digits());
+        self.0.push(b'"');
+    }
+
     fn attempts(&mut self, attempts: &[AttemptRecord]) {
         self.name(r#","attempts":["#);
         for (index, attempt) in attempts.iter().enumerate() {
@@ -133,20 +140,23 @@ mod tests {
     use super::super::{InBandRecord, Outcome, SignInRecord, SkipRecord};
     use super::*;
     use crate::engine::Why;
-    use crate::model::{Alias, ModelName, ProviderId, Strategy};
+    use crate::model::{Alias, KeyName, ModelName, ProviderId, Strategy};
+    use http::{HeaderName, Method};
     use proptest::prelude::*;
 
     proptest! {
         /// OBS-1
         #[test]
         fn a_line_is_what_the_record_says_byte_for_byte(
-            texts in prop::collection::vec("[ -~\n\u{0}\u{7f}\u{e9}\u{2028}\"\\\\]{0,40}", 6),
+            texts in prop::collection::vec("[ -~\n\u{0}\u{7f}\u{e9}\u{2028}\"\\\\]{0,60}", 2),
+            words in prop::collection::vec("[a-zA-Z0-9-]{1,20}", 2),
+            id in any::<u64>(),
             numbers in prop::array::uniform4(any::<u32>()),
             millis in prop::array::uniform3(0.0..1e9f64),
             attempts in 0usize..3,
             told in any::<bool>(),
         ) {
-            let record = record(&texts, numbers, millis, attempts, told);
+            let record = record((&texts, &words, id), numbers, millis, attempts, told);
             let mut line = Vec::new();
             write(&record, &mut line);
             let record = serde_json::to_string(&record).unwrap();
@@ -156,14 +166,14 @@ mod tests {
     }
 
     fn record(
-        texts: &[String],
+        (texts, words, id): (&[String], &[String], u64),
         numbers: [u32; 4],
         millis: [f64; 3],
         attempts: usize,
         told: bool,
     ) -> DecisionRecord {
         let alias = || Alias::try_from("team").unwrap();
-        let some = |text: &String| told.then(|| text.clone());
+        let some = |text: &String| told.then(|| text.as_str().into());
         let attempt = AttemptRecord {
             alias: alias(),
             why: Why::Rotated,
@@ -177,26 +187,26 @@ mod tests {
         let reason =
             || SkipRecord { reason: Reason::QuotaExhausted, until: Some(Time::from_secs(numbers[1].into())) };
         DecisionRecord {
-            request_id: texts[1].clone(),
+            request_id: RequestId(id),
             at: Time::from_secs(numbers[1].into()),
-            method: texts[2].clone(),
-            path: texts[3].clone(),
-            client: some(&texts[4]),
+            method: Method::from_bytes(words[0].as_bytes()).unwrap(),
+            path: (*texts[1]).into(),
+            client: told.then(|| KeyName::try_from("ci").unwrap()),
             provider: told.then(|| ProviderId::try_from("chat").unwrap()),
             model: told.then(|| ModelName::try_from("m-1").unwrap()),
             strategy: Strategy::RoundRobin,
-            session: some(&texts[5]),
+            session: told.then(|| HeaderName::try_from(&words[1]).unwrap()),
             selected_alias: told.then(alias),
             why: told.then_some(Why::Owner),
             fallback_reason: told.then_some(Reason::QuotaExhausted),
             force_state: told.then(alias),
             enabled_state: (numbers[2] as usize, numbers[3] as usize),
-            attempts: vec![attempt; attempts],
+            attempts: std::iter::repeat_n(attempt, attempts).collect(),
             sign_in: told.then(|| SignInRecord { alias: alias(), held_until: None, end: Some("failed") }),
             in_band: told.then(|| InBandRecord {
                 verdict: "pass",
                 scope: None,
-                rule: Some(texts[0].clone()),
+                rule: some(&texts[0]),
                 reason: None,
             }),
             outcome: Outcome::Served,

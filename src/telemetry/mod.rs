@@ -1,6 +1,7 @@
 //! What happened, told once: a request's decision record becomes the log line, the counters and the entry behind
 //! `rota why`. The data comes from the failover's trail and the snapshot; nothing here decides anything, and nothing
 //! here can hold a secret.
+mod brief;
 mod catalogue;
 mod desk;
 mod gauges;
@@ -13,6 +14,7 @@ mod ring;
 mod series;
 mod stats;
 
+pub use brief::Brief;
 pub use catalogue::{CATALOGUE, Metric, MetricKind};
 pub use gauges::{Probes, Renewals, Scrape, StoreFigures};
 pub use log::{LogFormat, LogSink, log_panics, subscribe};
@@ -92,7 +94,7 @@ impl Telemetry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Alias, FaultClass, ProviderId, Reason, Strategy};
+    use crate::model::{Alias, FaultClass, ProviderId, Reason, RequestId, Strategy};
     use std::collections::BTreeSet;
     use std::io::Write;
     use std::sync::Mutex;
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn a_hostile_path_cannot_forge_a_second_line() {
         let (telemetry, lines) = telemetry(LogFormat::Text);
-        telemetry.record(DecisionRecord { path: "/a\nINFO forged\u{1b}[2J".to_owned(), ..failed_over() });
+        telemetry.record(DecisionRecord { path: "/a\nINFO forged\u{1b}[2J".into(), ..failed_over() });
         telemetry.flush();
         telemetry.log.flush();
         let text = lines.text();
@@ -197,12 +199,13 @@ mod tests {
     #[test]
     fn the_ring_keeps_the_newest() {
         let ring = Ring::new(2);
-        for id in ["1", "2", "3"] {
-            ring.push(Arc::new(DecisionRecord { request_id: id.to_owned(), ..failed_over() }));
+        for id in [0x1a, 0x2a, 0x3a] {
+            let request_id = RequestId(id << 56);
+            ring.push(Arc::new(DecisionRecord { request_id, ..failed_over() }));
         }
-        let ids: Vec<String> = ring.latest(9).iter().map(|record| record.request_id.clone()).collect();
-        assert_eq!(ids, ["3", "2"]);
-        assert!(ring.find("1").is_none());
+        let ids: Vec<u64> = ring.latest(9).iter().map(|record| record.request_id.0 >> 56).collect();
+        assert_eq!(ids, [0x3a, 0x2a]);
+        assert!(ring.find("1").is_none() && ring.find("2a00").is_some());
     }
 
     #[test]
@@ -276,16 +279,16 @@ mod tests {
             why: crate::engine::Why::Rotated,
             verdict: reason.map_or("pass", |_| FaultClass::QuotaWindow.as_str()),
             scope: reason.map(|_| "account"),
-            rule: reason.map(|_| "usage-limit".to_owned()),
+            rule: reason.map(|_| "usage-limit".into()),
             reason,
             status: Some(if reason.is_some() { 429 } else { 200 }),
             ms: 12,
         };
         DecisionRecord {
-            request_id: "00ff00ff00ff00ff".to_owned(),
+            request_id: RequestId(0x00ff_00ff_00ff_00ff),
             at: Time::from_secs(1_700_000_000),
-            method: "POST".to_owned(),
-            path: "/v1/responses".to_owned(),
+            method: http::Method::POST,
+            path: "/v1/responses".into(),
             client: None,
             provider: ProviderId::try_from("p").ok(),
             model: None,
@@ -296,7 +299,7 @@ mod tests {
             fallback_reason: Some(Reason::QuotaExhausted),
             force_state: None,
             enabled_state: (2, 2),
-            attempts: vec![attempt("a", Some(Reason::QuotaExhausted)), attempt("b", None)],
+            attempts: [attempt("a", Some(Reason::QuotaExhausted)), attempt("b", None)].into_iter().collect(),
             sign_in: None,
             in_band: None,
             outcome: Outcome::Served,

@@ -1,25 +1,33 @@
+use super::Brief;
 use crate::engine::{Attempt, SignIn, SignInEnd, Verdict, Why, WhyNot};
-use crate::model::{Alias, ModelName, ProviderId, Reason, Strategy, Time};
+use crate::model::{Alias, Few, KeyName, ModelName, ProviderId, Reason, RequestId, Strategy, Time};
+use http::{HeaderName, Method};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One request's whole story (OBS-1): the JSON log line, the `/api/decisions` entry and the words of `rota why`.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionRecord {
     /// 16 hex digits, also in the `x-rota-request-id` header.
-    pub request_id: String,
+    #[schemars(with = "String")]
+    pub request_id: RequestId,
     /// When it came.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Time,
     /// Its method.
-    pub method: String,
+    #[serde(serialize_with = "method")]
+    #[schemars(with = "String")]
+    pub method: Method,
     /// Its path, without the query (which may hold a key).
-    pub path: String,
+    #[schemars(with = "String")]
+    pub path: Brief,
     /// Whose key it named, where that is a client's own.
-    pub client: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub client: Option<KeyName>,
     /// The provider its path means; none where no route fits.
     #[schemars(with = "Option<String>")]
     pub provider: Option<ProviderId>,
@@ -31,7 +39,9 @@ pub struct DecisionRecord {
     #[schemars(with = "String")]
     pub strategy: Strategy,
     /// The kind of session key it had.
-    pub session: Option<String>,
+    #[serde(serialize_with = "header")]
+    #[schemars(with = "Option<String>")]
+    pub session: Option<HeaderName>,
     /// Who served it, or failed last.
     #[schemars(with = "Option<String>")]
     pub selected_alias: Option<Alias>,
@@ -49,7 +59,7 @@ pub struct DecisionRecord {
     /// Accounts of the provider that are switched on, of all it has.
     pub enabled_state: (usize, usize),
     /// Every attempt, in order.
-    pub attempts: Vec<AttemptRecord>,
+    pub attempts: Few<AttemptRecord>,
     /// The sign-in that was asked for because nobody could serve (FLO-6).
     pub sign_in: Option<SignInRecord>,
     /// What the refusal meant that passed to the client inside a reply with a status of success. Such a reply is
@@ -132,7 +142,9 @@ pub struct InBandRecord {
     /// Who is to blame, for a fault.
     pub scope: Option<&'static str>,
     /// The preset's rule that said so.
-    pub rule: Option<String>,
+    #[serde(serialize_with = "rule")]
+    #[schemars(with = "Option<String>")]
+    pub rule: Option<Arc<str>>,
     /// In the words of FLO-7, for a fault.
     #[serde(serialize_with = "reason")]
     #[schemars(with = "Option<String>")]
@@ -148,7 +160,7 @@ impl From<&Verdict> for InBandRecord {
         Self {
             verdict: fault.map_or("pass", |fault| fault.class.as_str()),
             scope: fault.map(|fault| fault.scope.as_str()),
-            rule: fault.and_then(|fault| fault.rule.as_deref()).map(str::to_owned),
+            rule: fault.and_then(|fault| fault.rule.clone()),
             reason: fault.map(|fault| Reason::from(fault.class)),
         }
     }
@@ -170,7 +182,9 @@ pub struct AttemptRecord {
     /// Who is to blame, for a fault.
     pub scope: Option<&'static str>,
     /// The preset's rule that said so.
-    pub rule: Option<String>,
+    #[serde(serialize_with = "rule")]
+    #[schemars(with = "Option<String>")]
+    pub rule: Option<Arc<str>>,
     /// Why the account did not serve, in the words of FLO-7; none for a success.
     #[serde(serialize_with = "reason")]
     #[schemars(with = "Option<String>")]
@@ -181,19 +195,19 @@ pub struct AttemptRecord {
     pub ms: u64,
 }
 
-impl From<&Attempt> for AttemptRecord {
-    fn from(attempt: &Attempt) -> Self {
-        let fault = match &attempt.verdict {
+impl From<Attempt> for AttemptRecord {
+    fn from(attempt: Attempt) -> Self {
+        let fault = match attempt.verdict {
             Verdict::Fault(fault) => Some(fault),
             Verdict::Pass => None,
         };
         Self {
-            alias: attempt.alias.clone(),
+            alias: attempt.alias,
             why: attempt.decision.why,
-            verdict: fault.map_or("pass", |fault| fault.class.as_str()),
-            scope: fault.map(|fault| fault.scope.as_str()),
-            rule: fault.and_then(|fault| fault.rule.as_deref()).map(str::to_owned),
-            reason: fault.map(|fault| Reason::from(fault.class)),
+            verdict: fault.as_ref().map_or("pass", |fault| fault.class.as_str()),
+            scope: fault.as_ref().map(|fault| fault.scope.as_str()),
+            reason: fault.as_ref().map(|fault| Reason::from(fault.class)),
+            rule: fault.and_then(|fault| fault.rule),
             status: attempt.status,
             ms: u64::try_from(attempt.started.until(attempt.ended).as_millis()).unwrap_or(u64::MAX),
         }
@@ -232,6 +246,18 @@ pub(super) fn rfc3339<S: Serializer>(at: &Time, to: S) -> Result<S::Ok, S::Error
         Ok(stamp) => to.collect_str(&stamp),
         Err(_) => to.serialize_none(),
     }
+}
+
+fn method<S: Serializer>(method: &Method, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(method.as_str())
+}
+
+fn header<S: Serializer>(name: &Option<HeaderName>, to: S) -> Result<S::Ok, S::Error> {
+    name.as_ref().map(HeaderName::as_str).serialize(to)
+}
+
+fn rule<S: Serializer>(name: &Option<Arc<str>>, to: S) -> Result<S::Ok, S::Error> {
+    name.as_deref().serialize(to)
 }
 
 fn strategy<S: Serializer>(strategy: &Strategy, to: S) -> Result<S::Ok, S::Error> {

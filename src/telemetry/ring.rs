@@ -33,6 +33,6 @@ impl Ring {
     /// The one whose id begins with `id`, newest first; an id may be shortened as far as it stays clear to its reader.
     pub fn find(&self, id: &str) -> Option<Arc<DecisionRecord>> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        records.iter().rev().find(|record| record.request_id.starts_with(id)).cloned()
+        records.iter().rev().find(|record| record.request_id.digits().starts_with(id.as_bytes())).cloned()
     }
 }

@@ -72,7 +72,7 @@ impl Series {
                 *of.failovers.entry(reason.as_str()).or_default() += 1;
             }
         }
-        for attempt in &record.attempts {
+        for attempt in record.attempts.iter() {
             let reason = attempt.reason.map_or("none", Reason::as_str);
             *of.decisions.entry((attempt.alias.clone(), attempt.why.as_str())).or_default() += 1;
             *of.attempts.entry((attempt.alias.clone(), reason)).or_default() += 1;

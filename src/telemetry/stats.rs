@@ -236,7 +236,7 @@ fn start(hour: u64) -> Time {
 mod tests {
     use super::*;
     use crate::engine::Why;
-    use crate::model::{ProviderId, Strategy};
+    use crate::model::{Few, ProviderId, RequestId, Strategy};
     use crate::telemetry::AttemptRecord;
     use proptest::prelude::*;
 
@@ -348,17 +348,17 @@ mod tests {
     fn moved(first: &str, then: &str, seconds: u64) -> DecisionRecord {
         DecisionRecord {
             selected_alias: Some(alias(then)),
-            attempts: vec![attempt(first), attempt(then)],
+            attempts: [attempt(first), attempt(then)].into_iter().collect(),
             ..ended(Outcome::Served, seconds)
         }
     }
 
     fn ended(outcome: Outcome, seconds: u64) -> DecisionRecord {
         DecisionRecord {
-            request_id: "00ff00ff00ff00ff".to_owned(),
+            request_id: RequestId(0x00ff_00ff_00ff_00ff),
             at: Time::from_secs(seconds),
-            method: "POST".to_owned(),
-            path: "/v1/responses".to_owned(),
+            method: http::Method::POST,
+            path: "/v1/responses".into(),
             client: None,
             provider: ProviderId::try_from("p").ok(),
             model: None,
@@ -369,7 +369,7 @@ mod tests {
             fallback_reason: None,
             force_state: None,
             enabled_state: (2, 2),
-            attempts: Vec::new(),
+            attempts: Few::None,
             sign_in: None,
             in_band: None,
             outcome,
