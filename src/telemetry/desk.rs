@@ -1,5 +1,6 @@
 //! Where finished requests are told: the counters, the log, the ring. A request leaves its record here and goes on; a
 //! thread tells what has come in the meantime, many at a time, and whoever asks is told everything first.
+use super::log::Batch;
 use super::page::Page;
 use super::series::{Series, SessionEvent};
 use super::{DecisionRecord, LogSink, Report, Ring, Stats};
@@ -42,12 +43,14 @@ struct Told {
     inbox: Receiver<Arc<DecisionRecord>>,
     series: Series,
     stats: Stats,
+    batch: Batch,
 }
 
 impl Desk {
     pub(super) fn open(decisions: usize, log: LogSink) -> io::Result<Self> {
         let (inbox, waiting) = sync_channel(WAITING);
-        let told = Mutex::new(Told { inbox: waiting, series: Series::default(), stats: Stats::default() });
+        let (series, stats, batch) = (Series::default(), Stats::default(), Batch::default());
+        let told = Mutex::new(Told { inbox: waiting, series, stats, batch });
         let back = Arc::new(Back {
             told,
             ring: Ring::new(decisions),
@@ -92,6 +95,8 @@ impl Desk {
 
     /// Every record that is told from now on.
     pub(super) fn follow(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
+        // Not while some are being told: whether anybody listens is asked once for them all.
+        let _told = self.back.told();
         self.back.news.subscribe()
     }
 
@@ -135,19 +140,22 @@ impl Back {
     /// Tells what waits, and how many that were.
     fn tell(&self) -> usize {
         let mut told = self.told();
-        let Told { inbox, series, stats } = &mut *told;
-        let mut batch = self.log.batch();
+        let Told { inbox, series, stats, batch } = &mut *told;
+        let heard = self.news.receiver_count() > 0;
         let mut count = 0;
         for record in inbox.try_iter().take(WAITING) {
             series.count(&record);
             stats.observe(&record);
-            batch.add(&record);
-            self.ring.push(Arc::clone(&record));
-            // Nobody may be listening.
-            let _ = self.news.send(record);
+            batch.add(&record, self.log.format());
+            let news = heard.then(|| Arc::clone(&record));
+            self.ring.push(record);
+            if let Some(record) = news {
+                // Whoever listened may have gone.
+                let _ = self.news.send(record);
+            }
             count += 1;
         }
-        batch.send();
+        batch.send(&self.log);
         count
     }
 

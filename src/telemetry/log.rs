@@ -1,4 +1,5 @@
-use super::{DecisionRecord, Outcome, line};
+use super::line::Lines as JsonLines;
+use super::{DecisionRecord, Outcome};
 use crate::sys;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +11,11 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Lines that may wait for a slow reader; more are dropped and counted, so that a full pipe never holds a request up.
 const QUEUE: usize = 4096;
 
-/// Bytes of a decision's line, mostly.
-const USUAL_LINE: usize = 1024;
+/// Bytes from which on lines change hands instead of being copied.
+const MANY: usize = 4096;
+
+/// Bytes of memory that are kept for the next lines.
+const KEPT: usize = 256 * 1024;
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,17 @@ pub struct LogSink {
 struct Lines {
     text: Vec<u8>,
     count: usize,
+}
+
+impl Lines {
+    /// Forgets them, and keeps their memory for others.
+    fn clear(&mut self) {
+        self.count = 0;
+        if self.text.capacity() > KEPT {
+            self.text = Vec::new();
+        }
+        self.text.clear();
+    }
 }
 
 enum Bell {
@@ -82,25 +97,22 @@ impl LogSink {
         }
     }
 
-    /// Decision records to be told together.
-    pub(super) fn batch(&self) -> Batch<'_> {
-        Batch { sink: self, lines: Lines::default() }
-    }
-
-    /// Queues whole lines; those that find no room are dropped, the last first.
-    fn send(&self, lines: Lines) {
-        let Lines { text, count } = lines;
+    /// Queues whole lines; those that find no room are dropped, the last first. None are left.
+    fn send(&self, lines: &mut Lines) {
         let mut waiting = lock(&self.waiting);
         let room = QUEUE - waiting.count;
-        waiting.count += count.min(room);
-        if count <= room {
-            waiting.text.extend_from_slice(&text);
+        if waiting.count == 0 && lines.count <= room && lines.text.len() >= MANY {
+            std::mem::swap(&mut *waiting, lines);
         } else {
-            let fits = text.split_inclusive(|byte| *byte == b'\n').take(room);
-            fits.for_each(|line| waiting.text.extend_from_slice(line));
-            self.dropped.fetch_add((count - room) as u64, Ordering::Relaxed);
+            waiting.count += lines.count.min(room);
+            let fits = lines.text.split_inclusive(|byte| *byte == b'\n').take(room);
+            let fits: usize =
+                if lines.count <= room { lines.text.len() } else { fits.map(<[u8]>::len).sum() };
+            waiting.text.extend_from_slice(&lines.text[..fits]);
+            self.dropped.fetch_add(lines.count.saturating_sub(room) as u64, Ordering::Relaxed);
         }
         drop(waiting);
+        lines.clear();
         // A bell that is ringing already, or that nobody hears any more, needs no other.
         let _ = self.bell.try_send(Bell::Ring);
     }
@@ -110,27 +122,28 @@ fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// See [`LogSink::batch`].
-pub(super) struct Batch<'a> {
-    sink: &'a LogSink,
+/// Decision records that are told together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
     lines: Lines,
+    json: JsonLines,
 }
 
-impl Batch<'_> {
-    pub(super) fn add(&mut self, record: &DecisionRecord) {
+impl Batch {
+    pub(super) fn add(&mut self, record: &DecisionRecord, format: LogFormat) {
         let Lines { text: lines, count } = &mut self.lines;
-        lines.reserve(USUAL_LINE);
-        match self.sink.format {
-            LogFormat::Json => line::write(record, lines),
+        match format {
+            LogFormat::Json => self.json.write(record, lines),
             LogFormat::Text => lines.extend_from_slice(text(record).as_bytes()),
         }
         lines.push(b'\n');
         *count += 1;
     }
 
-    pub(super) fn send(self) {
+    /// What was added goes to `sink`.
+    pub(super) fn send(&mut self, sink: &LogSink) {
         if self.lines.count > 0 {
-            self.sink.send(self.lines);
+            sink.send(&mut self.lines);
         }
     }
 }
@@ -168,11 +181,13 @@ fn one_line(text: &str) -> String {
 }
 
 fn write_all(bell: &Receiver<Bell>, waiting: &Mutex<Lines>, mut out: impl Write) {
+    let mut lines = Lines::default();
     let mut write = || {
-        let lines = std::mem::take(&mut *lock(waiting));
+        std::mem::swap(&mut *lock(waiting), &mut lines);
         // Whom it could be told to is who does not take it.
         let _ = out.write_all(&lines.text);
         let _ = out.flush();
+        lines.clear();
     };
     while let Ok(rung) = bell.recv() {
         write();
@@ -202,7 +217,7 @@ impl Write for LogLine {
 impl Drop for LogLine {
     fn drop(&mut self) {
         if !self.line.is_empty() {
-            self.sink.send(Lines { text: std::mem::take(&mut self.line), count: 1 });
+            self.sink.send(&mut Lines { text: std::mem::take(&mut self.line), count: 1 });
         }
     }
 }

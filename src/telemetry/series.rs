@@ -26,25 +26,47 @@ pub(super) struct Series {
 
 #[derive(Debug)]
 struct OfProvider {
-    requests: BTreeMap<&'static str, u64>,
-    refusals: BTreeMap<&'static str, u64>,
-    failovers: BTreeMap<&'static str, u64>,
-    decisions: BTreeMap<(Alias, &'static str), u64>,
-    attempts: BTreeMap<(Alias, &'static str), u64>,
+    requests: Counts,
+    refusals: Counts,
+    failovers: Counts,
+    accounts: BTreeMap<Alias, OfAccount>,
     attempt: Histogram,
     first_byte: Histogram,
     overhead: Histogram,
     whole: Histogram,
 }
 
+#[derive(Debug, Default)]
+struct OfAccount {
+    /// Attempts, by why the account was taken.
+    decisions: Counts,
+    /// The same, by what it refused them for.
+    attempts: Counts,
+}
+
+/// How often each of a few words came.
+#[derive(Debug, Default)]
+struct Counts(Vec<(&'static str, u64)>);
+
+impl Counts {
+    fn add(&mut self, word: &'static str) {
+        match self.0.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => {
+                self.0.push((word, 1));
+                self.0.sort_unstable();
+            }
+        }
+    }
+}
+
 impl Default for OfProvider {
     fn default() -> Self {
         Self {
-            requests: BTreeMap::new(),
-            refusals: BTreeMap::new(),
-            failovers: BTreeMap::new(),
-            decisions: BTreeMap::new(),
-            attempts: BTreeMap::new(),
+            requests: Counts::default(),
+            refusals: Counts::default(),
+            failovers: Counts::default(),
+            accounts: BTreeMap::new(),
             attempt: Histogram::of(names::ATTEMPT_SECONDS),
             first_byte: Histogram::of(names::FIRST_BYTE_SECONDS),
             overhead: Histogram::of(names::OVERHEAD_SECONDS),
@@ -59,23 +81,29 @@ impl Series {
     }
 
     pub(super) fn count(&mut self, record: &DecisionRecord) {
-        let of = self.providers.entry(record.provider.clone()).or_default();
-        *of.requests.entry(record.outcome.as_str()).or_default() += 1;
+        let of = match self.providers.get_mut(&record.provider) {
+            Some(of) => of,
+            None => self.providers.entry(record.provider.clone()).or_default(),
+        };
+        of.requests.add(record.outcome.as_str());
         if let Some(code) = record.refusal {
-            *of.refusals.entry(code).or_default() += 1;
+            of.refusals.add(code);
         }
         for pair in record.attempts.windows(2) {
             if let [before, after] = pair
                 && before.alias != after.alias
                 && let Some(reason) = before.reason
             {
-                *of.failovers.entry(reason.as_str()).or_default() += 1;
+                of.failovers.add(reason.as_str());
             }
         }
         for attempt in record.attempts.iter() {
-            let reason = attempt.reason.map_or("none", Reason::as_str);
-            *of.decisions.entry((attempt.alias.clone(), attempt.why.as_str())).or_default() += 1;
-            *of.attempts.entry((attempt.alias.clone(), reason)).or_default() += 1;
+            let account = match of.accounts.get_mut(&attempt.alias) {
+                Some(account) => account,
+                None => of.accounts.entry(attempt.alias.clone()).or_default(),
+            };
+            account.decisions.add(attempt.why.as_str());
+            account.attempts.add(attempt.reason.map_or("none", Reason::as_str));
             of.attempt.record(attempt.ms as f64 / 1e3);
         }
         if let Some(span) = record.first_byte_ms {
@@ -97,8 +125,7 @@ impl Series {
         self.sessions.retain(|(_, provider), _| known(provider));
         self.providers.retain(|provider, _| provider.as_ref().is_none_or(known));
         for of in self.providers.values_mut() {
-            of.decisions.retain(|(account, _), _| there.contains(account));
-            of.attempts.retain(|(account, _), _| there.contains(account));
+            of.accounts.retain(|account, _| there.contains(account));
         }
         for ((event, provider), count) in &self.sessions {
             let name = match event {
@@ -124,16 +151,17 @@ impl OfProvider {
             (names::REFUSALS, "code", &self.refusals),
             (names::FAILOVERS, "reason", &self.failovers),
         ] {
-            for (value, count) in counts {
+            for (value, count) in &counts.0 {
                 page.set(name, &[provider, (label, value)], *count as f64);
             }
         }
-        for (name, label, counts) in
-            [(names::DECISIONS, "why", &self.decisions), (names::ATTEMPTS, "reason", &self.attempts)]
-        {
-            for ((account, value), count) in counts {
-                let account = ("account", account.as_str());
-                page.set(name, &[provider, account, (label, value)], *count as f64);
+        for (account, of) in &self.accounts {
+            let account = ("account", account.as_str());
+            for (value, count) in &of.decisions.0 {
+                page.set(names::DECISIONS, &[provider, account, ("why", value)], *count as f64);
+            }
+            for (value, count) in &of.attempts.0 {
+                page.set(names::ATTEMPTS, &[provider, account, ("reason", value)], *count as f64);
             }
         }
         for (name, spread) in [
