@@ -148,7 +148,7 @@ impl Failover {
     /// A request's way begins.
     pub fn open(request: RoutingRequest, world: &Snapshot, now: Time) -> Self {
         let most = usize::from(world.settings.max_attempts.min(Settings::MOST_ATTEMPTS));
-        let left = most.min(takeable(world, &request, now)).max(1);
+        let left = takeable(world, &request, most, now).max(1);
         Self {
             request,
             deadline: now.after(world.settings.patience),

@@ -18,7 +18,17 @@ pub fn index(world: &Snapshot, before: &Snapshot, now: Time) -> Index {
     let standings: Vec<Standing> = standings.collect();
     let until = standings.iter().map(|standing| standing.until).fold(FOREVER, Time::min);
     let rosters = rosters(world, &standings, now);
-    Index { from: now, until, standings, rosters }
+    Index { from: now, until, standings, rosters, census: census(world) }
+}
+
+fn census(world: &Snapshot) -> Vec<(ProviderId, (usize, usize))> {
+    let mut census: BTreeMap<&ProviderId, (usize, usize)> = BTreeMap::new();
+    for account in &world.accounts {
+        let (on, all) = census.entry(&account.provider).or_default();
+        *on += usize::from(account.is_on());
+        *all += 1;
+    }
+    census.into_iter().map(|(provider, counts)| (provider.clone(), counts)).collect()
 }
 
 const FOREVER: Time = Time::from_millis(u64::MAX);

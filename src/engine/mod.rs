@@ -31,7 +31,7 @@ pub use failover::{
     WhyNot, late,
 };
 pub use index::index;
-pub use observe::{Glimpse, observe, worth_keeping};
+pub use observe::{Glimpse, news, observe, worth_keeping};
 pub use outlook::{Outlook, outlook};
 pub use probe::{ProbeAsk, ProbePlan, ProbeRefusal, probe_body, probe_refusal};
 pub use probing::{Inquiry, can_be_asked, inquiry, model_inquiry};

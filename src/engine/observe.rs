@@ -9,7 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Headers in which a reply tells its id.
-const RESPONSE_IDS: [&str; 3] = ["x-request-id", "request-id", "x-oai-request-id"];
+static RESPONSE_IDS: [HeaderName; 3] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("x-oai-request-id"),
+];
 /// A longer one is none.
 const LONGEST_ID: usize = 128;
 /// A reset further off than this is no reset of a quota window.
@@ -18,6 +22,8 @@ pub(super) const FARTHEST: Duration = Duration::from_secs(366 * 86_400);
 const JITTER: Duration = Duration::from_secs(60);
 /// An observation this much younger is news whatever it says: it shows that the limits are fresh.
 const NEWS: Duration = Duration::from_secs(60);
+/// Headers that are looked at one after the other.
+const FEW: usize = 24;
 /// A change in percent that is worth a new snapshot.
 const CHANGE: f64 = 1.0;
 
@@ -54,9 +60,26 @@ pub fn observe(
     (!windows.is_empty()).then(|| Glimpse(LimitSample { at: now, source: source(), windows }))
 }
 
+/// What [`observe`] tells, unless it is what is `known` already: most replies of a busy account say nothing new, and
+/// for them nothing is written down.
+pub fn news(
+    provider: &Provider,
+    headers: &HeaderMap,
+    model: Option<&ModelName>,
+    known: &Limits,
+    now: Time,
+) -> Option<Glimpse> {
+    let fresh = known.latest.as_ref().filter(|latest| is_fresh(latest, now));
+    let nothing_new = fresh.is_some_and(|latest| {
+        let mut seen = provider.limits.iter().filter_map(|source| window(source, headers, now));
+        seen.all(|window| says(latest, &window))
+    });
+    if nothing_new { None } else { observe(provider, headers, model, now) }
+}
+
 /// The id by which the provider's support would find the reply.
 fn response_id(headers: &HeaderMap) -> Option<String> {
-    let id = RESPONSE_IDS.iter().find_map(|name| headers.get(*name)?.to_str().ok())?;
+    let id = RESPONSE_IDS.iter().find_map(|name| text(headers, name))?;
     (1..=LONGEST_ID).contains(&id.len()).then(|| id.to_owned())
 }
 
@@ -67,13 +90,20 @@ pub fn worth_keeping(known: &Limits, sample: &LimitSample, now: Time) -> bool {
     let Some(latest) = &known.latest else {
         return true;
     };
-    if latest.at > now || latest.at.until(sample.at) >= NEWS {
-        return true;
-    }
-    sample.windows.iter().any(|window| {
-        let known = latest.windows.iter().find(|known| known.name == window.name);
-        known.is_none_or(|known| differs(known, window))
-    })
+    latest.at > now
+        || latest.at.until(sample.at) >= NEWS
+        || !sample.windows.iter().all(|window| says(latest, window))
+}
+
+/// True for an observation that stands for one that is made `now`, where both say the same.
+fn is_fresh(latest: &LimitSample, now: Time) -> bool {
+    latest.at <= now && latest.at.until(now) < NEWS
+}
+
+/// True where `latest` says of the window what was seen of it.
+fn says(latest: &LimitSample, seen: &LimitWindow) -> bool {
+    let known = latest.windows.iter().find(|known| known.name == seen.name);
+    known.is_some_and(|known| !differs(known, seen))
 }
 
 fn differs(known: &LimitWindow, seen: &LimitWindow) -> bool {
@@ -144,12 +174,16 @@ fn measured(measure: &Measure, headers: &HeaderMap) -> Option<f64> {
 }
 
 fn number(headers: &HeaderMap, name: &HeaderName) -> Option<f64> {
-    let number: f64 = text(headers, name)?.parse().ok()?;
-    number.is_finite().then_some(number)
+    wait::number(text(headers, name)?).filter(|number| number.is_finite())
 }
 
+/// A reply has few headers: to look at their names is less than to hash one.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    Some(headers.get(name)?.to_str().ok()?.trim())
+    let value = match headers.keys_len() {
+        0..=FEW => headers.iter().find(|(known, _)| *known == name)?.1,
+        _ => headers.get(name)?,
+    };
+    Some(value.to_str().ok()?.trim())
 }
 
 /// The usual name of a window of `minutes`: `5h`, `weekly`.
@@ -298,6 +332,56 @@ mod tests {
                 prop_assert!((0.0..=100.0).contains(&window.remaining));
                 let far = window.resets.map(|resets| NOW.until(resets));
                 prop_assert!(far.is_none_or(|far| far <= FARTHEST));
+            }
+        }
+    }
+
+    /// LIM-1 I4: what is not written down is what would not have been kept.
+    #[test]
+    fn a_reply_that_says_what_is_known_is_no_news() {
+        let told = |used: &str, later: u64| {
+            let headers =
+                headers(&[("x-1-used", used), ("x-1-minutes", "300"), ("x-3-left", "3"), ("x-3-whole", "4")]);
+            (headers, NOW.after(Duration::from_secs(later)))
+        };
+        let (headers, now) = told("50", 0);
+        let known = limits(observe(&three_windows(), &headers, None, now).map(Glimpse::completed));
+        for (known, used, later, new) in [
+            (&Limits::default(), "50", 0, true),
+            (&known, "50", 0, false),
+            (&known, "50.5", 59, false),
+            (&known, "51", 1, true),
+            (&known, "50", 60, true),
+        ] {
+            let (headers, now) = told(used, later);
+            let seen = observe(&three_windows(), &headers, None, now);
+            let news = news(&three_windows(), &headers, None, known, now);
+            assert_eq!(news, seen.filter(|_| new), "{used} after {later} s");
+        }
+    }
+
+    proptest! {
+        /// LIM-1 I4
+        #[test]
+        fn whatever_is_worth_keeping_is_news(
+            known in prop::option::of(prop::array::uniform2(0u8..4)),
+            seen in prop::array::uniform2(0u8..4),
+            since in -70i64..70,
+        ) {
+            // Both windows have one name where both are of one length.
+            let told = |[one, two]: [u8; 2]| {
+                let (one, two) = (format!("{}", 50 + one % 2), format!("0.5{}", two % 2));
+                headers(&[("x-1-used", &one), ("x-1-minutes", "300"), ("x-2-used", &two), ("x-2-minutes", "300")])
+            };
+            let now = Time::from_secs(NOW.as_secs().saturating_add_signed(since));
+            let known = known.and_then(|known| observe(&three_windows(), &told(known), None, NOW));
+            let known = limits(known.map(Glimpse::completed));
+            let seen = told(seen);
+            let all = observe(&three_windows(), &seen, None, now);
+            let news = news(&three_windows(), &seen, None, &known, now);
+            prop_assert!(news.is_none() || news == all);
+            if all.as_ref().is_some_and(|all| worth_keeping(&known, &all.0, now)) {
+                prop_assert_eq!(news, all);
             }
         }
     }

@@ -222,12 +222,12 @@ pub(super) fn bound(world: &Snapshot, request: &RoutingRequest, now: Time) -> Op
     Field::new(world, request, &[], now).bound_to().map(|(id, _)| id)
 }
 
-/// Accounts that `request` could be sent to now by their own state: what FLO-1 counts at the start.
-pub(super) fn takeable(world: &Snapshot, request: &RoutingRequest, now: Time) -> usize {
+/// Accounts that `request` could be sent to now by their own state, `most` at most: what FLO-1 counts at the start.
+pub(super) fn takeable(world: &Snapshot, request: &RoutingRequest, most: usize, now: Time) -> usize {
     let field = Field::new(world, request, &[], now);
-    let accounts = world.accounts_of(&request.provider);
+    let accounts = (0..).zip(&world.accounts).filter(|(_, account)| account.provider == request.provider);
     accounts
-        .filter(|account| match field.eligibility(account) {
+        .filter(|(at, account)| match field.known_at(*at, account) {
             Eligibility::Draining | Eligibility::Eligible | Eligibility::Probation => true,
             Eligibility::Cooling(_)
             | Eligibility::Critical
@@ -235,6 +235,7 @@ pub(super) fn takeable(world: &Snapshot, request: &RoutingRequest, now: Time) ->
             | Eligibility::ModelRefused(_)
             | Eligibility::NeedsReauth => false,
         })
+        .take(most)
         .count()
 }
 

@@ -13,6 +13,8 @@ pub struct Index {
     pub standings: Vec<Standing>,
     /// By provider, ascending.
     pub rosters: Vec<(ProviderId, Roster)>,
+    /// Accounts that are switched on, and all there are, by provider, ascending.
+    pub census: Vec<(ProviderId, (usize, usize))>,
 }
 
 /// What is known of one account.

@@ -83,6 +83,17 @@ impl Snapshot {
         self.accounts.iter().filter(move |account| account.provider == *provider)
     }
 
+    /// How many of the provider's accounts are switched on, and how many it has.
+    pub fn census_of(&self, provider: &ProviderId) -> (usize, usize) {
+        if self.index.standings.len() != self.accounts.len() {
+            let all = self.accounts_of(provider);
+            return all.fold((0, 0), |(on, all), account| (on + usize::from(account.is_on()), all + 1));
+        }
+        let census = &self.index.census;
+        let at = census.binary_search_by(|(known, _)| known.cmp(provider));
+        at.ok().and_then(|at| census.get(at)).map_or((0, 0), |(_, counts)| *counts)
+    }
+
     /// The pinned account, while the pin lasts.
     pub fn forced(&self, now: Time) -> Option<AccountId> {
         self.force.as_ref().filter(|force| now < force.until).map(|force| force.account)

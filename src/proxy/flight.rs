@@ -30,6 +30,10 @@ const X_ROTA_REQUEST_ID: HeaderName = HeaderName::from_static("x-rota-request-id
 const X_ROTA_SANITIZED: HeaderName = HeaderName::from_static("x-rota-sanitized");
 const X_ROTA_WHY: HeaderName = HeaderName::from_static("x-rota-why");
 
+/// One, two, three attempts: how many a request may have unless that was set otherwise.
+static USUAL_ATTEMPTS: [HeaderValue; 3] =
+    [HeaderValue::from_static("1"), HeaderValue::from_static("2"), HeaderValue::from_static("3")];
+
 /// What stands for the method of a message that came over a WebSocket.
 const MESSAGE: &[u8] = b"WS";
 
@@ -171,7 +175,8 @@ impl Flight {
         if self.sanitized > 0 {
             headers.insert(X_ROTA_SANITIZED, HeaderValue::from_static("reasoning"));
         }
-        headers.insert(X_ROTA_ATTEMPTS, HeaderValue::from(trail.len()));
+        let usual = trail.len().checked_sub(1).and_then(|at| USUAL_ATTEMPTS.get(at));
+        headers.insert(X_ROTA_ATTEMPTS, usual.cloned().unwrap_or_else(|| HeaderValue::from(trail.len())));
         if let Some(last) = trail.last() {
             insert(headers, X_ROTA_ACCOUNT, last.alias.as_str());
             let why = HeaderValue::from_static(last.decision.why.as_str());
@@ -183,10 +188,11 @@ impl Flight {
     /// The account that a force pins, where it is one of the request's provider; `ended` where the force went while the
     /// request was under way (FRC-2).
     fn sign_force(&self, headers: &mut HeaderMap) {
-        let world = self.app.state.snapshot();
-        let forced = world.forced(self.app.clock.now()).and_then(|id| world.account(id));
-        let permitted = self.permitted();
-        let told = |id: &AccountId| permitted.as_ref().is_none_or(|permitted| permitted.contains(id));
+        let world = self.app.state.peek();
+        let forced = world.force.as_ref().and_then(|_| world.forced(self.app.clock.now()));
+        let forced = forced.and_then(|id| world.account(id));
+        let permitted = self.client.as_ref().and_then(|client| client.scope.accounts.as_ref());
+        let told = |id: &AccountId| permitted.is_none_or(|permitted| permitted.contains(id));
         let forced = forced.filter(|account| told(&account.id));
         match forced.filter(|account| Some(&account.provider) == self.provider.as_ref()) {
             Some(account) => insert(headers, X_ROTA_FORCE, account.alias.as_str()),
@@ -353,14 +359,11 @@ impl Flight {
         };
         let (model, session) = request.map_or((None, None), |request| (request.model, request.session));
         let provider = self.provider.take();
-        let enabled = provider.as_ref().map_or((0, 0), |provider| {
-            let all = world.accounts_of(provider);
-            all.fold((0, 0), |(on, all), account| (on + usize::from(account.is_on()), all + 1))
-        });
+        let enabled = provider.as_ref().map_or((0, 0), |provider| world.census_of(provider));
         let last = trail.last();
         let elapsed = self.watch.elapsed();
         let overhead = (self.overhead).unwrap_or_else(|| elapsed.saturating_sub(self.waited));
-        let forced = world.forced(self.app.clock.now());
+        let forced = world.force.as_ref().and_then(|_| world.forced(self.app.clock.now()));
         DecisionRecord {
             request_id: self.id,
             at: self.came,

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::engine::{
     After, Command, Decision, Failover, Glimpse, Outcome, Phase, Refusal, RoutingRequest, Step, Verdict, Why,
-    observe, why_left,
+    news, why_left,
 };
 use crate::lease::Lease;
 use crate::model::{AccountId, Alias, Credential, SessionKey, Snapshot, Time};
@@ -352,6 +352,8 @@ fn served(
         None => {}
     }
     let headers = &reply.head.headers;
-    let sample = observe(&intake.provider, headers, model.as_ref(), now)?;
+    let world = app.state.peek();
+    let known = &world.account(decision.account)?.limits;
+    let sample = news(&intake.provider, headers, model.as_ref(), known, now)?;
     Some((decision.account, sample))
 }

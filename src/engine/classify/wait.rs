@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// What "never" saturates to: a hundred years, so that sums of times cannot overflow.
@@ -50,7 +51,10 @@ pub(super) fn in_message(message: &str) -> Option<Duration> {
 
 /// A duration and nothing else: `6m0s`, `1h2m3s`, `34.07s`, `250ms`, with a sign where somebody computed one.
 fn written(text: &str) -> Option<Duration> {
-    let lower = text.to_ascii_lowercase();
+    let lower = match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(text.to_ascii_lowercase()),
+        false => Cow::Borrowed(text),
+    };
     let (digits, negative) = match lower.strip_prefix('-') {
         Some(rest) => (rest, true),
         None => (lower.strip_prefix('+').unwrap_or(&lower), false),
@@ -74,7 +78,7 @@ fn leading(text: &str) -> Option<(Duration, &str)> {
 fn component(text: &str) -> Option<(Duration, &str)> {
     let text = text.trim_start();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let number: f64 = text[..digits].parse().ok()?;
+    let number = number(&text[..digits])?;
     let rest = text[digits..].trim_start_matches(' ');
     let letters = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
     let unit = match &rest[..letters] {
@@ -95,7 +99,14 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 /// A decimal number. `NaN` is not one; what is beyond all bounds is infinite.
-fn number(text: &str) -> Option<f64> {
+pub(in crate::engine) fn number(text: &str) -> Option<f64> {
+    // Most are whole and short, and need no rounding.
+    let whole = |sum: u32, byte: u8| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0'));
+    if (1..10).contains(&text.len())
+        && let Some(number) = text.bytes().try_fold(0, whole)
+    {
+        return Some(f64::from(number));
+    }
     text.parse::<f64>().ok().filter(|number| !number.is_nan())
 }
 
@@ -209,6 +220,13 @@ mod tests {
         for (message, wait) in cases {
             let told = in_message(message).map(|wait| wait.as_millis());
             assert_eq!(told, wait, "{message:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_whole_number_is_read_as_any_other(text in "[0-9]{1,12}|[-+]?[0-9]{0,3}[.]?[0-9]{0,9}e?[0-9]{0,2}| [0-9]") {
+            prop_assert_eq!(number(&text), text.parse::<f64>().ok());
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::select::{Live, RoutingRequest, Selection, Turn, select};
+use crate::engine::select::{Live, RoutingRequest, Selection, Turn, select, takeable};
 use crate::engine::world::{LIFE, START, edit, left, model, oauth, request, world};
 use crate::model::{
     AccountId, Cooling, CoolingSource, CredentialState, FaultClass, Health, Strategy, Weight,
@@ -62,6 +62,9 @@ proptest! {
                 let by_index = select(&known, &asked, &tried, &mut one, at);
                 let by_look = select(&bare, &asked, &tried, &mut other, at);
                 prop_assert_eq!((by_index, one.2), (by_look, other.2));
+                let most = usize::from(busy % 4);
+                prop_assert_eq!(takeable(&known, &asked, most, at), takeable(&bare, &asked, 99, at).min(most));
+                prop_assert_eq!(known.census_of(&asked.provider), bare.census_of(&asked.provider));
             }
             now = now.after(Duration::from_millis(millis));
         }

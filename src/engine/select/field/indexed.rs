@@ -23,16 +23,20 @@ impl<'a> Field<'a> {
     pub(super) fn known(&self, id: AccountId) -> Option<(&'a Arc<Account>, Eligibility)> {
         let at = self.world.accounts.binary_search_by_key(&id, |account| account.id).ok()?;
         let account = self.world.accounts.get(at)?;
+        Some((account, self.known_at(at, account)))
+    }
+
+    /// What the account in this place is in for this request.
+    pub(in crate::engine::select) fn known_at(&self, at: usize, account: &Account) -> Eligibility {
         let always = || {
             let standing = self.world.index.standings.get(at);
             standing.is_some_and(|standing| standing.may == May::Always)
         };
-        let state = if self.request.permitted.is_none() && self.world.index.covers(self.now) && always() {
+        if self.request.permitted.is_none() && self.world.index.covers(self.now) && always() {
             Eligibility::Eligible
         } else {
             self.eligibility(account)
-        };
-        Some((account, state))
+        }
     }
 
     /// The account that rotation takes of the first tier, by the index, and what it is in: the very one that a look at
