@@ -86,7 +86,7 @@ impl Done {
 /// A request that waits for the upstream.
 #[derive(Debug)]
 pub(crate) struct Flight {
-    failover: Failover,
+    failover: Box<Failover>,
     pub(crate) decision: Decision,
     sent: Vec<Decision>,
     refreshes: usize,
@@ -191,7 +191,7 @@ impl Sim {
     /// A request up to its first send.
     pub(crate) fn start(&mut self, request: RoutingRequest) -> Now {
         let failover = Failover::open(request, &self.world, self.now);
-        self.go(failover, Vec::new(), 0)
+        self.go(Box::new(failover), Vec::new(), 0)
     }
 
     /// The upstream answers, and the request goes on to its next send or its end.
@@ -251,7 +251,7 @@ impl Sim {
         failover.on_outcome(decision, &outcome, self.held, &self.world, self.now)
     }
 
-    fn go(&mut self, mut failover: Failover, mut sent: Vec<Decision>, mut refreshes: usize) -> Now {
+    fn go(&mut self, mut failover: Box<Failover>, mut sent: Vec<Decision>, mut refreshes: usize) -> Now {
         let mut asked = failover.sign_in().is_some();
         for _ in 0..STEPS {
             match failover.next(&self.world, &mut self.live, self.now) {
