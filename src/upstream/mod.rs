@@ -4,13 +4,14 @@
 mod connect;
 mod decode;
 mod fault;
+mod http1;
 mod inject;
-mod line;
 mod outbound;
 mod pool;
 mod proxies;
 mod reply;
 mod resolve;
+mod source;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -35,14 +36,15 @@ use crate::engine::Phase;
 use crate::model::{Credential, Origin, Provider};
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, header, response};
 use http_body_util::Empty;
-use hyper::body::{Body, Incoming};
+use http1::{Line, Received};
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use line::{Line, Loan, Source};
 use outbound::{Stage, Upload};
-use pool::{Load, Pool, Way};
+use pool::{Pool, Way};
+use source::Source;
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
@@ -52,8 +54,6 @@ use std::time::Duration;
 
 /// A reply's head at most, over HTTP/1.1 and HTTP/2.
 const HEAD_BYTES: u32 = 64 * 1024;
-/// A request body of this many bytes is not copied on its way.
-const HEAVY: u64 = 32 * 1024;
 /// A busy HTTP/2 connection is asked this often whether it is alive.
 const PING: Duration = Duration::from_secs(30);
 /// How long it may take to say so.
@@ -182,10 +182,10 @@ impl Upstream {
         *request.method_mut() = Method::HEAD;
         let answered = tokio::time::timeout(DATE_PATIENCE, self.exchange(origin, request)).await;
         let reply = answered.map_err(|_| format!("no answer within {} s", DATE_PATIENCE.as_secs()))?;
-        let (reply, _) = reply.map_err(|failure| match failure {
+        let (head, _) = reply.map_err(|failure| match failure {
             Failure::Lost(why) | Failure::NotSent(_, why) | Failure::Unprocessed(why) => why,
         })?;
-        Ok(reply.headers().get(header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned))
+        Ok(head.headers.get(header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned))
     }
 
     /// One request over a connection that is open, or a new one.
@@ -193,33 +193,31 @@ impl Upstream {
         &self,
         origin: &Origin,
         request: Request<OutboundBody>,
-    ) -> Result<(Response<Incoming>, Option<Loan>), Failure> {
-        let load = load(&request);
-        let way = match self.pool.take(origin, load) {
+    ) -> Result<(response::Parts, Source), Failure> {
+        let way = match self.pool.take(origin) {
             Some(way) => way,
             // Rare, and several times as large as all the rest of a request.
-            None => Box::pin(self.connect(origin, load)).await?,
+            None => Box::pin(self.connect(origin)).await?,
         };
         match way {
             Way::Line(mut line) => {
-                let request = origin_form(request, origin);
-                let response = line.exchange(request).await.map_err(|error| fault::of_exchange(&error))?;
-                let loan = Loan { line, pool: self.pool.clone(), origin: origin.clone() };
-                Ok((response, Some(loan)))
+                let begun = line.exchange(request, origin.host_header()).await?;
+                let (head, received) = Received::new(begun, line, self.pool.clone(), origin.clone());
+                Ok((head, Source::Line(received)))
             }
             Way::Shared(mut sender) => {
                 let request =
                     absolute_form(request, origin).map_err(|why| Failure::NotSent(Phase::Connect, why))?;
                 let response = sender.send_request(request).await;
-                Ok((response.map_err(|error| fault::of_exchange(&error))?, None))
+                streamed(response.map_err(|error| fault::of_exchange(&error))?)
             }
         }
     }
 
-    async fn connect(&self, origin: &Origin, load: Load) -> Result<Way, Failure> {
+    async fn connect(&self, origin: &Origin) -> Result<Way, Failure> {
         let stream = self.connector.clone().open(origin).await?;
         if !stream.speaks_http2() {
-            return Ok(Way::Line(Line::open(stream, load).await.map_err(|_| no_connection())?));
+            return Ok(Way::Line(Line::new(stream)));
         }
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -237,7 +235,7 @@ impl Upstream {
     /// Waits for what comes of `exchange`: at most `patience` without a byte of the request moving.
     async fn answered(
         &self,
-        mut exchange: Pin<&mut impl Future<Output = Result<(Response<Incoming>, Option<Loan>), Failure>>>,
+        mut exchange: Pin<&mut impl Future<Output = Result<(response::Parts, Source), Failure>>>,
         patience: Duration,
         upload: Arc<Upload>,
     ) -> Sent {
@@ -248,29 +246,19 @@ impl Upstream {
             }
             stall.poll(cx, || upload.take_moved()).map(|()| None)
         });
-        let (response, loan) = match answered.await {
+        let (head, mut source) = match answered.await {
             None => {
                 return Sent::Lost(phase(&upload), "no reply within the first-byte time-out".into());
             }
             Some(Err(failure)) => return explain(failure, &upload),
             Some(Ok(answered)) => answered,
         };
-        let (head, body) = response.into_parts();
-        if let Some(why) = unclean(&head.headers) {
-            return Sent::Lost(Phase::Head, why.to_owned());
-        }
-        let refused = head.status.is_client_error() || head.status.is_server_error();
-        if refused {
+        if head.status.is_client_error() || head.status.is_server_error() {
             upload.pause();
+        } else {
+            source.go_on();
         }
         stall.restart(self.stream_idle);
-        let source = match loan {
-            Some(loan) if !refused && upload.stage() == Stage::Sending => {
-                loan.line.detach();
-                Source::new(body, None)
-            }
-            loan => Source::new(body, loan),
-        };
         Sent::Replied(Reply::new(head, ReplyBody::new(source, stall, upload)))
     }
 }
@@ -283,12 +271,6 @@ impl std::fmt::Debug for Upstream {
 
 fn no_connection() -> Failure {
     Failure::NotSent(Phase::Connect, "no connection".to_owned())
-}
-
-/// By the length that is told. A body that is made while it is sent comes in small pieces.
-fn load(request: &Request<OutboundBody>) -> Load {
-    let heavy = request.body().size_hint().exact().is_some_and(|bytes| bytes >= HEAVY);
-    if heavy { Load::Heavy } else { Load::Light }
 }
 
 /// As a request is written to the server itself over HTTP/1.1 (RFC 9112 §3.2.1).
@@ -338,7 +320,16 @@ pub(crate) fn target(origin: &Origin, path_and_query: PathAndQuery) -> Result<Ur
     Uri::from_parts(parts).map_err(|_| "the path is not one that can be requested".to_owned())
 }
 
-/// What the parser lets pass and we do not: a head above the bound, of which it holds one read more, and a reply of
+/// A reply that hyper has read.
+fn streamed(response: Response<Incoming>) -> Result<(response::Parts, Source), Failure> {
+    let (head, body) = response.into_parts();
+    match unclean(&head.headers) {
+        Some(why) => Err(Failure::Lost(why.to_owned())),
+        None => Ok((head, body.into())),
+    }
+}
+
+/// What hyper lets pass and we do not: a head above the bound, of which it holds one read more, and a reply of
 /// which two parties read two lengths, where smuggling begins (RFC 9112 §6.3).
 fn unclean(headers: &HeaderMap) -> Option<&'static str> {
     let lines = headers.iter();

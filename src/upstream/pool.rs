@@ -1,7 +1,6 @@
 //! Connections that are open and wait for a request, by origin. It hands out what is open as far as anybody knows, and
 //! never sends a request twice: whoever meets a connection that closes just then is told so.
-use super::HEAD_BYTES;
-use super::line::Line;
+use super::http1::Line;
 use super::outbound::OutboundBody;
 use crate::model::Origin;
 use hyper::client::conn::http2;
@@ -29,26 +28,6 @@ struct Shelves {
     tended: bool,
 }
 
-/// How a request's body is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Load {
-    /// From where it lies, with a list of its pieces: for what is long.
-    Heavy,
-    /// Copied behind the head, so that both go in one piece.
-    Light,
-}
-
-impl Load {
-    /// Bytes that wait to be written or read at most. What is heavy goes out in as few pieces as can be: each wakes the
-    /// other end.
-    pub(super) fn buffer(self) -> usize {
-        match self {
-            Self::Heavy => 4 * HEAD_BYTES as usize,
-            Self::Light => HEAD_BYTES as usize,
-        }
-    }
-}
-
 /// What is open to one origin.
 #[derive(Default)]
 struct Shelf {
@@ -72,7 +51,7 @@ pub(super) enum Way {
 
 impl Pool {
     /// An open connection to `origin`, if there is one: the one that was used last.
-    pub(super) fn take(&self, origin: &Origin, load: Load) -> Option<Way> {
+    pub(super) fn take(&self, origin: &Origin) -> Option<Way> {
         let mut shelves = self.lock();
         let shelf = shelves.by_origin.get_mut(origin)?;
         if let Some(shared) = &mut shelf.shared {
@@ -82,10 +61,9 @@ impl Pool {
             }
             shelf.shared = None;
         }
-        let cx = Context::from_waker(Waker::noop());
-        while let Some(at) = shelf.lines.iter().rposition(|line| line.open.load() == load) {
-            let Idle { mut open, .. } = shelf.lines.remove(at);
-            if open.is_still_free(&cx) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Some(Idle { mut open, .. }) = shelf.lines.pop() {
+            if open.is_still_free(&mut cx) {
                 return Some(Way::Line(open));
             }
         }
@@ -137,9 +115,9 @@ impl Pool {
     fn look(&self) -> bool {
         let mut shelves = self.lock();
         // An idle connection's waker may be a finished request's: from here on it is nobody's.
-        let cx = Context::from_waker(Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         for shelf in shelves.by_origin.values_mut() {
-            shelf.lines.retain_mut(|line| line.is_young() && line.open.is_still_free(&cx));
+            shelf.lines.retain_mut(|line| line.is_young() && line.open.is_still_free(&mut cx));
             shelf.shared.take_if(|shared| !shared.is_young() || shared.open.is_closed());
         }
         shelves.by_origin.retain(|_, shelf| !shelf.lines.is_empty() || shelf.shared.is_some());

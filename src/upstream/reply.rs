@@ -1,7 +1,6 @@
 use super::decode;
-use super::fault;
-use super::line::Source;
 use super::outbound::Upload;
+use super::source::Source;
 use super::stall::Stall;
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header, response};
@@ -133,7 +132,7 @@ impl ReplyBody {
                 self.end(Inner::Ended);
                 return Poll::Ready(None);
             }
-            Poll::Ready(Some(Err(error))) => ReplyError::Cut(fault::explain(&error)),
+            Poll::Ready(Some(Err(why))) => ReplyError::Cut(why),
             Poll::Pending => {
                 let moved = &mut self.moved;
                 if self.stall.poll(cx, || mem::take(moved)).is_pending() {

@@ -1,13 +1,14 @@
 //! A request that asks the upstream to leave HTTP (RFC 9110 §7.8), on a connection of its own.
 use super::connect::Connector;
 use super::fault::of_exchange;
-use super::line::Loan;
 use super::outbound::OutboundBody;
-use super::{Failure, HEAD_BYTES, OutboundRequest, Sent, Upstream, dress, no_connection, origin_form};
+use super::source::Source;
+use super::{
+    Failure, HEAD_BYTES, OutboundRequest, Sent, Upstream, dress, no_connection, origin_form, streamed,
+};
 use crate::engine::Phase;
 use crate::model::{Credential, Origin, Provider};
-use http::{Request, Response, StatusCode, response};
-use hyper::body::Incoming;
+use http::{Request, StatusCode, response};
 use hyper::client::conn::http1;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -65,12 +66,12 @@ async fn exchange(
     connector: Connector,
     origin: &Origin,
     request: Request<OutboundBody>,
-) -> Result<(Response<Incoming>, Option<Loan>), Failure> {
+) -> Result<(response::Parts, Source), Failure> {
     let stream = connector.open(origin).await?;
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_BYTES as usize).writev(false);
     let (mut sender, connection) = builder.handshake(stream).await.map_err(|_| no_connection())?;
     tokio::spawn(connection.with_upgrades());
     let response = sender.send_request(request).await.map_err(|error| of_exchange(&error))?;
-    Ok((response, None))
+    streamed(response)
 }

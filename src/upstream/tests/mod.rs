@@ -3,6 +3,7 @@ mod http1;
 mod http2;
 mod pool;
 mod tls;
+mod upload;
 
 use super::{
     OutboundBody, OutboundRequest, ProxyValues, Reply, ReplyBody, ReplyError, Sent, Trust, Upstream,
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 

@@ -1,0 +1,265 @@
+use super::super::outbound::OutboundBody;
+use super::super::{HEAD_BYTES, fault};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request};
+use hyper::body::Body;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
+
+/// A request body of this many bytes is written from where it lies, with a list of its pieces.
+const HEAVY: u64 = 32 * 1024;
+/// Bytes of a heavy body that wait to be written at most, and one piece more: each write wakes the other end.
+const HEAVY_ROOM: usize = 4 * HEAD_BYTES as usize;
+/// The same of others, which are copied behind the head, so that both go in one write.
+const LIGHT_ROOM: usize = HEAD_BYTES as usize;
+/// Pieces of one write.
+const PIECES: usize = 64;
+
+thread_local! {
+    /// A buffer that no request has at the moment.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A request on its way into a connection.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    /// The head, and what is copied behind it.
+    text: Vec<u8>,
+    /// Of `text`.
+    written: usize,
+    /// Behind `text`.
+    pieces: VecDeque<Bytes>,
+    /// Bytes in `pieces`.
+    held: usize,
+    /// What is still to be asked for.
+    body: Option<OutboundBody>,
+    framing: Framing,
+    progress: Progress,
+}
+
+/// How the body is framed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Framing {
+    Chunked,
+    /// So many bytes are to come, which are written from where they lie.
+    Heavy(u64),
+    /// So many bytes are to come.
+    Light(u64),
+    #[default]
+    None,
+}
+
+/// What the connection has of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Not a byte.
+    #[default]
+    Nothing,
+    /// Maybe a part.
+    Some,
+    /// All of it.
+    All,
+}
+
+/// Why it does not get further.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stuck {
+    /// Its own body broke, or is not as long as it said.
+    #[error("the request's body ended before its end")]
+    Body,
+    #[error("{}", fault::explain(.0))]
+    Connection(#[from] io::Error),
+}
+
+impl Outgoing {
+    /// A request to the server that `host` names, in origin form (RFC 9112 §3.2.1). Framing and `Host` are written anew.
+    pub(super) fn new(request: Request<OutboundBody>, host: &HeaderValue) -> Self {
+        let (parts, body) = request.into_parts();
+        let framing = match body.size_hint().exact() {
+            _ if body.is_end_stream() => Framing::None,
+            None => Framing::Chunked,
+            Some(length) if length >= HEAVY => Framing::Heavy(length),
+            Some(length) => Framing::Light(length),
+        };
+        let mut text = SPARE.take();
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        for piece in [parts.method.as_str(), " ", target, " HTTP/1.1\r\nhost: "] {
+            text.extend_from_slice(piece.as_bytes());
+        }
+        text.extend_from_slice(host.as_bytes());
+        write_lines(&mut text, &parts.headers);
+        let framed = match framing {
+            Framing::Chunked => text.write_all(b"\r\ntransfer-encoding: chunked\r\n\r\n"),
+            Framing::Heavy(length) | Framing::Light(length) => {
+                write!(text, "\r\ncontent-length: {length}\r\n\r\n")
+            }
+            // RFC 9110 §8.6: where a body is expected its absence is told.
+            Framing::None if [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method) => {
+                text.write_all(b"\r\ncontent-length: 0\r\n\r\n")
+            }
+            Framing::None => text.write_all(b"\r\n\r\n"),
+        };
+        debug_assert!(framed.is_ok(), "memory takes all");
+        let body = (framing != Framing::None).then_some(body);
+        Self { text, framing, body, ..Self::default() }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Writes what the connection takes, and asks the body for more; ready once all is written.
+    pub(super) fn poll(
+        &mut self,
+        wire: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Stuck>> {
+        if self.progress == Progress::All {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            self.fill(cx)?;
+            if self.waiting() == 0 {
+                // TLS keeps what the socket did not take.
+                let flushed = Pin::new(&mut *wire).poll_flush(cx)?;
+                if self.body.is_some() {
+                    return Poll::Pending;
+                }
+                ready!(flushed);
+                self.progress = Progress::All;
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.write(wire, cx))?;
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.text.len() - self.written + self.held
+    }
+
+    /// Asks the body for as much as there is room for.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), Stuck> {
+        let room = if let Framing::Heavy(_) = self.framing { HEAVY_ROOM } else { LIGHT_ROOM };
+        while let Some(body) = &mut self.body
+            && self.text.len() - self.written + self.held < room
+        {
+            let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
+                return Ok(());
+            };
+            let data = frame.transpose().map_err(|_| Stuck::Body)?.and_then(|frame| frame.into_data().ok());
+            let ended = data.is_none() || body.is_end_stream();
+            if let Some(data) = data {
+                self.add(data)?;
+            }
+            if ended {
+                self.end()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, data: Bytes) -> Result<(), Stuck> {
+        match &mut self.framing {
+            Framing::Chunked if data.is_empty() => {}
+            Framing::Chunked => {
+                write!(self.text, "{:x}\r\n", data.len())?;
+                self.text.extend_from_slice(&data);
+                self.text.extend_from_slice(b"\r\n");
+            }
+            Framing::Heavy(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(Stuck::Body)?;
+                self.held += data.len();
+                self.pieces.push_back(data);
+            }
+            Framing::Light(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(Stuck::Body)?;
+                self.text.extend_from_slice(&data);
+            }
+            Framing::None => return Err(Stuck::Body),
+        }
+        Ok(())
+    }
+
+    /// The body has ended.
+    fn end(&mut self) -> Result<(), Stuck> {
+        self.body = None;
+        match self.framing {
+            Framing::Chunked => self.text.extend_from_slice(b"0\r\n\r\n"),
+            Framing::Heavy(0) | Framing::Light(0) | Framing::None => {}
+            Framing::Heavy(_) | Framing::Light(_) => return Err(Stuck::Body),
+        }
+        Ok(())
+    }
+
+    /// One write.
+    fn write(&mut self, wire: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let text = &self.text[self.written..];
+        let polled = if self.pieces.is_empty() {
+            Pin::new(wire).poll_write(cx, text)
+        } else {
+            let mut list = [IoSlice::new(&[]); PIECES];
+            let whole = std::iter::once(text).chain(self.pieces.iter().map(|piece| &piece[..]));
+            let mut count = 0;
+            for (place, piece) in list.iter_mut().zip(whole.filter(|piece| !piece.is_empty())) {
+                *place = IoSlice::new(piece);
+                count += 1;
+            }
+            Pin::new(wire).poll_write_vectored(cx, &list[..count])
+        };
+        let taken = ready!(polled)?;
+        if taken == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.progress = Progress::Some;
+        self.advance(taken);
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut taken: usize) {
+        let of_text = taken.min(self.text.len() - self.written);
+        self.written += of_text;
+        taken -= of_text;
+        if self.written == self.text.len() {
+            self.recycle();
+        }
+        self.held -= taken;
+        while let Some(piece) = self.pieces.front_mut()
+            && taken > 0
+        {
+            let of_piece = taken.min(piece.len());
+            taken -= of_piece;
+            // Dropped here and now: what is kept for another attempt is not kept twice.
+            drop(piece.split_to(of_piece));
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
+        }
+    }
+
+    /// All of `text` is written: another request may have the buffer.
+    fn recycle(&mut self) {
+        self.written = 0;
+        let mut text = std::mem::take(&mut self.text);
+        if text.capacity() <= LIGHT_ROOM {
+            text.clear();
+            SPARE.set(text);
+        }
+    }
+}
+
+fn write_lines(text: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        if [header::CONTENT_LENGTH, header::HOST, header::TRANSFER_ENCODING].contains(name) {
+            continue;
+        }
+        text.extend_from_slice(b"\r\n");
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+    }
+}
