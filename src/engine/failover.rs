@@ -310,6 +310,9 @@ impl Failover {
     }
 
     fn passed_over(&self) -> Vec<AccountId> {
+        if self.taken.is_empty() && self.busy.is_empty() {
+            return Vec::new();
+        }
         self.taken.iter().chain(&self.busy).copied().collect()
     }
 

@@ -22,8 +22,6 @@ pub(super) const FARTHEST: Duration = Duration::from_secs(366 * 86_400);
 const JITTER: Duration = Duration::from_secs(60);
 /// An observation this much younger is news whatever it says: it shows that the limits are fresh.
 const NEWS: Duration = Duration::from_secs(60);
-/// Headers that are looked at one after the other.
-const FEW: usize = 24;
 /// A change in percent that is worth a new snapshot.
 const CHANGE: f64 = 1.0;
 
@@ -177,13 +175,8 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Option<f64> {
     wait::number(text(headers, name)?).filter(|number| number.is_finite())
 }
 
-/// A reply has few headers: to look at their names is less than to hash one.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let value = match headers.keys_len() {
-        0..=FEW => headers.iter().find(|(known, _)| *known == name)?.1,
-        _ => headers.get(name)?,
-    };
-    Some(value.to_str().ok()?.trim())
+    Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
 /// The usual name of a window of `minutes`: `5h`, `weekly`.

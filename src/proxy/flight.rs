@@ -409,7 +409,8 @@ fn reason(attempt: &Attempt) -> Option<Reason> {
 }
 
 fn millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1e3
+    // Nanoseconds, which are whole: no digits of a rounded fraction come behind them.
+    span.as_nanos() as f64 / 1e6
 }
 
 impl Drop for Flight {

@@ -15,6 +15,14 @@ enum Kept {
 impl Brief {
     /// Bytes that lie in place: every path that a preset names fits.
     pub const ROOM: usize = 38;
+
+    /// Its bytes: UTF-8.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Kept::Here { length, bytes } => &bytes[..usize::from(*length)],
+            Kept::Apart(text) => text.as_bytes(),
+        }
+    }
 }
 
 impl From<&str> for Brief {
@@ -34,13 +42,8 @@ impl Deref for Brief {
     type Target = str;
 
     fn deref(&self) -> &str {
-        match &self.0 {
-            // It was a text when it came.
-            Kept::Here { length, bytes } => {
-                std::str::from_utf8(&bytes[..usize::from(*length)]).unwrap_or_default()
-            }
-            Kept::Apart(text) => text,
-        }
+        // It was a text when it came.
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
     }
 }
 

@@ -89,9 +89,9 @@ impl Lines {
         line.put(br#"","at":""#)?;
         self.moment(*at, line)?;
         line.put(br#"","method":""#)?;
-        line.text(method.as_str())?;
+        line.text(method.as_str().as_bytes())?;
         line.put(br#"","path":""#)?;
-        line.text(plain(path)?)?;
+        line.text(plain(path.bytes())?)?;
         line.word(br#"","client":"#, client.as_ref().map(KeyName::as_str))?;
         line.word(br#","provider":"#, provider.as_ref().map(ProviderId::as_str))?;
         line.odd_word(br#","model":"#, model.as_ref().map(ModelName::as_str))?;
@@ -126,7 +126,7 @@ impl Lines {
             _ => Second::new(number)?,
         };
         let second = self.second.insert(second);
-        line.text(&second.text)?;
+        line.text(second.text.as_bytes())?;
         let [hundreds, tens, ones] = [millis / 100, millis / 10 % 10, millis % 10].map(|it| b'0' + it as u8);
         match (hundreds, tens, ones) {
             (b'0', b'0', b'0') => {}
@@ -159,9 +159,9 @@ impl Line<'_> {
         Some(())
     }
 
-    fn text(&mut self, text: &str) -> Option<()> {
+    fn text(&mut self, text: &[u8]) -> Option<()> {
         let (place, rest) = std::mem::take(&mut self.0).split_at_mut_checked(text.len())?;
-        place.copy_from_slice(text.as_bytes());
+        place.copy_from_slice(text);
         self.0 = rest;
         Some(())
     }
@@ -173,16 +173,14 @@ impl Line<'_> {
             return self.put(b"null");
         };
         self.put(b"\"")?;
-        self.text(word)?;
+        self.text(word.as_bytes())?;
         self.put(b"\"")
     }
 
     /// A word that may need one.
     fn odd_word<const N: usize>(&mut self, name: &[u8; N], word: Option<&str>) -> Option<()> {
-        match word {
-            Some(word) => self.word(name, Some(plain(word)?)),
-            None => self.word(name, None),
-        }
+        plain(word.unwrap_or_default().as_bytes())?;
+        self.word(name, word)
     }
 
     fn number<const N: usize>(&mut self, name: &[u8; N], number: u64) -> Option<()> {
@@ -196,10 +194,7 @@ impl Line<'_> {
             digits[begin] = b'0' + (left % 10) as u8;
             left /= 10;
         }
-        let (place, rest) = std::mem::take(&mut self.0).split_at_mut_checked(LONGEST_NUMBER - begin)?;
-        place.copy_from_slice(&digits[begin..]);
-        self.0 = rest;
-        Some(())
+        self.text(&digits[begin..])
     }
 
     fn status(&mut self, status: Option<u16>) -> Option<()> {
@@ -236,10 +231,10 @@ impl Line<'_> {
 }
 
 /// The text, where JSON needs no escape (RFC 8259 §7).
-fn plain(text: &str) -> Option<&str> {
+fn plain(text: &[u8]) -> Option<&[u8]> {
     let escaped = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
     // Without a way out early the compiler looks at many bytes at once.
-    (!text.bytes().fold(false, |odd, byte| odd | escaped(byte))).then_some(text)
+    (!text.iter().fold(false, |odd, byte| odd | escaped(*byte))).then_some(text)
 }
 
 #[cfg(test)]
