@@ -409,8 +409,8 @@ fn reason(attempt: &Attempt) -> Option<Reason> {
 }
 
 fn millis(span: Duration) -> f64 {
-    // Nanoseconds, which are whole: no digits of a rounded fraction come behind them.
-    span.as_nanos() as f64 / 1e6
+    // Divided, not multiplied with a fraction: no digits of a rounding come behind the nanoseconds.
+    span.as_secs() as f64 * 1e3 + f64::from(span.subsec_nanos()) / 1e6
 }
 
 impl Drop for Flight {
