@@ -14,6 +14,7 @@ use crate::model::{
 use crate::upstream::Unpack;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use std::collections::VecDeque;
+use std::pin::pin;
 
 /// Bytes of a body that are looked at, and of its text where it is compressed.
 const LOOKED_AT: usize = 8 << 20;
@@ -67,14 +68,13 @@ impl Bonds {
         let mut session = Seeker::of(fields);
         let mut bonds = Self::default();
         let classes = &conversation.markers;
-        upload
-            .look(LOOKED_AT as u64, |piece| {
-                unpack.read(piece, |seen| {
-                    markers.read(seen, |found| bonds.note(classes, found));
-                    session.read(seen);
-                });
-            })
-            .await?;
+        pin!(upload.look(LOOKED_AT as u64, |piece| {
+            unpack.read(piece, |seen| {
+                markers.read(seen, |found| bonds.note(classes, found));
+                session.read(seen);
+            });
+        }))
+        .await?;
         bonds.session = session.found();
         Ok(bonds)
     }

@@ -27,6 +27,8 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,31 +42,40 @@ enum Answer {
     Refused(Refusal),
 }
 
-/// Serves one request.
+/// What a connection has for each of its requests.
+pub(super) struct Heard {
+    pub(super) app: Arc<App>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) framing: Framing,
+    pub(super) takeover: Arc<Takeover>,
+}
+
+/// Serves one request. Futures in this file are pinned where they are made: to await one as it comes moves it twice.
+///
+/// # Errors
+/// None.
 pub(super) async fn handle(
-    app: Arc<App>,
+    heard: Heard,
     upstream: &Upstream,
-    gate: &Gate,
-    framing: Framing,
-    takeover: &Takeover,
     request: Request<Incoming>,
-) -> Response<ReplyStream> {
+) -> Result<Response<ReplyStream>, Infallible> {
+    let Heard { app, gate, framing, takeover } = heard;
     let mut flight = Flight::new(app, &request);
     let (head, body) = request.into_parts();
-    let admitted = admit(&mut flight, gate, framing, &head);
+    let admitted = admit(&mut flight, &gate, framing, &head);
     let answer = match admitted {
-        Ok((routed, None)) => serve(&mut flight, upstream, routed, head, body).await,
+        Ok((routed, None)) => pin!(serve(&mut flight, upstream, routed, head, body)).await,
         Ok((routed, Some(offer))) => {
             // Larger than all the rest of a request.
-            return Box::pin(websocket::open(flight, routed, head, offer, takeover)).await;
+            return Ok(Box::pin(websocket::open(flight, routed, head, offer, &takeover)).await);
         }
         Err(why) => Err(why),
     };
-    match answer {
+    Ok(match answer {
         Ok(Answer::Passed(reply)) => reply::pass(reply, flight),
         Ok(Answer::Refused(refusal)) => refusal::answer(&refusal, flight),
         Err(why) => reply::turned(&why, flight),
-    }
+    })
 }
 
 /// How the request's length was told, as far as hyper does not say.
@@ -127,14 +138,14 @@ async fn serve(
     flight.provider = Some(routed.provider.id.clone());
     let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
     flight.upload = Some(intake.upload.clone());
-    let (request, mut now) = asked(flight, &mut intake, session).await?;
+    let (request, mut now) = pin!(asked(flight, &mut intake, session)).await?;
     let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
     let reasons = &mut flight.reasons;
     let way = flight.way.insert(Failover::open(request, &app.state.peek(), now));
     loop {
         let world = app.state.snapshot();
         let step = way.next(&world, &mut app.state.live(), now);
-        if let Some(span) = awaited(&app, &step).await {
+        if let Some(span) = pin!(awaited(&app, &step)).await {
             *waited += span;
             now = app.clock.now();
             continue;
@@ -159,8 +170,8 @@ async fn serve(
         let watch = Stopwatch::start();
         let Outbound { request, left_out } = intake.outbound(decision.account, way, &app, now);
         *sanitized = left_out;
-        let mut sent = upstream.send(&intake.provider, &credential, request).await;
-        let looked = look(&intake, &mut sent).await;
+        let mut sent = pin!(upstream.send(&intake.provider, &credential, request)).await;
+        let looked = pin!(look(&intake, &mut sent)).await;
         *waited += watch.elapsed();
         let outcome = outcome(&sent, &looked, &intake)?;
         now = app.clock.now();
@@ -195,8 +206,8 @@ async fn asked(
 ) -> Result<(RoutingRequest, Time), Turned> {
     let app = flight.app.clone();
     let watch = Stopwatch::start();
-    let model = intake.model().await?;
-    intake.bonds(session.as_ref()).await?;
+    let model = pin!(intake.model()).await?;
+    pin!(intake.bonds(session.as_ref())).await?;
     flight.waited += watch.elapsed();
     let now = app.clock.now();
     let request = intake.routing(model, session, &app, now);

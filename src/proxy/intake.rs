@@ -16,6 +16,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use std::pin::pin;
 use std::sync::Arc;
 
 /// rota's own name for a session; goes before the provider's.
@@ -80,7 +81,7 @@ impl Intake {
         if named.is_some() || self.headers.contains_key(CONTENT_ENCODING) {
             return Ok(named);
         }
-        let begun = self.upload.begin(named::LOOKED_AT, named::is_told).await?;
+        let begun = pin!(self.upload.begin(named::LOOKED_AT, named::is_told)).await?;
         match named::in_body(&begun) {
             Told::Model(model) => Ok(Some(model)),
             Told::More | Told::Nothing => Ok(None),
@@ -93,7 +94,7 @@ impl Intake {
     /// The client broke the body.
     pub(super) async fn bonds(&mut self, session: Option<&SessionKey>) -> Result<(), Turned> {
         let conversation = &self.provider.conversation;
-        self.bonds = Bonds::read(&self.upload, &self.headers, conversation, session).await?;
+        self.bonds = pin!(Bonds::read(&self.upload, &self.headers, conversation, session)).await?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::alarm::Alarm;
 use super::framing::Watched;
 use super::gate::Gate;
-use super::handler::{Framing, handle};
+use super::handler::{Framing, Heard, handle};
 use super::lane::Lanes;
 use super::peer::{Guests, PeerError, Users};
 use super::websocket::Takeover;
@@ -12,7 +12,6 @@ use crate::upstream::Upstream;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -167,11 +166,10 @@ async fn converse(
             true => Framing::TwoLengths,
             false => Framing::Clear,
         };
-        let (app, gate, takeover) = (app.clone(), gate.clone(), takeover.clone());
-        // In a box that goes with the head: the server keeps room for this as long as the connection lasts.
-        Box::pin(async move {
-            Ok::<_, Infallible>(handle(app, upstream, &gate, framing, &takeover, request).await)
-        })
+        let heard = Heard { app: app.clone(), gate: gate.clone(), framing, takeover: takeover.clone() };
+        // In a box that goes with the head: the server keeps room for this as long as the connection lasts. The box comes
+        // first, so that what is mostly empty is not moved into it.
+        Box::into_pin(Box::write(Box::new_uninit(), handle(heard, upstream, request)))
     });
     let mut talk = server.serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
