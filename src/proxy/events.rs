@@ -114,8 +114,12 @@ impl Events {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
             b"event" => {
+                let value = &value[..value.len().min(LONGEST_NAME)];
                 self.event.name.clear();
-                self.event.name.push_str(&String::from_utf8_lossy(&value[..value.len().min(LONGEST_NAME)]));
+                match std::str::from_utf8(value) {
+                    Ok(name) => self.event.name.push_str(name),
+                    Err(_) => self.event.name.push_str(&String::from_utf8_lossy(value)),
+                }
             }
             b"data" if wants(&self.event.name) => self.data(value),
             b"data" => self.has_data = true,

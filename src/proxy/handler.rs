@@ -50,32 +50,35 @@ pub(super) struct Heard {
     pub(super) takeover: Arc<Takeover>,
 }
 
-/// Serves one request. Futures in this file are pinned where they are made: to await one as it comes moves it twice.
+/// Serves one request. What can be done at once is done before the future is made, so that it need not hold it; and a
+/// future is pinned where it is made: to await one as it comes moves it twice.
 ///
 /// # Errors
 /// None.
-pub(super) async fn handle(
+pub(super) fn handle(
     heard: Heard,
     upstream: &Upstream,
     request: Request<Incoming>,
-) -> Result<Response<ReplyStream>, Infallible> {
+) -> impl Future<Output = Result<Response<ReplyStream>, Infallible>> {
     let Heard { app, gate, framing, takeover } = heard;
     let mut flight = Flight::new(app, &request);
     let (head, body) = request.into_parts();
     let admitted = admit(&mut flight, &gate, framing, &head);
-    let answer = match admitted {
-        Ok((routed, None)) => pin!(serve(&mut flight, upstream, routed, head, body)).await,
-        Ok((routed, Some(offer))) => {
-            // Larger than all the rest of a request.
-            return Ok(Box::pin(websocket::open(flight, routed, head, offer, &takeover)).await);
-        }
-        Err(why) => Err(why),
-    };
-    Ok(match answer {
-        Ok(Answer::Passed(reply)) => reply::pass(reply, flight),
-        Ok(Answer::Refused(refusal)) => refusal::answer(&refusal, flight),
-        Err(why) => reply::turned(&why, flight),
-    })
+    async move {
+        let answer = match admitted {
+            Ok((routed, None)) => pin!(serve(&mut flight, upstream, routed, head, body)).await,
+            Ok((routed, Some(offer))) => {
+                // Larger than all the rest of a request.
+                return Ok(Box::pin(websocket::open(flight, routed, head, offer, &takeover)).await);
+            }
+            Err(why) => Err(why),
+        };
+        Ok(match answer {
+            Ok(Answer::Passed(reply)) => reply::pass(reply, flight),
+            Ok(Answer::Refused(refusal)) => refusal::answer(&refusal, flight),
+            Err(why) => reply::turned(&why, flight),
+        })
+    }
 }
 
 /// How the request's length was told, as far as hyper does not say.
@@ -127,72 +130,74 @@ fn admit(
 }
 
 /// Ask, do, report, until a ruling passes or a step refuses.
-async fn serve(
-    flight: &mut Flight,
-    upstream: &Upstream,
+fn serve<'a>(
+    flight: &'a mut Flight,
+    upstream: &'a Upstream,
     routed: Routed,
     head: Parts,
     body: Incoming,
-) -> Result<Answer, Turned> {
+) -> impl Future<Output = Result<Answer, Turned>> + 'a {
     let app = flight.app.clone();
     flight.provider = Some(routed.provider.id.clone());
     let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
     flight.upload = Some(intake.upload.clone());
-    let (request, mut now) = pin!(asked(flight, &mut intake, session)).await?;
-    let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
-    let reasons = &mut flight.reasons;
-    let way = flight.way.insert(Failover::open(request, &app.state.peek(), now));
-    loop {
-        let world = app.state.snapshot();
-        let step = way.next(&world, &mut app.state.live(), now);
-        if let Some(span) = pin!(awaited(&app, &step)).await {
-            *waited += span;
-            now = app.clock.now();
-            continue;
-        }
-        let decision = match step {
-            Step::Send(decision) => decision,
-            Step::Refuse(refusal) => {
-                flight.lost = intake.lost();
-                return Ok(Answer::Refused(refusal));
+    async move {
+        let (request, mut now) = pin!(asked(flight, &mut intake, session)).await?;
+        let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
+        let reasons = &mut flight.reasons;
+        let way = flight.way.insert(Failover::open(request, &app.state.peek(), now));
+        loop {
+            let world = app.state.snapshot();
+            let step = way.next(&world, &mut app.state.live(), now);
+            if let Some(span) = pin!(awaited(&app, &step)).await {
+                *waited += span;
+                now = app.clock.now();
+                continue;
             }
-            Step::Refresh { .. } | Step::SignIn { .. } | Step::Wait(_) => continue,
-        };
-        let Some((place, credential)) = admission(&app, &world, decision, now) else {
-            way.on_busy(decision);
-            continue;
-        };
-        *lease = Some(place);
-        if way.trail().is_empty() {
-            reasons.extend(left(&app, &world, way.request(), decision, now));
-        }
-        drop(world);
-        let watch = Stopwatch::start();
-        let Outbound { request, left_out } = intake.outbound(decision.account, way, &app, now);
-        *sanitized = left_out;
-        let mut sent = pin!(upstream.send(&intake.provider, &credential, request)).await;
-        let looked = pin!(look(&intake, &mut sent)).await;
-        *waited += watch.elapsed();
-        let outcome = outcome(&sent, &looked, &intake)?;
-        now = app.clock.now();
-        let world = app.state.peek();
-        let ruling = way.on_outcome(decision, &outcome, intake.held(), &world, now);
-        tell(&app, ruling.command);
-        match ruling.after {
-            After::Again => {
-                *lease = None;
-                moved_on(&app, way.request(), decision);
-            }
-            After::Pass => {
-                let reply = passed(sent)?;
-                match looked {
-                    Looked::Answer(_) => {
-                        flight.sample = served(&app, way, decision, &reply, &intake, now);
-                    }
-                    Looked::Refusal(_) => flight.in_band = last_verdict(way),
+            let decision = match step {
+                Step::Send(decision) => decision,
+                Step::Refuse(refusal) => {
+                    flight.lost = intake.lost();
+                    return Ok(Answer::Refused(refusal));
                 }
-                intake.upload.let_go();
-                return Ok(Answer::Passed(reply));
+                Step::Refresh { .. } | Step::SignIn { .. } | Step::Wait(_) => continue,
+            };
+            let Some((place, credential)) = admission(&app, &world, decision, now) else {
+                way.on_busy(decision);
+                continue;
+            };
+            *lease = Some(place);
+            if way.trail().is_empty() {
+                reasons.extend(left(&app, &world, way.request(), decision, now));
+            }
+            drop(world);
+            let watch = Stopwatch::start();
+            let Outbound { request, left_out } = intake.outbound(decision.account, way, &app, now);
+            *sanitized = left_out;
+            let mut sent = pin!(upstream.send(&intake.provider, &credential, request)).await;
+            let looked = pin!(look(&intake, &mut sent)).await;
+            *waited += watch.elapsed();
+            let outcome = outcome(&sent, &looked, &intake)?;
+            now = app.clock.now();
+            let world = app.state.peek();
+            let ruling = way.on_outcome(decision, &outcome, intake.held(), &world, now);
+            tell(&app, ruling.command);
+            match ruling.after {
+                After::Again => {
+                    *lease = None;
+                    moved_on(&app, way.request(), decision);
+                }
+                After::Pass => {
+                    let reply = passed(sent)?;
+                    match looked {
+                        Looked::Answer(_) => {
+                            flight.sample = served(&app, way, decision, &reply, &intake, now);
+                        }
+                        Looked::Refusal(_) => flight.in_band = last_verdict(way),
+                    }
+                    intake.upload.let_go();
+                    return Ok(Answer::Passed(reply));
+                }
             }
         }
     }
