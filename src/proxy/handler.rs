@@ -28,7 +28,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,12 +59,15 @@ pub(super) fn handle(
     heard: Heard,
     upstream: &Upstream,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ReplyStream>, Infallible>> {
+) -> Pin<Box<impl Future<Output = Result<Response<ReplyStream>, Infallible>>>> {
     let Heard { app, gate, framing, takeover } = heard;
     let mut flight = Flight::new(app, &request);
     let (head, body) = request.into_parts();
     let admitted = admit(&mut flight, &gate, framing, &head);
-    async move {
+    // In a box that goes with the head: the server keeps room for this as long as the connection lasts. The box comes
+    // first, so that what is mostly empty is not moved into it.
+    let room = Box::new_uninit();
+    let serving = async move {
         let answer = match admitted {
             Ok((routed, None)) => pin!(serve(&mut flight, upstream, routed, head, body)).await,
             Ok((routed, Some(offer))) => {
@@ -78,7 +81,8 @@ pub(super) fn handle(
             Ok(Answer::Refused(refusal)) => refusal::answer(&refusal, flight),
             Err(why) => reply::turned(&why, flight),
         })
-    }
+    };
+    Box::into_pin(Box::write(room, serving))
 }
 
 /// How the request's length was told, as far as hyper does not say.

@@ -167,9 +167,7 @@ async fn converse(
             false => Framing::Clear,
         };
         let heard = Heard { app: app.clone(), gate: gate.clone(), framing, takeover: takeover.clone() };
-        // In a box that goes with the head: the server keeps room for this as long as the connection lasts. The box comes
-        // first, so that what is mostly empty is not moved into it.
-        Box::into_pin(Box::write(Box::new_uninit(), handle(heard, upstream, request)))
+        handle(heard, upstream, request)
     });
     let mut talk = server.serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
