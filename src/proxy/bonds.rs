@@ -103,6 +103,9 @@ impl Bonds {
         world: &Snapshot,
         now: Time,
     ) -> Binding {
+        if self.marks.is_empty() {
+            return Binding { bond: Bond::Fast, ..Binding::default() };
+        }
         let conversation = &provider.conversation;
         let is_ours =
             |owner: &AccountId| world.account(*owner).is_none_or(|account| account.provider == provider.id);

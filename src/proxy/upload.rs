@@ -4,6 +4,7 @@
 //! the client has finished: everything so far is held from the first byte on, which is all the replay rule asks. A body
 //! beyond its cap, or beyond what all requests together may hold, is sent once and forgotten.
 use super::error::Turned;
+use crate::model::Few;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::future::poll_fn;
@@ -84,7 +85,7 @@ struct Flow {
     bounds: UploadBounds,
     total: Option<u64>,
     received: u64,
-    held: Vec<Bytes>,
+    held: Few<Bytes>,
     cost: usize,
     stage: Stage,
     attempt: u32,
@@ -126,7 +127,7 @@ impl Upload {
             bounds,
             total,
             received: 0,
-            held: Vec::new(),
+            held: Few::None,
             cost: 0,
             stage: if fits { Stage::Held } else { Stage::Passing },
             attempt: 0,
@@ -202,7 +203,7 @@ impl Upload {
     /// The whole body, where all of it is here and held.
     pub(super) fn whole(&self) -> Option<Vec<Bytes>> {
         let flow = self.flow()?;
-        (flow.stage == Stage::Ended { whole: true }).then(|| flow.held.clone())
+        (flow.stage == Stage::Ended { whole: true }).then(|| flow.held.to_vec())
     }
 
     /// True while every byte that came is held, so that another attempt can send them all.
@@ -324,7 +325,7 @@ impl Flow {
     }
 
     fn release(&mut self) {
-        self.held = Vec::new();
+        self.held = Few::None;
         self.bounds.budget.give(self.cost);
         self.cost = 0;
     }
