@@ -142,9 +142,7 @@ fn serve<'a>(
     body: Incoming,
 ) -> impl Future<Output = Result<Answer, Turned>> + 'a {
     let app = flight.app.clone();
-    flight.provider = Some(routed.provider.id.clone());
-    let (mut intake, session) = Intake::take(head, body, routed, bounds(&app));
-    flight.upload = Some(intake.upload.clone());
+    let (mut intake, session) = taken(flight, routed, head, body);
     async move {
         let (request, mut now) = pin!(asked(flight, &mut intake, session)).await?;
         let (waited, lease, sanitized) = (&mut flight.waited, &mut flight.lease, &mut flight.sanitized);
@@ -205,6 +203,14 @@ fn serve<'a>(
             }
         }
     }
+}
+
+/// The request as it can be sent, and the session that its headers name.
+fn taken(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming) -> (Intake, Option<SessionKey>) {
+    flight.provider = Some(routed.provider.id.clone());
+    let (intake, session) = Intake::take(head, body, routed, bounds(&flight.app));
+    flight.upload = Some(intake.upload.clone());
+    (intake, session)
 }
 
 /// What is asked of the engine, and when, once the body has told which model and whose state it is about.
