@@ -10,7 +10,7 @@ use rota_bench::load::{self, Length, LoadError, Paced, Plan, Report, Session};
 use rota_bench::proxies::{Binaries, REFUSING};
 use rota_bench::run::{Effort, RunError, run};
 use rota_bench::upstream::{Manner, Steps};
-use rota_bench::{floor, raw, report, upstream};
+use rota_bench::{floor, raw, report, stats, upstream};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -176,6 +176,9 @@ struct CountsArguments {
     /// Tell where the instructions go
     #[arg(long)]
     profile: bool,
+    /// Count everything so often, and tell how far the counts are apart; the first is what is compared or written
+    #[arg(long, default_value_t = 1)]
+    repeat: usize,
     /// The rota to count [default: beside this program]
     #[arg(long)]
     rota: Option<PathBuf>,
@@ -244,9 +247,18 @@ fn count(arguments: &CountsArguments) -> Result<(), Failed> {
     for count in COUNTS.iter().filter(|count| wanted(count.name)) {
         let profile = count.measure(&binaries)?;
         let cost = Cost::of(&profile);
+        let mut instructions = vec![cost.instructions];
+        for _ in 1..arguments.repeat {
+            instructions.push(Cost::of(&count.measure(&binaries)?).instructions);
+        }
         let before = known.as_ref().and_then(|known| known.cost(count.name));
         let verdict = cost.against(before);
-        tell(&format!("{:<20} {cost}  {verdict}", count.name))?;
+        let apart = if let [_, _, ..] = instructions.as_slice() {
+            format!(", {:.2} % apart", stats::apart(&instructions) * 100.0)
+        } else {
+            String::new()
+        };
+        tell(&format!("{:<20} {cost}  {verdict}{apart}", count.name))?;
         if arguments.profile {
             tell(&callgrind::told(&profile))?;
         }
