@@ -87,6 +87,9 @@ pub struct DecisionRecord {
     pub bytes_out: u64,
 }
 
+// A thousand are kept: half a megabyte, and each new one is written over the oldest.
+const _: () = assert!(size_of::<DecisionRecord>() <= 512);
+
 /// Why an account could not be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
