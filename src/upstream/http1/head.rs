@@ -48,12 +48,36 @@ pub(super) enum BadHead {
     TwoLengths,
 }
 
+/// The names of the head read last, by their places: an upstream's heads are alike, and a name that is known is not made
+/// again.
+#[derive(Debug, Default)]
+pub(super) struct Names(Vec<HeaderName>);
+
+impl Names {
+    fn at(&mut self, place: usize, name: &[u8]) -> Result<HeaderName, BadHead> {
+        if let Some(known) = self.0.get(place) {
+            let text = known.as_str().as_bytes();
+            if text == name || text.eq_ignore_ascii_case(name) {
+                return Ok(known.clone());
+            }
+        }
+        let made = HeaderName::from_bytes(name).map_err(|_| BadHead::Invalid)?;
+        self.0.truncate(place);
+        self.0.push(made.clone());
+        Ok(made)
+    }
+}
+
 /// Reads the head of the reply to a request of `method` at the beginning of `bytes`, and how many bytes it and the interim
 /// heads before it (RFC 9110 §15.2) are. Without a head: how many the interim ones are.
-pub(super) fn read(bytes: &[u8], method: &Method) -> Result<(usize, Option<Head>), BadHead> {
+pub(super) fn read(
+    bytes: &[u8],
+    method: &Method,
+    names: &mut Names,
+) -> Result<(usize, Option<Head>), BadHead> {
     let mut used = 0;
     loop {
-        let Some((length, head)) = one(&bytes[used..], method)? else {
+        let Some((length, head)) = one(&bytes[used..], method, names)? else {
             return Ok((used, None));
         };
         used += length;
@@ -66,7 +90,7 @@ pub(super) fn read(bytes: &[u8], method: &Method) -> Result<(usize, Option<Head>
     }
 }
 
-fn one(bytes: &[u8], method: &Method) -> Result<Option<(usize, Head)>, BadHead> {
+fn one(bytes: &[u8], method: &Method, names: &mut Names) -> Result<Option<(usize, Head)>, BadHead> {
     let begun = bytes.len().min(BEGINNING.len());
     if bytes[..begun] != BEGINNING[..begun] {
         return Err(BadHead::Invalid);
@@ -84,17 +108,17 @@ fn one(bytes: &[u8], method: &Method) -> Result<Option<(usize, Head)>, BadHead> 
     let mut parts = Response::new(()).into_parts().0;
     parts.status = status;
     parts.version = if reply.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = headers(&bytes[..length], reply.headers)?;
+    parts.headers = headers(&bytes[..length], reply.headers, names)?;
     let framing = framing(&parts, method)?;
     Ok(Some((length, Head { after: after(&parts, framing), framing, parts })))
 }
 
 /// The lines share one copy of the head.
-fn headers(head: &[u8], lines: &[httparse::Header<'_>]) -> Result<HeaderMap, BadHead> {
+fn headers(head: &[u8], lines: &[httparse::Header<'_>], names: &mut Names) -> Result<HeaderMap, BadHead> {
     let shared = Bytes::copy_from_slice(head);
     let mut headers = HeaderMap::with_capacity(lines.len() + OURS);
-    for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| BadHead::Invalid)?;
+    for (place, line) in lines.iter().enumerate() {
+        let name = names.at(place, line.name.as_bytes())?;
         let value = HeaderValue::from_maybe_shared(part(&shared, head, line.value));
         headers.append(name, value.map_err(|_| BadHead::Invalid)?);
     }
@@ -186,7 +210,7 @@ mod tests {
         ];
         for (method, head, expected) in table {
             let method: Method = method.parse().unwrap();
-            let read = read(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), &method);
+            let read = read_one(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), &method);
             let read = read.map(|(_, head)| head.map(|head| (head.framing, head.after)).unwrap());
             assert_eq!(read, expected, "{head}");
         }
@@ -195,7 +219,7 @@ mod tests {
     /// I13
     #[test]
     fn an_old_server_closes_and_has_no_chunks() {
-        let old = |rest: &str| read(format!("HTTP/1.0 200 OK\r\n{rest}\r\n").as_bytes(), &Method::GET);
+        let old = |rest: &str| read_one(format!("HTTP/1.0 200 OK\r\n{rest}\r\n").as_bytes(), &Method::GET);
         let (_, head) = old("content-length: 2\r\nconnection: keep-alive\r\n").unwrap();
         assert_eq!(head.map(|head| (head.framing, head.after)), Some((Framing::Length(2), After::Closes)));
         assert_eq!(old("transfer-encoding: chunked\r\n").unwrap_err(), BadHead::Invalid);
@@ -205,12 +229,33 @@ mod tests {
     #[test]
     fn lines_come_as_they_were_sent_and_in_order() {
         let text = "HTTP/1.1 429 Slow down\r\nX-A: 1\r\nset-cookie: a\r\nSet-Cookie: b \r\nx-b:\r\n\r\nbody";
-        let (used, head) = read(text.as_bytes(), &Method::GET).unwrap();
+        let (used, head) = read_one(text.as_bytes(), &Method::GET).unwrap();
         let head = head.unwrap().parts;
         let lines: Vec<(&str, &str)> =
             head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         assert_eq!((head.status.as_u16(), used), (429, text.len() - 4));
         assert_eq!(lines, [("x-a", "1"), ("set-cookie", "a"), ("set-cookie", "b"), ("x-b", "")]);
+    }
+
+    /// PRX-1
+    #[test]
+    fn the_head_before_leaves_no_name_behind() {
+        let mut names = Names::default();
+        let heads = [
+            "a: 1\r\nb: 2\r\nc: 3",
+            "A: 1\r\nx: 2\r\nc: 3\r\nd: 4",
+            "b: 1",
+            "a: 1\r\nb: 2\r\nc: 3",
+            "B: 1\r\na: 2",
+        ];
+        for text in heads {
+            let head = format!("HTTP/1.1 200 OK\r\n{text}\r\n\r\n");
+            let (_, head) = read(head.as_bytes(), &Method::GET, &mut names).unwrap();
+            let head = head.unwrap().parts.headers;
+            let lines: Vec<String> =
+                head.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+            assert_eq!(lines.join("\r\n"), text.to_ascii_lowercase());
+        }
     }
 
     proptest! {
@@ -220,10 +265,10 @@ mod tests {
             let interim = "HTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n".repeat(early);
             let text = format!("{interim}{OK}");
             let cut = cut.index(text.len());
-            let (used, head) = read(&text.as_bytes()[..cut], &Method::GET).unwrap();
+            let (used, head) = read_one(&text.as_bytes()[..cut], &Method::GET).unwrap();
             prop_assert!(head.is_none());
             prop_assert!(used <= interim.len() && used <= cut);
-            let (rest, head) = read(&text.as_bytes()[used..], &Method::GET).unwrap();
+            let (rest, head) = read_one(&text.as_bytes()[used..], &Method::GET).unwrap();
             prop_assert!(head.is_some());
             prop_assert_eq!(used + rest, text.len());
         }
@@ -231,9 +276,13 @@ mod tests {
         /// U6
         #[test]
         fn bytes_of_any_kind_are_no_panic(bytes in "(HTTP/1.[01] [0-9]{3} )?[a-z:\\r\\n \\x00]{0,80}") {
-            if let Ok((used, _)) = read(bytes.as_bytes(), &Method::GET) {
+            if let Ok((used, _)) = read_one(bytes.as_bytes(), &Method::GET) {
                 prop_assert!(used <= bytes.len());
             }
         }
+    }
+
+    fn read_one(bytes: &[u8], method: &Method) -> Result<(usize, Option<Head>), BadHead> {
+        read(bytes, method, &mut Names::default())
     }
 }

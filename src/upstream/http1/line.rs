@@ -2,7 +2,7 @@ use super::super::connect::Stream;
 use super::super::outbound::OutboundBody;
 use super::super::{Failure, fault};
 use super::decoder::Decoder;
-use super::head::{self, After, BadHead};
+use super::head::{self, After, BadHead, Names};
 use super::outgoing::{Outgoing, Progress, Stuck};
 use crate::engine::Phase;
 use bytes::Bytes;
@@ -22,6 +22,7 @@ const READ: usize = 64 * 1024;
 thread_local! {
     /// What was read is looked at here: a connection that waits keeps no buffer.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+    static NAMES: RefCell<Names> = RefCell::default();
 }
 
 /// An HTTP/1.1 connection. It is large, and changes hands with every request.
@@ -231,7 +232,7 @@ impl Come {
     }
 
     fn read(begun: &mut Vec<u8>, bytes: &[u8], method: &Method) -> Self {
-        let (used, head) = match head::read(bytes, method) {
+        let (used, head) = match NAMES.with_borrow_mut(|names| head::read(bytes, method, names)) {
             Ok(read) => read,
             Err(bad) => return Self::Bad(bad),
         };
