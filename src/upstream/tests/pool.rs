@@ -89,6 +89,58 @@ async fn more_idle_connections_than_there_is_room_for_are_closed() {
     }
 }
 
+/// C14, I13: what a server says behind a reply answers no request, and one that says goodbye is not asked again.
+#[tokio::test]
+async fn a_connection_that_said_more_than_its_reply_or_goodbye_is_not_used_again() {
+    let forged = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged";
+    let table = [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(), String::new(), 1),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n".to_owned(),
+            String::new(),
+            1,
+        ),
+        (format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok{forged}"), String::new(), 2),
+        (
+            format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{forged}"),
+            String::new(),
+            2,
+        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(), forged.to_owned(), 2),
+        (format!("HTTP/1.1 204 No Content\r\n\r\n{forged}"), String::new(), 2),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok".to_owned(), String::new(), 2),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(), String::new(), 2),
+    ];
+    for (reply, later, connections) in table {
+        let (go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let peer = Peer::start({
+            let (reply, later, go, done) = (reply.clone(), later.clone(), go.clone(), done.clone());
+            move |mut socket, _| {
+                let (reply, later, go, done) = (reply.clone(), later.clone(), go.clone(), done.clone());
+                async move {
+                    while request(&mut socket).await.is_some() {
+                        // The other side may have left.
+                        let _ = socket.write_all(reply.as_bytes()).await;
+                        go.notified().await;
+                        let _ = socket.write_all(later.as_bytes()).await;
+                        done.notify_one();
+                    }
+                }
+            }
+        })
+        .await;
+        let (upstream, provider) = (upstream(), peer.http());
+        for _ in 0..2 {
+            let body = whole(replied(&upstream, &provider, get()).await).await.unwrap();
+            assert!(body == "ok" || reply.contains("204"), "{reply}: {body:?}");
+            go.notify_one();
+            done.notified().await;
+            news().await;
+        }
+        assert_eq!(peer.seen.connections(), connections, "{reply} and {later}");
+    }
+}
+
 /// C14, U7
 #[tokio::test]
 async fn a_reply_that_nobody_read_to_its_end_takes_its_connection_with_it() {
