@@ -88,6 +88,8 @@ test('what is left behind by a view that was left is nothing', () => made.visit(
   }
   const client = await page.context().newCDPSession(page);
   const detached = async () => {
+    // Without it the browser may look at a heap that it has collected in part only.
+    await client.send('HeapProfiler.collectGarbage');
     const { result: { objectId: prototypeObjectId } } = await client.send('Runtime.evaluate', { expression: 'HTMLDivElement.prototype' });
     const { objects: { objectId } } = await client.send('Runtime.queryObjects', { prototypeObjectId });
     const { result } = await client.send('Runtime.callFunctionOn', { objectId, returnByValue: true, functionDeclaration: 'function () { return this.filter(el => el.className === "view" && !el.isConnected).length; }' });
