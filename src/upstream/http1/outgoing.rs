@@ -145,8 +145,8 @@ impl Outgoing {
     /// Asks the body for as much as there is room for.
     fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), Stuck> {
         let room = if let Framing::Heavy(_) = self.framing { HEAVY_ROOM } else { LIGHT_ROOM };
-        while let Some(body) = &mut self.body
-            && self.text.len() - self.written + self.held < room
+        while self.waiting() < room
+            && let Some(body) = &mut self.body
         {
             let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
                 return Ok(());
@@ -261,5 +261,123 @@ fn write_lines(text: &mut Vec<u8>, headers: &HeaderMap) {
         text.extend_from_slice(name.as_str().as_bytes());
         text.extend_from_slice(b": ");
         text.extend_from_slice(value.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::body::{Frame, SizeHint};
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Waker;
+    use tokio::io::{AsyncReadExt, duplex};
+
+    const HOST: HeaderValue = HeaderValue::from_static("host");
+
+    /// PRX-1: the other side may take a few bytes at a time, in whatever way the body is written.
+    #[tokio::test]
+    async fn however_little_is_taken_at_a_time_all_arrives_and_in_order() {
+        for (length, piece, room) in [(5000, 700, 3), (40_000, 700, 97), (40_000, 40_000, 1000), (0, 1, 5)] {
+            for hint in [SizeHint::with_exact(length), SizeHint::new()] {
+                let body = Body::of(length, piece, hint.clone());
+                let (mut ours, theirs) = duplex(room);
+                let mut outgoing = Outgoing::new(post(&body), &HOST);
+                let sending = async move { poll_fn(|cx| outgoing.poll(&mut ours, cx)).await };
+                let reading = async move {
+                    let mut arrived = Vec::new();
+                    theirs.take(2 * (length + 1000)).read_to_end(&mut arrived).await.map(|_| arrived)
+                };
+                let (sent, arrived) = tokio::join!(sending, reading);
+                sent.unwrap();
+                let arrived = arrived.unwrap();
+                let expected = match hint.exact() {
+                    Some(_) => [head(&format!("content-length: {length}")), body.text()].concat(),
+                    None => [head("transfer-encoding: chunked"), body.chunks()].concat(),
+                };
+                assert!(arrived == expected, "{length} by {piece}, {room} at a time, {hint:?}");
+            }
+        }
+    }
+
+    /// PRX-4: a body is asked for no more than there is room for while nothing is taken, and a large buffer is not kept.
+    #[test]
+    fn what_waits_to_be_written_has_a_bound() {
+        const PIECE: usize = 10_000;
+        for (hint, room) in [(SizeHint::with_exact(1 << 30), HEAVY_ROOM), (SizeHint::new(), LIGHT_ROOM)] {
+            let body = Body::of(1 << 30, PIECE, hint);
+            let (mut ours, _theirs) = duplex(1);
+            let mut outgoing = Outgoing::new(post(&body), &HOST);
+            let mut cx = Context::from_waker(Waker::noop());
+            for _ in 0..3 {
+                assert!(outgoing.poll(&mut ours, &mut cx).is_pending());
+            }
+            let asked = body.asked.load(Ordering::Relaxed);
+            assert!((room - PIECE..room + PIECE).contains(&asked), "{asked} bytes of {room}");
+        }
+        let mut large = Outgoing { text: vec![0; LIGHT_ROOM + 1], ..Outgoing::default() };
+        SPARE.take();
+        large.advance(LIGHT_ROOM + 1);
+        assert_eq!((large.waiting(), SPARE.take().capacity()), (0, 0));
+    }
+
+    fn head(framing: &str) -> Vec<u8> {
+        format!("POST /v1 HTTP/1.1\r\nhost: host\r\nx: y\r\n{framing}\r\n\r\n").into()
+    }
+
+    fn post(body: &Body) -> Request<OutboundBody> {
+        let request = Request::post("/v1").header("x", "y");
+        request.body(OutboundBody::new(body.clone())).unwrap()
+    }
+
+    /// `length` bytes, `piece` at a time.
+    #[derive(Clone)]
+    struct Body {
+        length: u64,
+        piece: usize,
+        hint: SizeHint,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Body {
+        fn of(length: u64, piece: usize, hint: SizeHint) -> Self {
+            Self { length, piece, hint, asked: Arc::default() }
+        }
+
+        /// Of the piece that begins behind `asked` bytes.
+        fn after(&self, asked: usize) -> Vec<u8> {
+            let end = usize::try_from(self.length).unwrap().min(asked + self.piece);
+            (asked..end).map(|at| (at * 7) as u8).collect()
+        }
+
+        fn text(&self) -> Vec<u8> {
+            (0..self.length).step_by(self.piece).flat_map(|at| self.after(at as usize)).collect()
+        }
+
+        fn chunks(&self) -> Vec<u8> {
+            let chunk = |at: u64| {
+                let data = self.after(at as usize);
+                [format!("{:x}\r\n", data.len()).as_bytes(), &data, b"\r\n"].concat()
+            };
+            let chunks = (0..self.length).step_by(self.piece).flat_map(chunk);
+            chunks.chain(*b"0\r\n\r\n").collect()
+        }
+    }
+
+    impl hyper::body::Body for Body {
+        type Data = Bytes;
+        type Error = io::Error;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            let data = self.after(self.asked.load(Ordering::Relaxed));
+            self.asked.fetch_add(data.len(), Ordering::Relaxed);
+            Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data.into()))))
+        }
+        fn size_hint(&self) -> SizeHint {
+            self.hint.clone()
+        }
     }
 }

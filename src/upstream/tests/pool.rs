@@ -141,6 +141,37 @@ async fn a_connection_that_said_more_than_its_reply_or_goodbye_is_not_used_again
     }
 }
 
+/// C14, I13: the same where it comes with the end of the body, and not with its head.
+#[tokio::test]
+async fn what_is_said_behind_the_end_of_a_body_that_came_in_parts_answers_nothing() {
+    let chunked: [&str; 2] = ["transfer-encoding: chunked\r\n\r\n1\r\no\r\n", "1\r\nk\r\n0\r\n\r\n"];
+    for [first, rest] in [["content-length: 2\r\n\r\no", "k"], chunked] {
+        for (behind, connections) in [("", 1), ("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged", 2)] {
+            let go = Arc::new(Notify::new());
+            let going = go.clone();
+            let peer = Peer::start(move |mut socket, _| {
+                let go = going.clone();
+                async move {
+                    while request(&mut socket).await.is_some() {
+                        socket.write_all(format!("HTTP/1.1 200 OK\r\n{first}").as_bytes()).await.unwrap();
+                        go.notified().await;
+                        socket.write_all(format!("{rest}{behind}").as_bytes()).await.unwrap();
+                    }
+                }
+            })
+            .await;
+            let (upstream, provider) = (upstream(), peer.http());
+            for _ in 0..2 {
+                let mut reply = replied(&upstream, &provider, get()).await;
+                let began = reply.body.frame().await.unwrap().unwrap().into_data().unwrap();
+                go.notify_one();
+                assert_eq!((&began[..], &whole(reply).await.unwrap()[..]), (&b"o"[..], &b"k"[..]), "{first}");
+            }
+            assert_eq!(peer.seen.connections(), connections, "{first} {rest} {behind}");
+        }
+    }
+}
+
 /// C14, U7
 #[tokio::test]
 async fn a_reply_that_nobody_read_to_its_end_takes_its_connection_with_it() {
