@@ -33,15 +33,18 @@ impl FileBackend {
         }
     }
 
+    /// Who holds the lock at `path`, as far as its text says so. An owner that has only just taken it finds the text of
+    /// the one before: what a process left that is no more says nothing of who holds it now.
     pub(super) fn locked(&self, path: &Path) -> StoreError {
         let text = self.fs.read(path, NOTE).map(|(bytes, _)| bytes).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let (pid, addresses) = text.split_once('\n').unwrap_or((&text, ""));
         let printable = |c: &char| c.is_ascii_graphic() || *c == '\n';
+        let pid = pid.trim().parse().ok().filter(|pid| is_alive(*pid));
         StoreError::Locked {
-            pid: pid.trim().parse().ok(),
+            pid: pid.map(i32::cast_unsigned),
             dir: self.dir.clone(),
-            detail: addresses.trim().chars().filter(printable).collect(),
+            detail: pid.map_or_else(String::new, |_| addresses.trim().chars().filter(printable).collect()),
         }
     }
 
@@ -61,11 +64,12 @@ impl FileBackend {
 }
 
 fn is_another_alive(pid: i32) -> bool {
-    let Some(process) = Pid::from_raw(pid).filter(|_| pid > 0) else {
-        return false;
-    };
-    let is_this = process == rustix::process::getpid();
-    !is_this && rustix::process::test_kill_process(process) != Err(Errno::SRCH)
+    is_alive(pid) && pid.cast_unsigned() != std::process::id()
+}
+
+fn is_alive(pid: i32) -> bool {
+    let process = Pid::from_raw(pid).filter(|_| pid > 0);
+    process.is_some_and(|process| rustix::process::test_kill_process(process) != Err(Errno::SRCH))
 }
 
 /// A lock of ours; the file's text says who holds it.

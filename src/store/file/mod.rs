@@ -477,6 +477,19 @@ mod tests {
         assert!(store.dir().join(DAEMON_LOCK).exists(), "the lock file is never unlinked");
     }
 
+    /// STO-6: between the lock and the owner's first word the file speaks of the owner before.
+    #[test]
+    fn an_owner_that_is_no_more_is_not_named_in_the_place_of_the_next() {
+        let (_dir, store) = store();
+        let mut before = std::process::Command::new("true").spawn().unwrap();
+        before.wait().unwrap();
+        let _owner = store.own().unwrap();
+        let text = format!("{}\nhttp://127.0.0.1:1\n", before.id());
+        std::fs::write(store.dir().join(DAEMON_LOCK), text).unwrap();
+        let unknown = StoreError::Locked { pid: None, dir: store.dir().to_owned(), detail: String::new() };
+        assert_eq!(FileBackend::create(store.dir()).unwrap().own().err(), Some(unknown));
+    }
+
     /// STO-4
     #[test]
     fn what_a_killed_writer_left_is_cleared_away_and_restarts_leave_nothing() {

@@ -281,7 +281,7 @@ mod tests {
     async fn however_little_is_taken_at_a_time_all_arrives_and_in_order() {
         for (length, piece, room) in [(5000, 700, 3), (40_000, 700, 97), (40_000, 40_000, 1000), (0, 1, 5)] {
             for hint in [SizeHint::with_exact(length), SizeHint::new()] {
-                let body = Body::of(length, piece, hint.clone());
+                let body = Body::of(length, piece, hint);
                 let (mut ours, theirs) = duplex(room);
                 let mut outgoing = Outgoing::new(post(&body), &HOST);
                 let sending = async move { poll_fn(|cx| outgoing.poll(&mut ours, cx)).await };
@@ -377,7 +377,7 @@ mod tests {
             Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data.into()))))
         }
         fn size_hint(&self) -> SizeHint {
-            self.hint.clone()
+            self.hint
         }
     }
 }
