@@ -176,6 +176,18 @@ impl AuditTrail {
         trail
     }
 
+    /// With those of `later`, which are in order, that came after its newest.
+    #[must_use]
+    pub fn followed_by(mut self, later: impl IntoIterator<Item = AuditEntry>) -> Self {
+        for entry in later {
+            if entry.seq > self.last {
+                self.last = entry.seq;
+                self.take(entry);
+            }
+        }
+        self
+    }
+
     /// One more.
     pub fn push(&mut self, note: Note, actor: Actor, now: Time) {
         self.last += 1;

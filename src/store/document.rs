@@ -6,8 +6,8 @@ use super::error::StoreError;
 use super::migrate;
 use super::plan::Plan;
 use super::schema::fields::{self, BadField, Fields, Object};
-use super::schema::keys;
 use super::schema::state::{self, Quarantined, State};
+use super::schema::{audit, keys};
 use super::seal::{Form, Sealer, Whose};
 use crate::model::{AccountId, Alias};
 use serde_json::{Map, Value};
@@ -70,6 +70,7 @@ pub fn export(backend: &dyn Backend, secrets: Secrets, sealer: &Sealer) -> Resul
     let mut rest = fields.rest();
     // They name accounts by numbers of this store, and a client has its key for this machine's rota.
     rest.remove(keys::FIELD);
+    rest.remove(audit::FIELD);
     let force =
         rest.iter().filter(|(name, _)| name.starts_with("forced") || *name == "previousRotationStrategy");
     let force: Map<String, Value> = force.map(|(name, value)| (name.clone(), value.clone())).collect();

@@ -117,9 +117,13 @@ impl StoreFs for OsFs {
     fn read(&self, path: &Path, most: u64) -> io::Result<(Vec<u8>, Meta)> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-        let meta = meta_of(&file.metadata()?);
+        let told = file.metadata()?;
+        let meta = meta_of(&told);
         let mut bytes = Vec::new();
         if meta.kind == Kind::File {
+            // Room for one byte more: a read that fills all of it would be followed by others.
+            let length = usize::try_from(told.len().min(most)).unwrap_or(0);
+            bytes.reserve_exact(length.saturating_add(1));
             file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
         }
         if bytes.len() as u64 > most {

@@ -41,8 +41,16 @@ pub(super) struct Known {
     /// Accounts whose records go when the account goes.
     pub(super) live: BTreeSet<AccountId>,
     pub(super) restores: u64,
-    /// The newest entry of the audit trail.
-    pub(super) audited: u64,
+    pub(super) audit: Audited,
+}
+
+/// What is known of the audit record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Audited {
+    /// Its newest entry; those after it stand in the state record.
+    pub(super) last: u64,
+    /// Its version; none where it is not known, or the record cannot be read: it is written with the next change.
+    pub(super) version: Option<u64>,
 }
 
 /// How keeping goes, for status and metrics.

@@ -4,7 +4,7 @@ use super::digest::Fingerprint;
 use super::document;
 use super::error::StoreError;
 use super::finding::Finding;
-use super::handle::{Known, Store};
+use super::handle::{Audited, Known, Store};
 use super::journal;
 use super::reseal::Resealing;
 use super::schema::fields::Fields;
@@ -13,7 +13,8 @@ use super::schema::state::{self, State};
 use super::schema::{audit, credential};
 use super::seal::{Sealer, Whose};
 use crate::model::{
-    Account, AccountId, AuditTrail, ClientKey, Credential, CredentialState, Force, ProviderId, Time,
+    Account, AccountId, AuditEntry, AuditTrail, ClientKey, Credential, CredentialState, Force, ProviderId,
+    Time,
 };
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +92,7 @@ impl Store {
         opening.report_orphans(&state);
         let force = opening.force(&state, now);
         let next_account = opening.next_account(&state);
-        let audit = opening.audit();
+        let audit = opening.audit(&state);
         let settings = document::to_toml(&state.carried.settings);
         let Opening { findings, mut known, .. } = opening;
         known.live = accounts.iter().map(|account| account.id).collect();
@@ -265,19 +266,19 @@ impl Opening<'_> {
         Runtime::default()
     }
 
-    /// What cannot be read of it is gone, and that is told: nothing else depends on it.
-    fn audit(&mut self) -> AuditTrail {
-        let (trail, problem) = match self.found.get(&Key::Audit) {
+    /// What cannot be read of it is gone, and that is told: nothing else depends on it. The newest changes are in `state`.
+    fn audit(&mut self, state: &State) -> AuditTrail {
+        let (trail, version, problem) = match self.found.get(&Key::Audit) {
             Some(Found::Good(record) | Found::Restored { record, .. }) => match audit::parse(&record.body) {
-                Ok(trail) => (trail, None),
-                Err(bad) => (AuditTrail::default(), Some(bad.to_string())),
+                Ok(trail) => (trail, Some(record.version), None),
+                Err(bad) => (AuditTrail::default(), None, Some(bad.to_string())),
             },
-            Some(Found::Damaged { problem }) => (AuditTrail::default(), Some(problem.clone())),
-            Some(Found::Absent) | None => (AuditTrail::default(), None),
+            Some(Found::Damaged { problem }) => (AuditTrail::default(), None, Some(problem.clone())),
+            Some(Found::Absent) | None => (AuditTrail::default(), Some(0), None),
         };
         self.findings.extend(problem.map(|problem| Finding::AuditLost { problem }));
-        self.known.audited = trail.last();
-        trail
+        self.known.audit = Audited { last: trail.last(), version };
+        trail.followed_by(state.changes.iter().map(|entry| AuditEntry::clone(entry)))
     }
 
     fn report_orphans(&mut self, state: &State) {

@@ -186,6 +186,8 @@ pub fn restore(backend: &dyn Backend, from: &Path, sealer: &Sealer) -> Result<Re
         wanted.next_account = wanted.next_account.max(current.next_account);
         // A key that was taken back since must open nothing, and one that was made since must not be all that is missing.
         wanted.keys = current.keys;
+        // The trail tells what was done, and it was not undone by this.
+        wanted.changes = current.changes;
     }
     overwrite(backend, Key::State, &wanted.text())?;
     Ok(report)

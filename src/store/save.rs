@@ -11,10 +11,15 @@ use crate::model::{Account, AuditTrail, Snapshot};
 use serde_json::Map;
 use std::sync::Arc;
 
+/// Changes that stand in the state record, beside which they were made: a few more to write each time, and seldom the
+/// whole trail of them.
+const RECENT: usize = 32;
+
 impl Store {
     /// Brings the records up with `world`: new credentials first, so that no account is durable without its own; then
-    /// the state; then what was learnt of accounts that are not as in `since`; then what is left of removed accounts.
-    /// After an error the records written so far stay, and the next call writes the others.
+    /// the state, with the newest entries of the audit trail; now and then the trail; then what was learnt of accounts that
+    /// are not as in `since`; then what is left of removed accounts. After an error the records written so far stay, and
+    /// the next call writes the others.
     pub(super) fn save(&self, world: &Snapshot, since: Option<&Snapshot>) -> Result<(), StoreError> {
         let changed = |account: &Arc<Account>| {
             let before = since.and_then(|since| since.account(account.id));
@@ -50,24 +55,33 @@ impl Store {
     fn save_state(&self, world: &Snapshot) -> Result<(), StoreError> {
         let ids = world.accounts.iter().map(|account| account.id);
         self.known().live.extend(ids);
+        let audited = self.known().audit.last;
         self.rewrite_state(|carried| {
-            let state = State::of(world, carried.clone());
+            let state = State::of(world, carried.clone(), audited);
             Ok((state.text(), state.carried))
         })
     }
 
-    /// What was changed, once the change itself is there; both are durable before it is acknowledged.
+    /// Moves the newest changes from the state record, where they are durable, to their own, once there are some.
     fn save_audit(&self, trail: &AuditTrail) -> Result<(), StoreError> {
-        if trail.last() == self.known().audited {
+        let known = self.known().audit;
+        let waiting = trail.since(known.last).count();
+        if waiting == 0 || (known.version.is_some() && waiting <= RECENT) {
             return Ok(());
         }
-        let version = match self.backend.read(Key::Audit)? {
-            Found::Good(record) | Found::Restored { record, .. } => record.version,
-            Found::Absent | Found::Damaged { .. } => 0,
+        let version = match known.version {
+            Some(version) => version,
+            None => self.backend.read(Key::Audit)?.record().map_or(0, |record| record.version),
         };
-        self.put(Key::Audit, version, &audit::text(trail))?;
-        self.known().audited = trail.last();
-        Ok(())
+        let text = audit::text(trail);
+        let text = text.map_err(|bad| StoreError::Damaged { key: Key::Audit, problem: bad.to_string() })?;
+        let put = self.backend.put(Key::Audit, version, &text);
+        let mut known = self.known();
+        known.audit.version = put.as_ref().ok().copied();
+        if put.is_ok() {
+            known.audit.last = trail.last();
+        }
+        put.map(|_| ())
     }
 
     fn save_runtime(&self, account: &Account) -> Result<(), StoreError> {

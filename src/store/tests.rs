@@ -3,8 +3,8 @@
 use super::fixture::{Dir, NOW, account, full_account, key, login, reopened, world};
 use super::*;
 use crate::model::{
-    Account, AccountId, Actor, ClientKey, CredentialState, Force, KeyDigest, KeyName, KeyScope, Snapshot,
-    Switch, Time, Weight,
+    Account, AccountId, Actor, AuditAction, AuditTrail, ClientKey, CredentialState, Force, KeyDigest,
+    KeyName, KeyScope, Note, Snapshot, Switch, Time, Weight,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -253,6 +253,88 @@ fn saving_what_is_saved_writes_nothing() {
     let opened = dir.open();
     opened.store.save(&now, None).unwrap();
     assert_eq!(dir.files(), files, "also after a restart");
+}
+
+/// ADM-5 STO-7: a change and its entry are one write of one record; the trail has its own, written now and then.
+#[test]
+fn a_change_is_one_record_and_the_trail_is_whole_after_every_restart() {
+    let dir = Dir::new();
+    let mut now = world(vec![account(1)]);
+    dir.open().store.save(&now, None).unwrap();
+    let mut store = dir.open().store;
+    let mut moved = 0;
+    for change in 1..=70 {
+        let before = dir.files();
+        let trail = Arc::make_mut(&mut now.audit);
+        trail.push(Note::new(AuditAction::AccountTags, format!("a{change}")), Actor::Cli, NOW);
+        store.save(&now, None).unwrap();
+        let after = dir.files();
+        let written: Vec<&str> = after
+            .iter()
+            .filter(|(name, bytes)| name.ends_with(".json") && before.get(*name) != Some(*bytes))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        match written[..] {
+            ["state.json"] => {}
+            ["audit.json", "state.json"] => moved += 1,
+            _ => panic!("change {change} wrote {written:?}"),
+        }
+        if change % 9 == 0 {
+            let opened = dir.open();
+            assert_eq!(opened.audit, *now.audit, "after change {change}");
+            store = opened.store;
+        }
+    }
+    assert_eq!(moved, 2);
+}
+
+/// ADM-5
+#[test]
+fn of_a_trail_that_is_damaged_the_newest_changes_are_left_and_the_next_one_makes_it_whole() {
+    let dir = Dir::new();
+    let mut now = world(vec![account(1)]);
+    let change = |now: &mut Snapshot, count: u64| {
+        let trail = Arc::make_mut(&mut now.audit);
+        (0..count).for_each(|_| trail.push(Note::new(AuditAction::AccountTags, "a1"), Actor::Cli, NOW));
+    };
+    let store = dir.open().store;
+    for count in [40, 3] {
+        change(&mut now, count);
+        store.save(&now, None).unwrap();
+    }
+    fs::write(dir.path.join("audit.json"), "{").unwrap();
+    let opened = dir.open();
+    assert!(matches!(opened.findings[..], [Finding::AuditLost { .. }]), "{:?}", opened.findings);
+    let numbers = |trail: &AuditTrail| trail.entries().map(|entry| entry.seq).collect::<Vec<u64>>();
+    assert_eq!(numbers(&opened.audit), [41, 42, 43]);
+    let mut now = Snapshot { audit: Arc::new(opened.audit), ..now };
+    change(&mut now, 1);
+    opened.store.save(&now, None).unwrap();
+    let again = dir.open();
+    assert_eq!((again.findings, numbers(&again.audit)), (vec![], vec![41, 42, 43, 44]));
+}
+
+/// ADM-5 STO-8: what was done since a backup was made is not undone by bringing it back, nor is that it was done.
+#[test]
+fn a_restore_leaves_the_trail_and_an_export_does_not_name_it() {
+    let dir = Dir::new();
+    let mut now = world(vec![account(1)]);
+    let store = dir.open().store;
+    let mut change = || {
+        let trail = Arc::make_mut(&mut now.audit);
+        trail.push(Note::new(AuditAction::AccountTags, "a1"), Actor::Cli, NOW);
+        store.save(&now, None).unwrap();
+        now.audit.clone()
+    };
+    change();
+    let to = dir.path.join("../backup");
+    store.backup(&to).unwrap();
+    let trail = change();
+    restore(dir.backend().as_ref(), &to, &Sealer::Clear).unwrap();
+    let opened = dir.open();
+    assert_eq!(opened.audit, *trail);
+    let exported = opened.store.export(Secrets::Omit).unwrap();
+    assert_eq!(exported.get("recentChanges"), None);
 }
 
 /// REN-2

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "all of this is a test, helpers too")]
 use std::path::{Path, PathBuf};
 
+mod changes;
 mod cuts;
 mod driver;
 mod killed;

@@ -1,8 +1,9 @@
 //! `state`: accounts, switches, force, settings; what humans decided. No secret, no measurement.
 use super::fields::{BadField, Fields, Object};
-use super::keys;
+use super::{audit, keys};
 use crate::model::{
-    Account, AccountId, Actor, Alias, ClientKey, ProviderId, Snapshot, Strategy, Switch, Time, Weight,
+    Account, AccountId, Actor, Alias, AuditEntry, ClientKey, ProviderId, Snapshot, Strategy, Switch, Time,
+    Weight,
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ pub(in crate::store) struct State {
     pub(in crate::store) next_account: Option<AccountId>,
     pub(in crate::store) force: Option<Pinned>,
     pub(in crate::store) keys: Vec<ClientKey>,
+    /// Entries of the trail of changes that its own record may not have yet, in order.
+    pub(in crate::store) changes: Vec<Arc<AuditEntry>>,
 }
 
 /// What a rewrite of the state keeps although the snapshot does not know it.
@@ -93,7 +96,11 @@ pub(in crate::store) fn parse(body: &[u8], knows: impl Fn(&ProviderId) -> bool) 
     let settings = fields.get("settings")?.unwrap_or_default();
     let keys: Vec<Value> = fields.get(keys::FIELD)?.unwrap_or_default();
     let keys = keys.into_iter().map(keys::take).collect::<Result<_, _>>()?;
-    let mut state = State { next_account, force, keys, ..State::default() };
+    // No decision depends on it: what is no list is none.
+    let changes: Option<Value> = fields.get(audit::FIELD)?;
+    let changes = changes.and_then(|value| value.as_array().cloned()).unwrap_or_default();
+    let changes = audit::entries(changes).into_iter().map(Arc::new).collect();
+    let mut state = State { next_account, force, keys, changes, ..State::default() };
     for value in listed {
         match admit(&value, &state.accounts, &knows) {
             Ok((account, extra)) => {
@@ -186,8 +193,8 @@ pub(in crate::store) fn take_force(fields: &mut Fields) -> Result<Option<Pinned>
 }
 
 impl State {
-    /// The state record for `world`.
-    pub(in crate::store) fn of(world: &Snapshot, carried: Carried) -> Self {
+    /// The state record for `world`, with the changes that came after the one with the number `audited`.
+    pub(in crate::store) fn of(world: &Snapshot, carried: Carried, audited: u64) -> Self {
         let force = world.force.as_ref().and_then(|force| {
             Some(Pinned {
                 alias: world.account(force.account)?.alias.clone(),
@@ -203,6 +210,7 @@ impl State {
             next_account: Some(world.next_account),
             force,
             keys: world.keys.iter().map(|key| ClientKey::clone(key)).collect(),
+            changes: world.audit.since(audited).cloned().collect(),
         }
     }
 
@@ -219,7 +227,8 @@ impl State {
             .set("accounts", accounts)
             .put("nextAccountId", self.next_account.map(|id| id.0))
             .set("settings", self.carried.settings.clone())
-            .set(keys::FIELD, self.keys.iter().map(keys::give).collect::<Vec<Value>>());
+            .set(keys::FIELD, self.keys.iter().map(keys::give).collect::<Vec<Value>>())
+            .put(audit::FIELD, Some(audit::list(&self.changes)).filter(|changes| !changes.is_empty()));
         match &self.force {
             Some(force) => force.give(object),
             None => object,

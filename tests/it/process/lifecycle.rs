@@ -2,6 +2,7 @@
 use super::place::{Daemon, Fake, Place};
 use super::talk::Reply;
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 
 /// ADM-1, ADM-4: a new name and all else at once; what belongs to the account stays with it, under the new name.
 #[test]
@@ -140,25 +141,31 @@ fn every_change_is_told_with_who_asked_and_survives_a_kill() {
         ["cli", "account.added", "work", "provider openai", ""],
     ];
     assert_eq!(told, expected.map(|line| line.map(str::to_owned)));
-    let file = std::fs::read_to_string(place.state().join("audit.json")).expect("the record");
-    assert!(!file.contains("sk-") && !file.contains("hush"), "{file}");
+    let state = std::fs::read(place.state().join("state.json")).expect("the record");
+    let state: Value = serde_json::from_slice(&state).expect("JSON");
+    let kept = state["body"]["recentChanges"].to_string();
+    assert!(kept.contains("holiday") && !kept.contains("sk-") && !kept.contains("hush"), "{kept}");
     let shown = place.rota(&["audit", "-n", "2"]).out;
     assert!(shown.lines().count() == 3 && shown.contains("account.removed"), "{shown}");
 }
 
-/// ADM-5: a trail that cannot be read costs what it told, and nothing else.
+/// ADM-5: a trail that cannot be read costs what it told, and nothing else; the newest changes stand beside the accounts.
 #[test]
 fn a_damaged_audit_trail_begins_anew_and_stops_nothing() {
     let (_fake, place, daemon) = two_accounts();
     daemon.stop();
-    for file in ["audit.json", "audit.json.lkg"] {
-        std::fs::write(place.state().join(file), "{").expect("written");
-    }
+    let file = place.state().join("audit.json");
+    std::fs::write(&file, "{").expect("written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("ours alone");
     let daemon = place.serve();
     assert!(daemon.log().contains("the audit trail cannot be read"), "{}", daemon.log());
+    assert_eq!(audit(&place).len(), 2);
     assert_eq!(place.rota(&["disable", "home"]).code, Some(0));
     let told: Vec<String> = audit(&place).iter().map(|entry| word(&entry["action"])).collect();
-    assert_eq!(told, ["account.disabled"]);
+    assert_eq!(told, ["account.disabled", "account.added", "account.added"]);
+    daemon.stop();
+    let daemon = place.serve();
+    assert!(!daemon.log().contains("the audit trail cannot be read"), "{}", daemon.log());
 }
 
 fn two_accounts() -> (Fake, Place, Daemon) {
