@@ -109,6 +109,6 @@ fn judge(fs: &SimFs, case: &str) -> u64 {
     let told: Vec<u64> = opened.audit.entries().map(|entry| entry.seq).collect();
     let last = opened.audit.last();
     assert_eq!(told, (1..=last).collect::<Vec<u64>>(), "{case}");
-    assert_eq!(opened.accounts[0].switch == Switch::On, last % 2 == 0, "{case}: {last} changes");
+    assert_eq!(opened.accounts[0].switch == Switch::On, last.is_multiple_of(2), "{case}: {last} changes");
     last
 }
