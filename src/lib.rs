@@ -13,6 +13,7 @@ pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod engine;
+mod http1;
 pub mod lease;
 pub mod limits;
 pub mod model;

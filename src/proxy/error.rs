@@ -31,6 +31,9 @@ pub enum Turned {
         "rota is no tunnel: set your client's base URL to this address instead of using it as an HTTPS proxy"
     )]
     Connect,
+    /// `Content-Length` is no number, or there are several (RFC 9110 §8.6).
+    #[error("the value of the header content-length must be one number of bytes")]
+    ContentLength,
     /// A web page of another site.
     #[error("requests from web pages of other sites are refused")]
     CrossSite,
@@ -46,6 +49,19 @@ pub enum Turned {
     /// A WebSocket version other than the one there is (RFC 6455 §4.4).
     #[error("the only WebSocket version understood is 13; send Sec-WebSocket-Version: 13")]
     HandshakeVersion,
+    /// What came is no request (RFC 9112 §2).
+    #[error("what came is no request of HTTP/1.1; check that the client's base URL begins with http://")]
+    Head,
+    /// A head beyond `limits.head_bytes`, or of too many lines.
+    #[error(
+        "the request's head is longer than {bytes} bytes or has more than {lines} lines; send less, or raise limits.head_bytes"
+    )]
+    HeadTooLarge {
+        /// Bytes it may have.
+        bytes: usize,
+        /// Lines it may have.
+        lines: usize,
+    },
     /// A header value with bytes outside of visible ASCII.
     #[error("the value of the header {0} has bytes outside of printable ASCII")]
     HeaderValue(HeaderName),
@@ -90,6 +106,9 @@ pub enum Turned {
     /// `Upgrade: websocket` on a path that does not speak it.
     #[error("WebSocket is not offered here; use HTTP")]
     Upgrade,
+    /// A version of HTTP that is not spoken here.
+    #[error("only HTTP/1.1 and HTTP/1.0 are spoken here")]
+    Version,
     /// The upstream's answer was lost after the request had been written.
     #[error(
         "the upstream's answer was lost while {} ({detail}); the request may have been processed, so rota did not send it again",
@@ -120,6 +139,8 @@ impl Turned {
         match self {
             Self::AmbiguousLength
             | Self::BodyMalformed
+            | Self::ContentLength
+            | Self::Head
             | Self::Handshake(_)
             | Self::HeaderValue(_)
             | Self::HostCount
@@ -137,7 +158,9 @@ impl Turned {
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::HostForeign => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute { .. } | Self::RunEnded => StatusCode::NOT_FOUND,
+            Self::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::HandshakeVersion | Self::Upgrade => StatusCode::UPGRADE_REQUIRED,
             Self::UpstreamLost { .. } | Self::UpstreamRedirect | Self::UpstreamUnreachable { .. } => {
                 StatusCode::BAD_GATEWAY
@@ -154,11 +177,14 @@ impl Turned {
             Self::ClientKey => "UNAUTHORIZED",
             Self::ClientKeyScope { .. } => "NOT_PERMITTED",
             Self::Connect => "CONNECT_REFUSED",
+            Self::ContentLength => "BAD_CONTENT_LENGTH",
             Self::CrossSite => "CROSS_SITE",
             Self::Expectation => "EXPECTATION_FAILED",
             Self::ForeignTarget => "FOREIGN_TARGET",
             Self::Handshake(_) => "BAD_HANDSHAKE",
             Self::HandshakeVersion => "BAD_HANDSHAKE_VERSION",
+            Self::Head => "BAD_HEAD",
+            Self::HeadTooLarge { .. } => "HEAD_TOO_LARGE",
             Self::HeaderValue(_) => "BAD_HEADER_VALUE",
             Self::HostCount => "BAD_HOST",
             Self::HostForeign => "HOST_NOT_ALLOWED",
@@ -172,6 +198,7 @@ impl Turned {
             Self::TargetTooLong => "TARGET_TOO_LONG",
             Self::TransferCoding => "TRANSFER_CODING",
             Self::Upgrade => "UPGRADE_NOT_OFFERED",
+            Self::Version => "HTTP_VERSION",
             Self::UpstreamLost { .. } => "UPSTREAM_LOST",
             Self::UpstreamRedirect => "UPSTREAM_REDIRECT",
             Self::UpstreamUnreachable { .. } => "UPSTREAM_UNREACHABLE",

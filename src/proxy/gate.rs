@@ -191,8 +191,8 @@ fn check_method(method: &Method) -> Result<(), Turned> {
     }
 }
 
-/// What hyper lets pass: several codings, and expectations nobody defined. Both lengths at once are seen by
-/// [`super::framing`], because hyper drops one of the two headers.
+/// What a server's own reading lets pass: several codings where it is hyper's, as the admin API's, and expectations nobody
+/// defined.
 fn check_framing(headers: &HeaderMap) -> Result<(), Turned> {
     match sole(headers, &TRANSFER_ENCODING) {
         Ok(None) => {}
@@ -206,7 +206,7 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Turned> {
     }
 }
 
-/// hyper refuses control characters; bytes above ASCII are read differently by different programs.
+/// A parser refuses control characters; bytes above ASCII are read differently by different programs.
 fn check_values(headers: &HeaderMap) -> Result<(), Turned> {
     let bad = headers.iter().find(|(_, value)| !value.as_bytes().is_ascii());
     match bad {

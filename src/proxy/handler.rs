@@ -10,6 +10,7 @@ use super::refusal;
 use super::reply::{self, ReplyStream};
 use super::route::{self, Routed};
 use super::sign_in;
+use super::talk::ClientBody;
 use super::upload::UploadBounds;
 use super::websocket::{self, Offer, Takeover};
 use crate::app::App;
@@ -26,8 +27,6 @@ use crate::upstream::{Reply, Sent, Upstream};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,19 +51,16 @@ pub(super) struct Heard {
 
 /// Serves one request. What can be done at once is done before the future is made, so that it need not hold it; and a
 /// future is pinned where it is made: to await one as it comes moves it twice.
-///
-/// # Errors
-/// None.
 pub(super) fn handle(
     heard: Heard,
     upstream: &Upstream,
-    request: Request<Incoming>,
-) -> Pin<Box<impl Future<Output = Result<Response<ReplyStream>, Infallible>>>> {
+    request: Request<ClientBody>,
+) -> Pin<Box<impl Future<Output = Response<ReplyStream>>>> {
     let Heard { app, gate, framing, takeover } = heard;
     let mut flight = Flight::new(app, &request);
     let (head, body) = request.into_parts();
     let admitted = admit(&mut flight, &gate, framing, &head);
-    // In a box that goes with the head: the server keeps room for this as long as the connection lasts. The box comes
+    // In a box that goes with the head: a connection keeps room for what it waits for as long as it lasts. The box comes
     // first, so that what is mostly empty is not moved into it.
     let room = Box::new_uninit();
     let serving = async move {
@@ -72,23 +68,26 @@ pub(super) fn handle(
             Ok((routed, None)) => pin!(serve(&mut flight, upstream, routed, head, body)).await,
             Ok((routed, Some(offer))) => {
                 // Larger than all the rest of a request.
-                return Ok(Box::pin(websocket::open(flight, routed, head, offer, &takeover)).await);
+                return Box::pin(websocket::open(flight, routed, head, offer, &takeover)).await;
             }
             Err(why) => Err(why),
         };
-        Ok(match answer {
+        match answer {
             Ok(Answer::Passed(reply)) => reply::pass(reply, flight),
             Ok(Answer::Refused(refusal)) => refusal::answer(&refusal, flight),
             Err(why) => reply::turned(&why, flight),
-        })
+        }
     };
     Box::into_pin(Box::write(room, serving))
 }
 
-/// How the request's length was told, as far as hyper does not say.
+/// How the request's length was told. Of a body whose length is not clear nothing is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     Clear,
+    /// By a coding that is not understood.
+    Coding,
+    /// Twice.
     TwoLengths,
 }
 
@@ -99,8 +98,10 @@ fn admit(
     framing: Framing,
     head: &Parts,
 ) -> Result<(Routed, Option<Offer>), Turned> {
-    if framing == Framing::TwoLengths {
-        return Err(Turned::AmbiguousLength);
+    match framing {
+        Framing::Clear => {}
+        Framing::Coding => return Err(Turned::TransferCoding),
+        Framing::TwoLengths => return Err(Turned::AmbiguousLength),
     }
     let app = flight.app.clone();
     let (config, world) = (app.config.load(), app.state.peek());
@@ -139,7 +140,7 @@ fn serve<'a>(
     upstream: &'a Upstream,
     routed: Routed,
     head: Parts,
-    body: Incoming,
+    body: ClientBody,
 ) -> impl Future<Output = Result<Answer, Turned>> + 'a {
     let app = flight.app.clone();
     let (mut intake, session) = taken(flight, routed, head, body);
@@ -206,7 +207,7 @@ fn serve<'a>(
 }
 
 /// The request as it can be sent, and the session that its headers name.
-fn taken(flight: &mut Flight, routed: Routed, head: Parts, body: Incoming) -> (Intake, Option<SessionKey>) {
+fn taken(flight: &mut Flight, routed: Routed, head: Parts, body: ClientBody) -> (Intake, Option<SessionKey>) {
     flight.provider = Some(routed.provider.id.clone());
     let (intake, session) = Intake::take(head, body, routed, bounds(&flight.app));
     flight.upload = Some(intake.upload.clone());

@@ -5,6 +5,7 @@ use super::error::Turned;
 use super::flight;
 use super::model::{self as named, Told};
 use super::route::Routed;
+use super::talk::ClientBody;
 use super::upload::{Upload, UploadBounds};
 use crate::app::App;
 use crate::engine::{Bond, Failover, Held, RoutingRequest};
@@ -15,7 +16,6 @@ use http::header::{CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Intake {
     /// Takes a request that passed the gate and has a route. Also tells what rotation needs to know of it.
     pub(super) fn take(
         head: Parts,
-        body: Incoming,
+        body: ClientBody,
         routed: Routed,
         bounds: UploadBounds,
     ) -> (Self, Option<SessionKey>) {

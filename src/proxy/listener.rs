@@ -1,22 +1,19 @@
 //! Accepts connections and serves HTTP/1.1 on them: who may connect at all, how many at once, how long a head may take,
 //! and how everything ends when rota stops.
-use super::alarm::Alarm;
-use super::framing::Watched;
 use super::gate::Gate;
-use super::handler::{Framing, Heard, handle};
+use super::handler::{Heard, handle};
 use super::lane::Lanes;
 use super::peer::{Guests, PeerError, Users};
+use super::talk::{Answer, Asked, Hearing, Reader, Said, Then, refused};
 use super::websocket::Takeover;
 use crate::app::App;
 use crate::upstream::Upstream;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,8 +22,6 @@ use tokio::task::JoinSet;
 
 /// After a failed `accept` for want of descriptors or memory: long enough for some to be given back.
 const BREATH: Duration = Duration::from_millis(50);
-/// Read from a client at a time, at most, and kept of a reply that it does not take.
-const READ_BYTES: usize = 128 * 1024;
 /// No configuration makes it serve more clients at once than this.
 const MOST_CONNECTIONS: u32 = 1 << 20;
 /// A client that still sends when it has been answered reads the answer within this time; a connection closed before
@@ -158,34 +153,56 @@ async fn converse(
 ) {
     // Small writes go at once; a socket that cannot be told so is gone already.
     let _ = stream.set_nodelay(true);
-    let server = builder(&app);
-    let (stream, suspect) = Watched::new(stream);
-    let (taken, takeover) = (AtomicU64::new(0), Arc::new(Takeover::default()));
-    let service = service_fn(|request| {
-        let framing = match suspect.is(taken.fetch_add(1, Ordering::Relaxed)) {
-            true => Framing::TwoLengths,
-            false => Framing::Clear,
-        };
-        let heard = Heard { app: app.clone(), gate: gate.clone(), framing, takeover: takeover.clone() };
-        handle(heard, upstream, request)
-    });
-    let mut talk = server.serve_connection(TokioIo::new(stream), service);
-    let ended = tokio::select! {
-        ended = &mut talk => Some(ended),
-        () = stopped(stop.clone()) => None,
+    let (most, patience) = {
+        let config = app.config.load();
+        (config.limits.head_bytes, config.timeouts.header_read)
     };
-    if ended.is_none() {
-        Pin::new(&mut talk).graceful_shutdown();
-        // What went wrong on a client's connection is the client's to see.
-        let _ = (&mut talk).await;
+    let (mut hearing, mut to) = Hearing::new(stream, most, patience);
+    let takeover = Arc::new(Takeover::default());
+    let mut stopped = pin!(stopped(stop.clone()));
+    loop {
+        let (reply, mut reader) = match hearing.next(stopped.as_mut()).await {
+            Said::End => break,
+            Said::Bad(why) => (refused(&why), Reader::of_nobody()),
+            Said::Request(asked) => {
+                let reader = Reader::of(&asked);
+                let Asked { request, framing, .. } = asked;
+                let heard =
+                    Heard { app: app.clone(), gate: gate.clone(), framing, takeover: takeover.clone() };
+                let Some(reply) = while_there(&hearing, handle(heard, upstream, request)).await else {
+                    break;
+                };
+                (reply, reader)
+            }
+        };
+        reader.before = hearing.answered();
+        reader.last |= *stop.borrow() || hearing.is_last();
+        let mut answer = Answer::new(reply, &reader, app.clock.now());
+        let then = poll_fn(|cx| match answer.poll(&mut to, cx) {
+            Poll::Ready(then) => Poll::Ready(then),
+            Poll::Pending => hearing.poll_gone(cx).map(|()| Then::Close),
+        });
+        if then.await != Then::GoOn || !hearing.goes_on() {
+            break;
+        }
     }
-    let parts = talk.into_parts();
-    let stream = parts.io.into_inner().into_inner();
+    let Some((stream, early)) = hearing.over(to) else {
+        return;
+    };
     match takeover.take() {
         // Nearly as large as all that a connection holds, and most never need it.
-        Some(tunnel) => Box::pin(tunnel.run(stream, parts.read_buf, stop)).await,
+        Some(tunnel) => Box::pin(tunnel.run(stream, early, stop)).await,
         None => linger(stream).await,
     }
+}
+
+/// What `serving` comes to, as long as the client wants it.
+async fn while_there<T>(hearing: &Hearing, mut serving: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+    poll_fn(|cx| match serving.as_mut().poll(cx) {
+        Poll::Ready(reply) => Poll::Ready(Some(reply)),
+        Poll::Pending => hearing.poll_gone(cx).map(|()| None),
+    })
+    .await
 }
 
 /// Takes what a client still sends after its answer, so that closing does not tear the answer up on its way (RFC 9112
@@ -203,17 +220,4 @@ async fn linger(mut stream: TcpStream) {
         }
     };
     let _ = tokio::time::timeout(LINGER, draining).await;
-}
-
-fn builder(app: &App) -> http1::Builder {
-    let config = app.config.load();
-    let mut server = http1::Builder::new();
-    server
-        .timer(Alarm::default())
-        .header_read_timeout(config.timeouts.header_read)
-        .max_buf_size(READ_BYTES.max(config.limits.head_bytes))
-        .max_header_size(config.limits.head_bytes)
-        .half_close(false)
-        .writev(false);
-    server
 }

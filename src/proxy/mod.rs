@@ -1,11 +1,9 @@
 //! A request's way from the client to an account and back: the gate, the route, what may go upstream, the loop that does
 //! what `engine::Failover` says, and what the client reads. Nothing here decides who serves or what a reply means.
-mod alarm;
 mod bonds;
 mod error;
 mod events;
 mod flight;
-mod framing;
 mod gate;
 mod handler;
 mod hold;
@@ -25,6 +23,7 @@ mod route;
 mod sanitize;
 mod session;
 mod sign_in;
+mod talk;
 mod upload;
 mod watch;
 mod websocket;

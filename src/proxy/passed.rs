@@ -19,8 +19,6 @@ pub(super) struct Passed {
     body: ReplyBody,
     flight: Flight,
     sight: Option<Box<Sight>>,
-    /// It is cut: told once what came before has gone to the client.
-    cut: Option<ReplyError>,
 }
 
 /// What looks at a reply.
@@ -43,7 +41,7 @@ impl Sight {
     ) -> Option<Box<Self>> {
         let headers = &reply.head.headers;
         let watch = Watch::of(provider, headers)?;
-        let counted = reply.body.size_hint().exact().is_some();
+        let counted = reply.body.size_hint().exact().is_some_and(|length| length > 0);
         let alive = keep_alive.filter(|_| !counted && watch.keep_alive().is_some());
         let alive = alive.map(|every| KeepAlive { every, stall: Stall::new(every), moved: false });
         let headers = if watch.is_of_stream() { settled(headers) } else { HeaderMap::new() };
@@ -107,7 +105,7 @@ impl fmt::Debug for KeepAlive {
 impl Passed {
     /// The head is gone; this is what follows.
     pub(super) fn new(body: ReplyBody, flight: Flight, sight: Option<Box<Sight>>) -> Self {
-        let mut passed = Self { body, flight, sight, cut: None };
+        let mut passed = Self { body, flight, sight };
         if passed.is_end_stream() {
             passed.flight.end(Ending::Complete);
         }
@@ -119,16 +117,14 @@ impl Passed {
         self.body.is_end_stream() && !self.is_unfinished()
     }
 
-    /// What is known of its length.
+    /// What is known of its length. An unfinished stream that was not counted has none: what there is of it is cut.
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let counted = self.sight.as_ref().is_none_or(|sight| sight.counted);
+        if counted || !self.is_unfinished() { self.body.size_hint() } else { SizeHint::new() }
     }
 
     /// The next piece. Trailers are dropped: the head that would announce them is gone.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        if let Some(why) = self.cut {
-            return Poll::Ready(Some(Err(why)));
-        }
         loop {
             return match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => {
@@ -137,21 +133,21 @@ impl Passed {
                     };
                     sight.keep_alive(cx).map(|event| Some(Ok(Frame::data(event))))
                 }
-                Poll::Ready(None) if self.is_unfinished() => self.cut(ReplyError::Unfinished, cx),
+                Poll::Ready(None) if self.is_unfinished() => self.cut(ReplyError::Unfinished),
                 Poll::Ready(None) => {
                     self.flight.end(Ending::Complete);
                     Poll::Ready(None)
                 }
-                Poll::Ready(Some(Err(error))) => self.cut(error, cx),
+                Poll::Ready(Some(Err(error))) => self.cut(error),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(piece) => self.piece(piece, cx),
+                    Ok(piece) => self.piece(piece),
                     Err(_) => continue,
                 },
             };
         }
     }
 
-    fn piece(&mut self, piece: Bytes, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+    fn piece(&mut self, piece: Bytes) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         if let Some(sight) = &mut self.sight {
             sight.read(&piece, &mut self.flight);
         }
@@ -161,20 +157,17 @@ impl Passed {
                 self.flight.end(Ending::Complete);
             } else if self.sight.as_ref().is_some_and(|sight| sight.counted) {
                 // Who counts bytes must not get the last of them.
-                return self.cut(ReplyError::Unfinished, cx);
+                return self.cut(ReplyError::Unfinished);
             }
         }
         self.flight.sent(piece.len());
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
-    /// The server drops what it has not written when a body fails: so it fails one turn later, when the head and what
-    /// came before the cut have gone.
-    fn cut(&mut self, why: ReplyError, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+    /// What came before has gone to the client; it never looks complete.
+    fn cut(&mut self, why: ReplyError) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         self.flight.end(Ending::Cut);
-        self.cut = Some(why);
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Poll::Ready(Some(Err(why)))
     }
 
     fn is_unfinished(&self) -> bool {

@@ -4,9 +4,10 @@
 //! the client has finished: everything so far is held from the first byte on, which is all the replay rule asks. A body
 //! beyond its cap, or beyond what all requests together may hold, is sent once and forgotten.
 use super::error::Turned;
+use super::talk::ClientBody;
 use crate::model::Few;
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,7 +82,7 @@ pub(super) enum UploadError {
 
 #[derive(Debug)]
 struct Flow {
-    source: Incoming,
+    source: ClientBody,
     bounds: UploadBounds,
     total: Option<u64>,
     received: u64,
@@ -116,7 +117,7 @@ enum Break {
 
 impl Upload {
     /// Takes the client's body in, unread.
-    pub(super) fn new(source: Incoming, bounds: UploadBounds) -> Self {
+    pub(super) fn new(source: ClientBody, bounds: UploadBounds) -> Self {
         if source.is_end_stream() {
             return Self(None);
         }

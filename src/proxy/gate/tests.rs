@@ -296,7 +296,7 @@ fn a_target_of_eight_kib_passes_and_one_more_byte_does_not() {
     assert_eq!(verdict("GET", &query, &[OWN]), Err(Turned::TargetTooLong));
 }
 
-/// PRX-2, H4, for what hyper lets pass.
+/// PRX-2, H4
 #[test]
 fn a_body_is_framed_in_one_way_or_refused() {
     for coding in ["chunked", "CHUNKED", "Chunked"] {

@@ -1,12 +1,9 @@
-use super::super::HEAD_BYTES;
+use crate::http1::{HEAD_BYTES, LINES, Length, Names, Told, headers};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Response, StatusCode, Version, response};
 use httparse::{Error, ParserConfig, Status};
 use std::mem::MaybeUninit;
 
-/// Lines of a head at most, as everywhere in the field.
-const LINES: usize = 100;
 /// Room for the lines that are added on the way to the client.
 const OURS: usize = 4;
 /// How a reply over HTTP/1 begins (RFC 9112 §2.3).
@@ -16,17 +13,8 @@ const BEGINNING: &[u8] = b"HTTP/1.";
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) parts: response::Parts,
-    pub(super) framing: Framing,
+    pub(super) body: Length,
     pub(super) after: After,
-}
-
-/// How long the body is (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    Chunked,
-    /// Until the connection closes.
-    Close,
-    Length(u64),
 }
 
 /// What becomes of the connection behind the body (RFC 9112 §9.3).
@@ -46,26 +34,6 @@ pub(super) enum BadHead {
     /// Two parties may read two lengths: where smuggling begins.
     #[error("the reply names two lengths of its body")]
     TwoLengths,
-}
-
-/// The names of the head read last, by their places: an upstream's heads are alike, and a name that is known is not made
-/// again.
-#[derive(Debug, Default)]
-pub(super) struct Names(Vec<HeaderName>);
-
-impl Names {
-    fn at(&mut self, place: usize, name: &[u8]) -> Result<HeaderName, BadHead> {
-        if let Some(known) = self.0.get(place) {
-            let text = known.as_str().as_bytes();
-            if text == name || text.eq_ignore_ascii_case(name) {
-                return Ok(known.clone());
-            }
-        }
-        let made = HeaderName::from_bytes(name).map_err(|_| BadHead::Invalid)?;
-        self.0.truncate(place);
-        self.0.push(made.clone());
-        Ok(made)
-    }
 }
 
 /// Reads the head of the reply to a request of `method` at the beginning of `bytes`, and how many bytes it and the interim
@@ -99,8 +67,8 @@ fn one(bytes: &[u8], method: &Method, names: &mut Names) -> Result<Option<(usize
     let mut reply = httparse::Response::new(&mut []);
     let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut reply, bytes, &mut lines);
     let length = match parsed {
-        Ok(Status::Complete(length)) if length <= HEAD_BYTES as usize => length,
-        Ok(Status::Partial) if bytes.len() <= HEAD_BYTES as usize => return Ok(None),
+        Ok(Status::Complete(length)) if length <= HEAD_BYTES => length,
+        Ok(Status::Partial) if bytes.len() <= HEAD_BYTES => return Ok(None),
         Ok(_) | Err(Error::TooManyHeaders) => return Err(BadHead::TooLarge),
         Err(_) => return Err(BadHead::Invalid),
     };
@@ -108,68 +76,29 @@ fn one(bytes: &[u8], method: &Method, names: &mut Names) -> Result<Option<(usize
     let mut parts = Response::new(()).into_parts().0;
     parts.status = status;
     parts.version = if reply.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = headers(&bytes[..length], reply.headers, names)?;
-    let framing = framing(&parts, method)?;
-    Ok(Some((length, Head { after: after(&parts, framing), framing, parts })))
+    let head = &bytes[..length];
+    let copy = Bytes::copy_from_slice(head);
+    parts.headers = headers((&copy, head), reply.headers, names, OURS).ok_or(BadHead::Invalid)?;
+    let told = Told::of(&parts.headers);
+    let body = body(status, parts.version, &told, method)?;
+    let stays = parts.version == Version::HTTP_11 && body != Length::Close && !told.closes;
+    let after = if stays { After::Stays } else { After::Closes };
+    Ok(Some((length, Head { after, body, parts })))
 }
 
-/// The lines share one copy of the head.
-fn headers(head: &[u8], lines: &[httparse::Header<'_>], names: &mut Names) -> Result<HeaderMap, BadHead> {
-    let shared = Bytes::copy_from_slice(head);
-    let mut headers = HeaderMap::with_capacity(lines.len() + OURS);
-    for (place, line) in lines.iter().enumerate() {
-        let name = names.at(place, line.name.as_bytes())?;
-        let value = HeaderValue::from_maybe_shared(part(&shared, head, line.value));
-        headers.append(name, value.map_err(|_| BadHead::Invalid)?);
-    }
-    Ok(headers)
-}
-
-/// The same part of a copy.
-fn part(copy: &Bytes, original: &[u8], part: &[u8]) -> Bytes {
-    if part.is_empty() {
-        return Bytes::new();
-    }
-    let start = part.as_ptr().addr() - original.as_ptr().addr();
-    copy.slice(start..start + part.len())
-}
-
-fn framing(parts: &response::Parts, method: &Method) -> Result<Framing, BadHead> {
-    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    let framing = match (lengths.next(), codings.next()) {
-        (None, None) => Framing::Close,
-        (Some(length), None) => Framing::Length(number(length).ok_or(BadHead::Invalid)?),
+fn body(status: StatusCode, version: Version, told: &Told, method: &Method) -> Result<Length, BadHead> {
+    let length = match told {
+        Told { lengths: 0, codings: 0, .. } => Length::Close,
+        Told { lengths: 1, codings: 0, length, .. } => Length::Known(length.ok_or(BadHead::Invalid)?),
         // No other coding was asked for; HTTP/1.0 has none (RFC 9112 §6.1).
-        (None, Some(coding)) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            if parts.version == Version::HTTP_10 {
-                return Err(BadHead::Invalid);
-            }
-            Framing::Chunked
+        Told { lengths: 0, codings: 1, is_chunked: true, .. } if version == Version::HTTP_11 => {
+            Length::Chunked
         }
-        (None, Some(_)) => return Err(BadHead::Invalid),
-        (Some(_), Some(_)) => return Err(BadHead::TwoLengths),
+        Told { lengths: 0, codings: 1, .. } => return Err(BadHead::Invalid),
+        Told { .. } => return Err(BadHead::TwoLengths),
     };
-    if lengths.next().is_some() || codings.next().is_some() {
-        return Err(BadHead::TwoLengths);
-    }
-    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&parts.status);
-    Ok(if bodiless || method == Method::HEAD { Framing::Length(0) } else { framing })
-}
-
-/// Digits and nothing else (RFC 9110 §8.6).
-fn number(value: &HeaderValue) -> Option<u64> {
-    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-    digits.parse().ok()
-}
-
-fn after(parts: &response::Parts, framing: Framing) -> After {
-    let options = parts.headers.get_all(CONNECTION).iter();
-    let closes = options
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-    let stays = parts.version == Version::HTTP_11 && framing != Framing::Close && !closes;
-    if stays { After::Stays } else { After::Closes }
+    let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    Ok(if bodiless || method == Method::HEAD { Length::Known(0) } else { length })
 }
 
 #[cfg(test)]
@@ -182,16 +111,16 @@ mod tests {
     /// U6, I13: what two readers could read in two ways is no reply.
     #[test]
     fn a_body_has_one_length_or_the_reply_is_none() {
-        use {BadHead::*, Framing::*};
+        use {BadHead::*, Length::*};
         let table: [(&str, &str, Result<_, _>); _] = [
-            ("GET", "200 OK\r\ncontent-length: 2", Ok((Length(2), After::Stays))),
-            ("GET", "200 OK\r\nContent-Length: 2\r\nconnection: x, Close", Ok((Length(2), After::Closes))),
+            ("GET", "200 OK\r\ncontent-length: 2", Ok((Known(2), After::Stays))),
+            ("GET", "200 OK\r\nContent-Length: 2\r\nconnection: x, Close", Ok((Known(2), After::Closes))),
             ("GET", "200 OK\r\ntransfer-encoding: Chunked", Ok((Chunked, After::Stays))),
             ("GET", "200 OK", Ok((Close, After::Closes))),
-            ("GET", "204 X\r\ncontent-length: 2", Ok((Length(0), After::Stays))),
-            ("GET", "304 X\r\ntransfer-encoding: chunked", Ok((Length(0), After::Stays))),
-            ("HEAD", "200 OK\r\ncontent-length: 2", Ok((Length(0), After::Stays))),
-            ("HEAD", "200 OK", Ok((Length(0), After::Stays))),
+            ("GET", "204 X\r\ncontent-length: 2", Ok((Known(0), After::Stays))),
+            ("GET", "304 X\r\ntransfer-encoding: chunked", Ok((Known(0), After::Stays))),
+            ("HEAD", "200 OK\r\ncontent-length: 2", Ok((Known(0), After::Stays))),
+            ("HEAD", "200 OK", Ok((Known(0), After::Stays))),
             ("GET", "200 OK\r\ncontent-length: 2, 2", Err(Invalid)),
             ("GET", "200 OK\r\ncontent-length: +2", Err(Invalid)),
             ("GET", "200 OK\r\ncontent-length: -2", Err(Invalid)),
@@ -211,7 +140,7 @@ mod tests {
         for (method, head, expected) in table {
             let method: Method = method.parse().unwrap();
             let read = read_one(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), &method);
-            let read = read.map(|(_, head)| head.map(|head| (head.framing, head.after)).unwrap());
+            let read = read.map(|(_, head)| head.map(|head| (head.body, head.after)).unwrap());
             assert_eq!(read, expected, "{head}");
         }
     }
@@ -221,7 +150,7 @@ mod tests {
     fn an_old_server_closes_and_has_no_chunks() {
         let old = |rest: &str| read_one(format!("HTTP/1.0 200 OK\r\n{rest}\r\n").as_bytes(), &Method::GET);
         let (_, head) = old("content-length: 2\r\nconnection: keep-alive\r\n").unwrap();
-        assert_eq!(head.map(|head| (head.framing, head.after)), Some((Framing::Length(2), After::Closes)));
+        assert_eq!(head.map(|head| (head.body, head.after)), Some((Length::Known(2), After::Closes)));
         assert_eq!(old("transfer-encoding: chunked\r\n").unwrap_err(), BadHead::Invalid);
     }
 

@@ -1,10 +1,10 @@
 use super::super::connect::Stream;
 use super::super::outbound::OutboundBody;
 use super::super::{Failure, fault};
-use super::decoder::Decoder;
-use super::head::{self, After, BadHead, Names};
-use super::outgoing::{Outgoing, Progress, Stuck};
+use super::asked::asked;
+use super::head::{self, After, BadHead};
 use crate::engine::Phase;
+use crate::http1::{Decoder, Names, Outgoing, Progress, Stuck};
 use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Method, Request, response};
@@ -30,7 +30,7 @@ pub(in crate::upstream) struct Line(Box<Ends>);
 
 struct Ends {
     wire: Wire,
-    outgoing: Outgoing,
+    outgoing: Outgoing<OutboundBody>,
     after: After,
 }
 
@@ -75,7 +75,7 @@ impl Line {
         host: &HeaderValue,
     ) -> Result<Begun, Failure> {
         let method = request.method().clone();
-        self.0.outgoing = Outgoing::new(request, host);
+        self.0.outgoing = asked(request, host);
         let mut asking = Asking { ends: &mut self.0, method, begun: Vec::new(), broken: None };
         poll_fn(|cx| asking.poll(cx)).await
     }
@@ -190,7 +190,9 @@ impl Asking<'_> {
                 self.broken = Some(fault::explain(&error));
                 Ok(())
             }
-            Poll::Ready(Err(stuck @ Stuck::Body)) => Err(Failure::Lost(stuck.to_string())),
+            Poll::Ready(Err(Stuck::Body)) => {
+                Err(Failure::Lost("the request's body ended before its end".to_owned()))
+            }
         }
     }
 
@@ -240,7 +242,7 @@ impl Come {
             begun.extend_from_slice(&bytes[used..]);
             return Self::Part;
         };
-        let mut decoder = Decoder::new(head.framing);
+        let mut decoder = Decoder::new(head.body);
         let behind = &bytes[used..];
         let (taken, ready) = if behind.is_empty() { (0, Bytes::new()) } else { decoder.read(behind) };
         // What follows a reply answers nothing: who knows what the next one would be.

@@ -2,11 +2,9 @@
 //! a chunk of a reply costs no hand-over between tasks, all that has come is read in one go, what waits keeps no buffer, and
 //! to drop a request is to close its connection. Heads are parsed by `httparse`; what two readers could read in two ways is
 //! refused.
-mod chunks;
-mod decoder;
+mod asked;
 mod head;
 mod line;
-mod outgoing;
 mod received;
 
 pub(super) use line::Line;

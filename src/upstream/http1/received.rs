@@ -1,7 +1,7 @@
 use super::super::fault;
 use super::super::pool::Pool;
-use super::decoder::Decoder;
 use super::line::{Begun, Line};
+use crate::http1::{Decoder, Flaw};
 use crate::model::Origin;
 use bytes::Bytes;
 use http::response;
@@ -19,6 +19,8 @@ pub(in crate::upstream) struct Received {
     decoder: Decoder,
     /// Was read and not yet taken.
     ready: Bytes,
+    /// What broke the connection.
+    broken: Option<&'static str>,
 }
 
 impl Received {
@@ -30,7 +32,7 @@ impl Received {
         origin: Origin,
     ) -> (response::Parts, Self) {
         let Begun { parts, decoder, ready } = begun;
-        let mut received = Self { line: Some(line), pool, origin, decoder, ready };
+        let mut received = Self { line: Some(line), pool, origin, decoder, ready, broken: None };
         received.settle();
         (parts, received)
     }
@@ -52,7 +54,9 @@ impl Received {
                 return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.ready)))));
             }
             let line = match (&self.decoder, &mut self.line) {
-                (Decoder::Broken(why), _) => return Poll::Ready(Some(Err(why))),
+                (Decoder::Broken(flaw), _) => {
+                    return Poll::Ready(Some(Err(self.broken.unwrap_or(told(*flaw)))));
+                }
                 (Decoder::Over, _) | (_, None) => return Poll::Ready(None),
                 (_, Some(line)) => line,
             };
@@ -65,7 +69,10 @@ impl Received {
                         line.spoil();
                     }
                 }
-                Err(error) => self.decoder = Decoder::Broken(fault::explain(&error)),
+                Err(error) => {
+                    self.broken = Some(fault::explain(&error));
+                    self.decoder = Decoder::Broken(Flaw::Cut);
+                }
             }
             self.settle();
         }
@@ -88,5 +95,12 @@ impl Received {
 
     pub(in crate::upstream) fn size_hint(&self) -> SizeHint {
         self.decoder.size_hint(self.ready.len() as u64)
+    }
+}
+
+fn told(flaw: Flaw) -> &'static str {
+    match flaw {
+        Flaw::Cut => "the upstream closed the connection",
+        Flaw::Invalid => "the reply is not valid HTTP",
     }
 }

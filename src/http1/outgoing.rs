@@ -1,8 +1,5 @@
-use super::super::outbound::OutboundBody;
-use super::super::{HEAD_BYTES, fault};
+use super::HEAD_BYTES;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request};
 use hyper::body::Body;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -14,9 +11,9 @@ use tokio::io::AsyncWrite;
 /// A request body of this many bytes is written from where it lies, with a list of its pieces.
 const HEAVY: u64 = 32 * 1024;
 /// Bytes of a heavy body that wait to be written at most, and one piece more: each write wakes the other end.
-const HEAVY_ROOM: usize = 4 * HEAD_BYTES as usize;
+const HEAVY_ROOM: usize = 4 * HEAD_BYTES;
 /// The same of others, which are copied behind the head, so that both go in one write.
-const LIGHT_ROOM: usize = HEAD_BYTES as usize;
+const LIGHT_ROOM: usize = HEAD_BYTES;
 /// Pieces of one write.
 const PIECES: usize = 64;
 
@@ -25,9 +22,8 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A request on its way into a connection.
-#[derive(Default)]
-pub(super) struct Outgoing {
+/// A message on its way into a connection.
+pub(crate) struct Outgoing<B> {
     /// The head, and what is copied behind it.
     text: Vec<u8>,
     /// Of `text`.
@@ -37,15 +33,17 @@ pub(super) struct Outgoing {
     /// Bytes in `pieces`.
     held: usize,
     /// What is still to be asked for.
-    body: Option<OutboundBody>,
+    body: Option<B>,
     framing: Framing,
     progress: Progress,
 }
 
 /// How the body is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Framing {
+pub(crate) enum Framing {
     Chunked,
+    /// The connection's end is the body's.
+    Close,
     /// So many bytes are to come, which are written from where they lie.
     Heavy(u64),
     /// So many bytes are to come.
@@ -56,7 +54,7 @@ enum Framing {
 
 /// What the connection has of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// Not a byte.
     #[default]
     Nothing,
@@ -67,54 +65,69 @@ pub(super) enum Progress {
 }
 
 /// Why it does not get further.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Stuck {
+#[derive(Debug)]
+pub(crate) enum Stuck {
     /// Its own body broke, or is not as long as it said.
-    #[error("the request's body ended before its end")]
     Body,
-    #[error("{}", fault::explain(.0))]
-    Connection(#[from] io::Error),
+    Connection(io::Error),
 }
 
-impl Outgoing {
-    /// A request to the server that `host` names, in origin form (RFC 9112 §3.2.1). Framing and `Host` are written anew.
-    pub(super) fn new(request: Request<OutboundBody>, host: &HeaderValue) -> Self {
-        let (parts, body) = request.into_parts();
-        let framing = match body.size_hint().exact() {
-            _ if body.is_end_stream() => Framing::None,
-            None => Framing::Chunked,
-            Some(length) if length >= HEAVY => Framing::Heavy(length),
-            Some(length) => Framing::Light(length),
-        };
-        let mut text = SPARE.take();
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        for piece in [parts.method.as_str(), " ", target, " HTTP/1.1\r\nhost: "] {
-            text.extend_from_slice(piece.as_bytes());
+impl From<io::Error> for Stuck {
+    fn from(error: io::Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+/// Nothing, of which all is written.
+impl<B> Default for Outgoing<B> {
+    fn default() -> Self {
+        Self {
+            text: Vec::new(),
+            written: 0,
+            pieces: VecDeque::new(),
+            held: 0,
+            body: None,
+            framing: Framing::None,
+            progress: Progress::Nothing,
         }
-        text.extend_from_slice(host.as_bytes());
-        write_lines(&mut text, &parts.headers);
+    }
+}
+
+impl Framing {
+    /// How `body` is framed.
+    pub(crate) fn of(body: &impl Body) -> Self {
+        match body.size_hint().exact() {
+            _ if body.is_end_stream() => Self::None,
+            None => Self::Chunked,
+            Some(length) if length >= HEAVY => Self::Heavy(length),
+            Some(length) => Self::Light(length),
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
+    /// A message whose first line and headers `head` writes; what frames the body is written behind them.
+    pub(crate) fn new(body: B, framing: Framing, head: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut text = SPARE.take();
+        head(&mut text);
         let framed = match framing {
-            Framing::Chunked => text.write_all(b"\r\ntransfer-encoding: chunked\r\n\r\n"),
+            Framing::Chunked => text.write_all(b"transfer-encoding: chunked\r\n\r\n"),
             Framing::Heavy(length) | Framing::Light(length) => {
-                write!(text, "\r\ncontent-length: {length}\r\n\r\n")
+                write!(text, "content-length: {length}\r\n\r\n")
             }
-            // RFC 9110 §8.6: where a body is expected its absence is told.
-            Framing::None if [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method) => {
-                text.write_all(b"\r\ncontent-length: 0\r\n\r\n")
-            }
-            Framing::None => text.write_all(b"\r\n\r\n"),
+            Framing::Close | Framing::None => text.write_all(b"\r\n"),
         };
         debug_assert!(framed.is_ok(), "memory takes all");
         let body = (framing != Framing::None).then_some(body);
         Self { text, framing, body, ..Self::default() }
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         self.progress
     }
 
     /// Writes what the connection takes, and asks the body for more; ready once all is written.
-    pub(super) fn poll(
+    pub(crate) fn poll(
         &mut self,
         wire: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
@@ -136,6 +149,18 @@ impl Outgoing {
             }
             ready!(self.write(wire, cx))?;
         }
+    }
+
+    /// Writes what the body has given before it broke; ready once that is written.
+    pub(crate) fn poll_rest(
+        &mut self,
+        wire: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.waiting() > 0 {
+            ready!(self.write(wire, cx))?;
+        }
+        Pin::new(wire).poll_flush(cx)
     }
 
     fn waiting(&self) -> usize {
@@ -164,6 +189,9 @@ impl Outgoing {
     }
 
     fn add(&mut self, data: Bytes) -> Result<(), Stuck> {
+        if self.text.capacity() == 0 {
+            self.text = SPARE.take();
+        }
         match &mut self.framing {
             Framing::Chunked if data.is_empty() => {}
             Framing::Chunked => {
@@ -180,6 +208,7 @@ impl Outgoing {
                 *left = left.checked_sub(data.len() as u64).ok_or(Stuck::Body)?;
                 self.text.extend_from_slice(&data);
             }
+            Framing::Close => self.text.extend_from_slice(&data),
             Framing::None => return Err(Stuck::Body),
         }
         Ok(())
@@ -190,7 +219,7 @@ impl Outgoing {
         self.body = None;
         match self.framing {
             Framing::Chunked => self.text.extend_from_slice(b"0\r\n\r\n"),
-            Framing::Heavy(0) | Framing::Light(0) | Framing::None => {}
+            Framing::Close | Framing::Heavy(0) | Framing::Light(0) | Framing::None => {}
             Framing::Heavy(_) | Framing::Light(_) => return Err(Stuck::Body),
         }
         Ok(())
@@ -252,29 +281,17 @@ impl Outgoing {
     }
 }
 
-fn write_lines(text: &mut Vec<u8>, headers: &HeaderMap) {
-    for (name, value) in headers {
-        if [header::CONTENT_LENGTH, header::HOST, header::TRANSFER_ENCODING].contains(name) {
-            continue;
-        }
-        text.extend_from_slice(b"\r\n");
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(value.as_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::write_lines;
     use super::*;
+    use http::header::{self, HeaderMap, HeaderName, HeaderValue};
     use hyper::body::{Frame, SizeHint};
     use std::future::poll_fn;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Waker;
     use tokio::io::{AsyncReadExt, duplex};
-
-    const HOST: HeaderValue = HeaderValue::from_static("host");
 
     /// PRX-1: the other side may take a few bytes at a time, in whatever way the body is written.
     #[tokio::test]
@@ -283,7 +300,7 @@ mod tests {
             for hint in [SizeHint::with_exact(length), SizeHint::new()] {
                 let body = Body::of(length, piece, hint);
                 let (mut ours, theirs) = duplex(room);
-                let mut outgoing = Outgoing::new(post(&body), &HOST);
+                let mut outgoing = post(&body);
                 let sending = async move { poll_fn(|cx| outgoing.poll(&mut ours, cx)).await };
                 let reading = async move {
                     let mut arrived = Vec::new();
@@ -308,7 +325,7 @@ mod tests {
         for (hint, room) in [(SizeHint::with_exact(1 << 30), HEAVY_ROOM), (SizeHint::new(), LIGHT_ROOM)] {
             let body = Body::of(1 << 30, PIECE, hint);
             let (mut ours, _theirs) = duplex(1);
-            let mut outgoing = Outgoing::new(post(&body), &HOST);
+            let mut outgoing = post(&body);
             let mut cx = Context::from_waker(Waker::noop());
             for _ in 0..3 {
                 assert!(outgoing.poll(&mut ours, &mut cx).is_pending());
@@ -316,19 +333,25 @@ mod tests {
             let asked = body.asked.load(Ordering::Relaxed);
             assert!((room - PIECE..room + PIECE).contains(&asked), "{asked} bytes of {room}");
         }
-        let mut large = Outgoing { text: vec![0; LIGHT_ROOM + 1], ..Outgoing::default() };
+        let mut large = Outgoing { text: vec![0; LIGHT_ROOM + 1], ..Outgoing::<Body>::default() };
         SPARE.take();
         large.advance(LIGHT_ROOM + 1);
         assert_eq!((large.waiting(), SPARE.take().capacity()), (0, 0));
     }
 
     fn head(framing: &str) -> Vec<u8> {
-        format!("POST /v1 HTTP/1.1\r\nhost: host\r\nx: y\r\n{framing}\r\n\r\n").into()
+        format!("POST /v1 HTTP/1.1\r\nx: y\r\n{framing}\r\n\r\n").into()
     }
 
-    fn post(body: &Body) -> Request<OutboundBody> {
-        let request = Request::post("/v1").header("x", "y");
-        request.body(OutboundBody::new(body.clone())).unwrap()
+    fn post(body: &Body) -> Outgoing<Body> {
+        let headers = HeaderMap::from_iter([
+            (header::HOST, HeaderValue::from_static("elsewhere")),
+            (HeaderName::from_static("x"), HeaderValue::from_static("y")),
+        ]);
+        Outgoing::new(body.clone(), Framing::of(body), |text| {
+            text.extend_from_slice(b"POST /v1 HTTP/1.1\r\n");
+            write_lines(text, &headers);
+        })
     }
 
     /// `length` bytes, `piece` at a time.

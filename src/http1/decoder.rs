@@ -1,13 +1,32 @@
 use super::chunks::{Chunks, NotChunks};
-use super::head::Framing;
 use bytes::Bytes;
 use hyper::body::SizeHint;
 
-/// Takes a reply's body out of what comes over its connection. What is cut never looks complete.
+/// How long a body is (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// Its chunks say so.
+    Chunked,
+    /// Until the connection closes.
+    Close,
+    /// So many bytes.
+    Known(u64),
+}
+
+/// Why a body is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// The connection ended before it.
+    Cut,
+    /// Its framing is none.
+    Invalid,
+}
+
+/// Takes a body out of what comes over its connection. What is cut never looks complete.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decoder {
+pub(crate) enum Decoder {
     /// Why nothing more comes of it.
-    Broken(&'static str),
+    Broken(Flaw),
     Chunked(Chunks),
     Close,
     /// So many bytes are to come.
@@ -16,17 +35,33 @@ pub(super) enum Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(framing: Framing) -> Self {
-        match framing {
-            Framing::Chunked => Self::Chunked(Chunks::default()),
-            Framing::Close => Self::Close,
-            Framing::Length(0) => Self::Over,
-            Framing::Length(length) => Self::Length(length),
+    /// Of a body that begins.
+    pub(crate) fn new(length: Length) -> Self {
+        match length {
+            Length::Chunked => Self::Chunked(Chunks::default()),
+            Length::Close => Self::Close,
+            Length::Known(0) => Self::Over,
+            Length::Known(length) => Self::Length(length),
+        }
+    }
+
+    /// So many bytes of a body of a length have been read elsewhere, and are no more than are to come; none at the
+    /// connection's end.
+    pub(crate) fn passed(&mut self, bytes: usize) {
+        match self {
+            _ if bytes == 0 => self.end(),
+            Self::Length(left) => {
+                *left = left.saturating_sub(bytes as u64);
+                if *left == 0 {
+                    *self = Self::Over;
+                }
+            }
+            Self::Broken(_) | Self::Chunked(_) | Self::Close | Self::Over => {}
         }
     }
 
     /// How many of `bytes` are the body's, and its data in them. No bytes are the connection's end.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> (usize, Bytes) {
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> (usize, Bytes) {
         if bytes.is_empty() {
             self.end();
             return (0, Bytes::new());
@@ -36,10 +71,7 @@ impl Decoder {
             Self::Close => (bytes.len(), Bytes::copy_from_slice(bytes)),
             Self::Length(left) => {
                 let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                *left -= here as u64;
-                if *left == 0 {
-                    *self = Self::Over;
-                }
+                self.passed(here);
                 (here, Bytes::copy_from_slice(&bytes[..here]))
             }
             Self::Chunked(chunks) => {
@@ -49,7 +81,7 @@ impl Decoder {
                 match read {
                     Ok(_) if over => *self = Self::Over,
                     Ok(_) => {}
-                    Err(NotChunks) => *self = Self::Broken("the reply is not valid HTTP"),
+                    Err(NotChunks) => *self = Self::Broken(Flaw::Invalid),
                 }
                 (read.unwrap_or(0), data.into())
             }
@@ -60,12 +92,12 @@ impl Decoder {
         match self {
             Self::Broken(_) | Self::Over => {}
             Self::Close => *self = Self::Over,
-            Self::Chunked(_) | Self::Length(_) => *self = Self::Broken("the upstream closed the connection"),
+            Self::Chunked(_) | Self::Length(_) => *self = Self::Broken(Flaw::Cut),
         }
     }
 
     /// What is to come behind `ready` bytes.
-    pub(super) fn size_hint(&self, ready: u64) -> SizeHint {
+    pub(crate) fn size_hint(&self, ready: u64) -> SizeHint {
         match self {
             Self::Over => SizeHint::with_exact(ready),
             Self::Length(left) => SizeHint::with_exact(left.saturating_add(ready)),

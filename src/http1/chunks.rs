@@ -6,7 +6,7 @@ const DIGITS: u8 = 16;
 /// Takes the framing off a body in chunks (RFC 9112 §7.1), piece by piece. Extensions and trailers are dropped. Lines end in
 /// CR LF and in nothing else: where two readers see two ends, smuggling begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     at: At,
     /// Of the chunk's size, its digits so far; of its data, what is still to come.
     left: u64,
@@ -36,7 +36,7 @@ enum At {
 
 /// The framing is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotChunks;
+pub(crate) struct NotChunks;
 
 impl Default for Chunks {
     fn default() -> Self {
@@ -47,7 +47,7 @@ impl Default for Chunks {
 impl Chunks {
     /// Reads on, and shows `data` each run of a chunk's bytes. Returns how many bytes belong to the body: all, unless it
     /// ended before.
-    pub(super) fn read<'a>(
+    pub(crate) fn read<'a>(
         &mut self,
         bytes: &'a [u8],
         mut data: impl FnMut(&'a [u8]),
@@ -72,7 +72,7 @@ impl Chunks {
     }
 
     /// True once its last line has come.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.at == At::Over
     }
 
