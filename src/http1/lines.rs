@@ -3,6 +3,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Lines of a head at most, as everywhere in the field.
 pub(crate) const LINES: usize = 100;
+/// Bytes of a body that shares the memory of its head, at most.
+const SHORT: usize = 4 * 1024;
 
 /// The names of the head read last, by their places: the heads of one program are alike, and a name that is known is not
 /// made again.
@@ -38,6 +40,15 @@ pub(crate) fn headers(
         headers.append(name, value.ok()?);
     }
     Some(headers)
+}
+
+/// A copy of the head that `bytes` begin with, `length` bytes of them, and how much of it is a short body's that has come
+/// with it: such a body needs no memory of its own.
+pub(crate) fn copy(bytes: &[u8], length: usize, lines: &[httparse::Header<'_>]) -> (Bytes, usize) {
+    let line = lines.iter().find(|line| line.name.eq_ignore_ascii_case(header::CONTENT_LENGTH.as_str()));
+    let told = line.and_then(|line| std::str::from_utf8(line.value).ok()?.parse().ok());
+    let short = told.filter(|told| *told <= SHORT.min(bytes.len() - length)).unwrap_or(0);
+    (Bytes::copy_from_slice(&bytes[..length + short]), short)
 }
 
 /// The same part of a copy.

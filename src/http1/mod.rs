@@ -7,7 +7,7 @@ mod lines;
 mod outgoing;
 
 pub(crate) use decoder::{Decoder, Flaw, Length};
-pub(crate) use lines::{LINES, Names, Told, headers, number, part, write_lines};
+pub(crate) use lines::{LINES, Names, Told, copy, headers, number, part, write_lines};
 pub(crate) use outgoing::{Framing, Outgoing, Progress, Stuck};
 
 /// Bytes of the largest head that anybody in the field sends, and of other things of that kind.

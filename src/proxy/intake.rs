@@ -127,11 +127,13 @@ impl Intake {
 
     /// The request for the next attempt, for `account`; an earlier attempt's body gets no more. What only another
     /// account can read is left out of it, where that may be: all of it where the upstream could not read its own.
-    pub(super) fn outbound(&self, account: AccountId, way: &Failover, app: &App, now: Time) -> Outbound {
+    pub(super) fn outbound(&mut self, account: AccountId, way: &Failover, app: &App, now: Time) -> Outbound {
+        // The first attempt has the map that has room for what is put in.
+        let kept = self.headers.clone();
         let mut request = OutboundRequest {
             method: self.method.clone(),
             path_and_query: self.path_and_query.clone(),
-            headers: self.headers.clone(),
+            headers: std::mem::replace(&mut self.headers, kept),
             body: OutboundBody::new(self.upload.attempt()),
         };
         bonds::keep_turn(&mut request.headers, &self.provider.conversation, account, app, now);

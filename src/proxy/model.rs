@@ -1,10 +1,15 @@
 //! Which model a request asks for, read from its path or from the beginning of its body. Pure, and content with not
 //! knowing: a body that is no JSON object, or names its model too late, has none.
 use crate::model::{Dialect, ModelName};
+use std::cell::RefCell;
 use std::io::BufRead;
 
 /// A model named later than this in a body is not found.
 pub(super) const LOOKED_AT: usize = 64 * 1024;
+
+thread_local! {
+    static LAST: RefCell<Option<ModelName>> = const { RefCell::new(None) };
+}
 
 /// What the beginning of a body tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +40,19 @@ pub(super) fn in_body(body: &[u8]) -> Told {
         return Told::More;
     };
     let name = text.and_then(|text| std::str::from_utf8(text).ok()).filter(|name| !name.contains('\\'));
-    name.and_then(|name| ModelName::try_from(name).ok()).map_or(Told::Nothing, Told::Model)
+    name.and_then(known).map_or(Told::Nothing, Told::Model)
+}
+
+/// The name that was told last is not made again: a client's next request mostly asks for the same model.
+fn known(name: &str) -> Option<ModelName> {
+    LAST.with_borrow_mut(|last| match last {
+        Some(last) if last.as_str() == name => Some(last.clone()),
+        Some(_) | None => {
+            let made = ModelName::try_from(name).ok()?;
+            *last = Some(made.clone());
+            Some(made)
+        }
+    })
 }
 
 /// True where `body` tells, or tells that nothing will.

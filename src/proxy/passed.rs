@@ -4,8 +4,8 @@ use super::flight::{Ending, Flight};
 use super::watch::{Seen, Watch};
 use crate::model::Provider;
 use crate::upstream::{Reply, ReplyBody, ReplyError, Stall};
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use http::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
 use std::fmt;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(super) struct Passed {
     body: ReplyBody,
     flight: Flight,
-    sight: Option<Box<Sight>>,
+    sight: Option<Sight>,
 }
 
 /// What looks at a reply.
@@ -34,18 +34,14 @@ pub(super) struct Sight {
 
 impl Sight {
     /// None for a reply whose body tells nothing.
-    pub(super) fn of(
-        reply: &Reply,
-        provider: &Arc<Provider>,
-        keep_alive: Option<Duration>,
-    ) -> Option<Box<Self>> {
+    pub(super) fn of(reply: &Reply, provider: &Arc<Provider>, keep_alive: Option<Duration>) -> Option<Self> {
         let headers = &reply.head.headers;
         let watch = Watch::of(provider, headers)?;
         let counted = reply.body.size_hint().exact().is_some_and(|length| length > 0);
         let alive = keep_alive.filter(|_| !counted && watch.keep_alive().is_some());
         let alive = alive.map(|every| KeepAlive { every, stall: Stall::new(every), moved: false });
-        let headers = if watch.is_of_stream() { settled(headers) } else { HeaderMap::new() };
-        Some(Box::new(Self { watch, headers, counted, alive }))
+        let headers = if watch.is_of_stream() { headers.clone() } else { HeaderMap::new() };
+        Some(Self { watch, headers, counted, alive })
     }
 
     /// True for a reply that is a stream of events.
@@ -76,19 +72,6 @@ impl Sight {
     }
 }
 
-/// The same headers in memory of their own: as they came, they keep the buffer that the head was read into.
-fn settled(headers: &HeaderMap) -> HeaderMap {
-    let mut together = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
-    let mut settled = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers {
-        together.extend_from_slice(value.as_bytes());
-        if let Ok(value) = HeaderValue::from_maybe_shared(together.split().freeze()) {
-            settled.append(name.clone(), value);
-        }
-    }
-    settled
-}
-
 /// When the next one is due.
 struct KeepAlive {
     every: Duration,
@@ -104,7 +87,7 @@ impl fmt::Debug for KeepAlive {
 
 impl Passed {
     /// The head is gone; this is what follows.
-    pub(super) fn new(body: ReplyBody, flight: Flight, sight: Option<Box<Sight>>) -> Self {
+    pub(super) fn new(body: ReplyBody, flight: Flight, sight: Option<Sight>) -> Self {
         let mut passed = Self { body, flight, sight };
         if passed.is_end_stream() {
             passed.flight.end(Ending::Complete);

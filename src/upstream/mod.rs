@@ -30,6 +30,7 @@ pub use upgrade::Upgrade;
 pub(crate) use connect::Connector;
 pub(crate) use fault::{Failure, failure};
 pub(crate) use proxies::Proxies;
+use stall::Patience;
 pub(crate) use stall::Stall;
 
 use crate::engine::Phase;
@@ -42,13 +43,12 @@ use http1::{Line, Received};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use outbound::{Stage, Upload};
+use outbound::{Progress, Stage, Upload};
 use pool::{Pool, Way};
 use source::Source;
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -163,7 +163,7 @@ impl Upstream {
     /// Puts the credential in, sends the request to the provider's origin, and waits for the reply's head. Never sends
     /// twice, never follows a redirect. Dropping the future cancels the request at once.
     pub async fn send(&self, provider: &Provider, credential: &Credential, request: OutboundRequest) -> Sent {
-        let upload = request.body.upload();
+        let upload = request.body.progress();
         let request = match dress(provider, credential, request) {
             Ok(request) => request,
             Err(why) => return Sent::NotSent(Phase::Connect, why),
@@ -237,14 +237,15 @@ impl Upstream {
         &self,
         mut exchange: Pin<&mut impl Future<Output = Result<(response::Parts, Source), Failure>>>,
         patience: Duration,
-        upload: Arc<Upload>,
+        upload: Progress,
     ) -> Sent {
-        let mut stall = Stall::new(patience);
+        let mut patience = Patience::new(patience);
+        let mut tick = pin!(patience.tick());
         let answered = poll_fn(|cx| {
             if let Poll::Ready(answered) = exchange.as_mut().poll(cx) {
                 return Poll::Ready(Some(answered));
             }
-            stall.poll(cx, || upload.take_moved()).map(|()| None)
+            patience.poll(tick.as_mut(), cx, || upload.take_moved()).map(|()| None)
         });
         let (head, mut source) = match answered.await {
             None => {
@@ -258,7 +259,7 @@ impl Upstream {
         } else {
             source.go_on();
         }
-        stall.restart(self.stream_idle);
+        let stall = Stall::new(self.stream_idle);
         Sent::Replied(Reply::new(head, ReplyBody::new(source, stall, upload)))
     }
 }

@@ -23,27 +23,42 @@ pub struct OutboundRequest {
 }
 
 /// A request body that tells how far it got and can be stopped. Trailers are dropped.
-pub struct OutboundBody {
-    inner: Pin<Box<dyn Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Send>>,
-    upload: Arc<Upload>,
+pub struct OutboundBody(Arc<Shared>);
+
+/// What the sender of a request knows of its body while the connection has it.
+pub(super) struct Progress(Arc<Shared>);
+
+/// In one piece of memory: the body is its connection's, how far it got is its sender's, too.
+struct Shared<B: ?Sized = dyn Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Send + Unpin> {
+    upload: Upload,
+    body: Mutex<B>,
 }
 
 impl OutboundBody {
     /// Sends `body`. An exact size hint becomes `Content-Length`; without one the body goes out in chunks.
     pub fn new<B>(body: B) -> Self
     where
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let upload = Upload::default();
         if body.is_end_stream() {
             upload.reach(Stage::Sent);
         }
-        Self { inner: Box::pin(body.map_err(Into::into)), upload: Arc::new(upload) }
+        let into: fn(B::Error) -> Box<dyn Error + Send + Sync> = Into::into;
+        Self(Arc::new(Shared { upload, body: Mutex::new(body.map_err(into)) }))
     }
 
-    pub(super) fn upload(&self) -> Arc<Upload> {
-        self.upload.clone()
+    pub(super) fn progress(&self) -> Progress {
+        Progress(self.0.clone())
+    }
+}
+
+impl std::ops::Deref for Progress {
+    type Target = Upload;
+
+    fn deref(&self) -> &Upload {
+        &self.0.upload
     }
 }
 
@@ -58,41 +73,43 @@ impl Body for OutboundBody {
     type Error = Box<dyn Error + Send + Sync>;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.upload.flow(cx) {
+        let Shared { upload, body } = &*self.0;
+        match upload.flow(cx) {
             Flow::Go => {}
             Flow::Pause => return Poll::Pending,
             Flow::Stop => return Poll::Ready(Some(Err("the reply came first".into()))),
         }
-        let polled = self.inner.as_mut().poll_frame(cx);
+        let mut body = body.lock().unwrap_or_else(PoisonError::into_inner);
+        let polled = Pin::new(&mut *body).poll_frame(cx);
         match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
-                self.upload.moved.store(true, Ordering::Relaxed);
-                if self.inner.is_end_stream() || self.inner.size_hint().exact() == Some(0) {
-                    self.upload.reach(Stage::Sent);
+                upload.moved.store(true, Ordering::Relaxed);
+                if body.is_end_stream() || body.size_hint().exact() == Some(0) {
+                    upload.reach(Stage::Sent);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Ok(_)) | None) => {
-                self.upload.reach(Stage::Sent);
+                upload.reach(Stage::Sent);
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                self.upload.reach(Stage::Broken);
+                upload.reach(Stage::Broken);
                 Poll::Ready(Some(Err(error)))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.0.body.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.0.body.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
     }
 }
 
@@ -116,7 +133,7 @@ enum Flow {
     Stop,
 }
 
-/// What the sender of a request knows of its body while the connection's task has it.
+/// How far it got, and whether it goes on.
 #[derive(Debug, Default)]
 pub(super) struct Upload {
     stage: AtomicU8,

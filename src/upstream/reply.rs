@@ -1,5 +1,5 @@
 use super::decode;
-use super::outbound::Upload;
+use super::outbound::Progress;
 use super::source::Source;
 use super::stall::Stall;
 use bytes::{Bytes, BytesMut};
@@ -9,7 +9,6 @@ use hyper::body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -54,7 +53,7 @@ pub struct ReplyBody {
     inner: Inner,
     stall: Stall,
     moved: bool,
-    upload: Arc<Upload>,
+    upload: Progress,
 }
 
 enum Inner {
@@ -78,7 +77,7 @@ pub enum ReplyError {
 }
 
 impl ReplyBody {
-    pub(super) fn new(body: Source, stall: Stall, upload: Arc<Upload>) -> Self {
+    pub(super) fn new(body: Source, stall: Stall, upload: Progress) -> Self {
         let mut reply = Self { kept: VecDeque::new(), inner: Inner::Open(body), stall, moved: false, upload };
         if reply.is_end_stream() {
             reply.end(Inner::Ended);

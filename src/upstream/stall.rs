@@ -7,35 +7,64 @@ use tokio::time::Sleep;
 const PARTS: u32 = 16;
 
 /// Runs out once nothing has moved for as long as it was told.
-pub(crate) struct Stall {
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
     part: Duration,
     quiet: u32,
-    tick: Pin<Box<Sleep>>,
 }
 
-impl Stall {
-    pub(crate) fn new(patience: Duration) -> Self {
-        let part = patience / PARTS;
-        Self { part, quiet: 0, tick: Box::pin(tokio::time::sleep(part)) }
+impl Patience {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { part: patience / PARTS, quiet: 0 }
     }
 
-    /// Starts over with another patience.
-    pub(crate) fn restart(&mut self, patience: Duration) {
-        self.part = patience / PARTS;
-        self.quiet = 0;
-        self.tick.set(tokio::time::sleep(self.part));
+    /// What rings first.
+    pub(super) fn tick(self) -> Sleep {
+        tokio::time::sleep(self.part)
     }
 
     /// Ready when it has run out. `moved` tells whether anything moved since it was last asked.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, mut moved: impl FnMut() -> bool) -> Poll<()> {
+    pub(super) fn poll(
+        &mut self,
+        mut tick: Pin<&mut Sleep>,
+        cx: &mut Context<'_>,
+        mut moved: impl FnMut() -> bool,
+    ) -> Poll<()> {
         loop {
-            ready!(self.tick.as_mut().poll(cx));
+            ready!(tick.as_mut().poll(cx));
             self.quiet = if moved() { 0 } else { self.quiet + 1 };
             if self.quiet >= PARTS {
                 return Poll::Ready(());
             }
-            self.tick.set(tokio::time::sleep(self.part));
+            tick.set(self.tick());
         }
+    }
+}
+
+/// Patience with something that may be there at once: it takes no timer before it is first asked.
+pub(crate) struct Stall {
+    patience: Patience,
+    tick: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { patience: Patience::new(patience), tick: None }
+    }
+
+    /// Starts over.
+    pub(crate) fn restart(&mut self, patience: Duration) {
+        self.patience = Patience::new(patience);
+        if let Some(tick) = &mut self.tick {
+            tick.set(self.patience.tick());
+        }
+    }
+
+    /// As [`Patience::poll`].
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, moved: impl FnMut() -> bool) -> Poll<()> {
+        let Self { patience, tick } = self;
+        let tick = tick.get_or_insert_with(|| Box::pin(patience.tick()));
+        patience.poll(tick.as_mut(), cx, moved)
     }
 }
 

@@ -34,7 +34,7 @@ impl Upstream {
         credential: &Credential,
         request: OutboundRequest,
     ) -> Upgrade {
-        let upload = request.body.upload();
+        let upload = request.body.progress();
         let request = match dress(provider, credential, request) {
             Ok(request) => origin_form(request, &provider.origin),
             Err(why) => return Upgrade::Not(Sent::NotSent(Phase::Connect, why)),

@@ -1,14 +1,10 @@
 use super::super::error::Turned;
 use super::super::handler::Framing;
-use crate::http1::{LINES, Length, Names, Told, headers, part};
+use crate::http1::{LINES, Length, Names, Told, copy, headers, part};
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Uri, Version, request};
 use httparse::{Error, ParserConfig, Status};
 use std::mem::MaybeUninit;
-
-/// A body up to this length that comes with its head shares the head's memory.
-const SHORT: u64 = 4 * 1024;
 
 /// A request's head.
 #[derive(Debug)]
@@ -38,11 +34,7 @@ pub(super) fn read(bytes: &[u8], most: usize, names: &mut Names) -> Result<Optio
     };
     let version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let (text, lines) = (&bytes[..length], &*request.headers);
-    // How long it is must be known before its memory is taken: the body may share it.
-    let announced = lines.iter().find(|line| line.name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()));
-    let short = announced.and_then(|line| std::str::from_utf8(line.value).ok()?.parse().ok());
-    let short = short.filter(|short| *short <= SHORT && *short <= (bytes.len() - length) as u64);
-    let copy = Bytes::copy_from_slice(&bytes[..length + short.unwrap_or(0) as usize]);
+    let (copy, short) = copy(bytes, length, lines);
     let mut parts = Request::new(()).into_parts().0;
     parts.method = method(request.method.unwrap_or_default())?;
     let target = part((&copy, text), request.path.unwrap_or_default().as_bytes());
@@ -51,7 +43,7 @@ pub(super) fn read(bytes: &[u8], most: usize, names: &mut Names) -> Result<Optio
     parts.headers = headers((&copy, text), lines, names, 0).ok_or(Turned::Head)?;
     let told = Told::of(&parts.headers);
     let (body, framing) = body(version, &told)?;
-    let short = short.filter(|short| body == Length::Known(*short)).map(|_| copy.slice(length..));
+    let short = (short > 0 && body == Length::Known(short as u64)).then(|| copy.slice(length..));
     let last = version == Version::HTTP_10 || framing != Framing::Clear || told.closes;
     let expects = version == Version::HTTP_11 && told.expects;
     Ok(Some((length, Head { parts, body, short, framing, last, expects })))
@@ -157,7 +149,7 @@ mod tests {
             ("content-length: 2\r\n", "ok", Some("ok")),
             ("content-length: 2\r\n", "okGET / HTTP/1.1\r\n", Some("ok")),
             ("content-length: 2\r\ncontent-length: 2\r\n", "ok", Some("ok")),
-            ("content-length: 0\r\n", "GET", Some("")),
+            ("content-length: 0\r\n", "GET", None),
             ("content-length: 3\r\n", "ok", None),
             ("content-length: 2\r\ntransfer-encoding: chunked\r\n", "ok", None),
             ("transfer-encoding: chunked\r\n", "2\r\nok\r\n0\r\n\r\n", None),

@@ -1,4 +1,4 @@
-use crate::http1::{HEAD_BYTES, LINES, Length, Names, Told, headers};
+use crate::http1::{HEAD_BYTES, LINES, Length, Names, Told, copy, headers};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, Version, response};
 use httparse::{Error, ParserConfig, Status};
@@ -14,6 +14,8 @@ const BEGINNING: &[u8] = b"HTTP/1.";
 pub(super) struct Head {
     pub(super) parts: response::Parts,
     pub(super) body: Length,
+    /// All of a short body, where it has come.
+    pub(super) short: Option<Bytes>,
     pub(super) after: After,
 }
 
@@ -76,14 +78,14 @@ fn one(bytes: &[u8], method: &Method, names: &mut Names) -> Result<Option<(usize
     let mut parts = Response::new(()).into_parts().0;
     parts.status = status;
     parts.version = if reply.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    let head = &bytes[..length];
-    let copy = Bytes::copy_from_slice(head);
-    parts.headers = headers((&copy, head), reply.headers, names, OURS).ok_or(BadHead::Invalid)?;
+    let (copy, short) = copy(bytes, length, reply.headers);
+    parts.headers = headers((&copy, &bytes[..length]), reply.headers, names, OURS).ok_or(BadHead::Invalid)?;
     let told = Told::of(&parts.headers);
     let body = body(status, parts.version, &told, method)?;
     let stays = parts.version == Version::HTTP_11 && body != Length::Close && !told.closes;
     let after = if stays { After::Stays } else { After::Closes };
-    Ok(Some((length, Head { after, body, parts })))
+    let short = (short > 0 && body == Length::Known(short as u64)).then(|| copy.slice(length..));
+    Ok(Some((length, Head { after, body, parts, short })))
 }
 
 fn body(status: StatusCode, version: Version, told: &Told, method: &Method) -> Result<Length, BadHead> {

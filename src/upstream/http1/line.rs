@@ -244,7 +244,14 @@ impl Come {
         };
         let mut decoder = Decoder::new(head.body);
         let behind = &bytes[used..];
-        let (taken, ready) = if behind.is_empty() { (0, Bytes::new()) } else { decoder.read(behind) };
+        let (taken, ready) = match head.short {
+            Some(short) => {
+                decoder.passed(short.len());
+                (short.len(), short)
+            }
+            None if behind.is_empty() => (0, Bytes::new()),
+            None => decoder.read(behind),
+        };
         // What follows a reply answers nothing: who knows what the next one would be.
         let after = if taken < behind.len() { After::Closes } else { head.after };
         Self::Head(Begun { parts: head.parts, decoder, ready }, after)

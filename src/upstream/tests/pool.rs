@@ -225,7 +225,7 @@ async fn a_connection_is_not_used_again_while_its_request_is_still_being_sent() 
 
 /// A body whose end does not come.
 fn unfinished() -> OutboundBody {
-    let first = futures_util::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"half")) });
+    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"half"))]);
     let never = futures_util::stream::pending();
     let frames = futures_util::StreamExt::chain(first, never);
     OutboundBody::new(http_body_util::StreamBody::new(futures_util::StreamExt::map(frames, |piece| {
