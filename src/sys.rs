@@ -1,6 +1,6 @@
 //! What only unsafe code can do, and nothing else: the environment that the process was started with is wiped of
-//! secrets, descriptors that it was started with become sockets, a thread lets others go first, and code that has been run is
-//! given back. Every other file of rota is safe code; the lint `unsafe_code` holds that.
+//! secrets, descriptors that it was started with become sockets, a thread lets others go first, code that has been run is
+//! given back, and work is done with all that this processor can. Every other file of rota is safe code; the lint `unsafe_code` holds that.
 #![expect(unsafe_code, reason = "the one place; each block says why it is sound")]
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};
@@ -102,6 +102,32 @@ pub fn give_code_back() {
         // A page that is dropped is read from there again by whoever runs into it next (MADV_DONTNEED, madvise(2)).
         let _ = unsafe { rustix::mm::madvise(start, bytes, rustix::mm::Advice::LinuxDontNeed) };
     }
+}
+
+/// Work that wide vectors make quicker, in plain code: `run` of it, and all that it calls, is marked `#[inline(always)]`, so
+/// that it is compiled once for each kind of processor.
+pub trait Wide {
+    /// What it comes to.
+    type Told;
+
+    /// Does it.
+    fn run(self) -> Self::Told;
+}
+
+/// Does `work` with the widest vectors that this processor has (AVX2), and elsewhere with those that all of its kind have.
+pub fn widely<W: Wide>(work: W) -> W::Told {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: nothing is asked of the caller but that the processor has AVX2, which it was just asked.
+        return unsafe { with_avx2(work) };
+    }
+    work.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn with_avx2<W: Wide>(work: W) -> W::Told {
+    work.run()
 }
 
 /// The mapping of `/proc/PID/maps` (proc(5)) that holds `address`, where it is a file's code and nothing can be written to it.
@@ -267,6 +293,21 @@ mod tests {
             assert_eq!(code_around(other, maps), None, "{other:x}");
         }
         assert_eq!(code_around(0x2000, "no maps\n\n"), None);
+    }
+
+    #[test]
+    fn work_comes_to_the_same_on_any_processor() {
+        struct Sum<'a>(&'a [u8]);
+        impl Wide for Sum<'_> {
+            type Told = u64;
+
+            #[inline(always)]
+            fn run(self) -> u64 {
+                self.0.iter().map(|byte| u64::from(*byte)).sum()
+            }
+        }
+        let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        assert_eq!(widely(Sum(&bytes)), Sum(&bytes).run());
     }
 
     #[test]

@@ -43,6 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "model",
             "notify",
             "runs",
+            "sys",
             "telemetry",
             "upstream",
         ],

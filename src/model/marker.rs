@@ -1,4 +1,5 @@
 //! What ties a body to the account that can read it: which keys of JSON hold such values.
+use memchr::arch::all::packedpair::Pair;
 use memchr::memmem::Finder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,7 @@ pub enum MarkerClass {
 pub struct MarkerFields {
     fields: Arc<[MarkerField]>,
     endings: Arc<[MarkerEnding]>,
+    pairs: Arc<[RarePair]>,
 }
 
 /// Keys of [`MarkerFields`] that end alike: a text is searched once for all of them.
@@ -51,6 +53,17 @@ pub struct MarkerEnding {
     pub finder: Finder<'static>,
     /// Each of them once.
     pub keys: Vec<MarkerKey>,
+}
+
+/// Two bytes of a text that is sought, those that are rarest in other texts: where they are not, it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RarePair {
+    /// Where in it the first one stands.
+    pub at: usize,
+    /// How far behind that the second one stands.
+    pub apart: usize,
+    /// The bytes.
+    pub bytes: [u8; 2],
 }
 
 /// One key of [`MarkerFields`]: several fields may have the same.
@@ -71,6 +84,11 @@ impl MarkerFields {
     pub fn endings(&self) -> &[MarkerEnding] {
         &self.endings
     }
+
+    /// Two bytes of each of [`endings`](Self::endings).
+    pub fn pairs(&self) -> &[RarePair] {
+        &self.pairs
+    }
 }
 
 impl FromIterator<MarkerField> for MarkerFields {
@@ -86,7 +104,8 @@ impl FromIterator<MarkerField> for MarkerFields {
                 None => endings.push(MarkerEnding::of(key)),
             }
         }
-        Self { fields, endings: endings.into() }
+        let pairs = endings.iter().map(|ending| RarePair::of(ending.finder.needle())).collect();
+        Self { fields, endings: endings.into(), pairs }
     }
 }
 
@@ -105,6 +124,23 @@ impl MarkerEnding {
         let alike = &key.quoted.as_bytes()[key.quoted.len() - self.shares(&key)..];
         self.finder = Finder::new(alike).into_owned();
         self.keys.push(key);
+    }
+}
+
+impl MarkerKey {
+    /// Whether `text` ends with it. The quote before it tells most others apart without a look at the rest.
+    pub fn ends(&self, text: &[u8]) -> bool {
+        let begins = text.len().checked_sub(self.quoted.len());
+        begins.is_some_and(|begins| text[begins] == b'"' && text.ends_with(self.quoted.as_bytes()))
+    }
+}
+
+impl RarePair {
+    /// Of `text`, which has two bytes at least.
+    fn of(text: &[u8]) -> Self {
+        let places = Pair::new(text).map_or((0, 1), |pair| (pair.index1(), pair.index2()));
+        let (at, other) = (usize::from(places.0.min(places.1)), usize::from(places.0.max(places.1)));
+        Self { at, apart: other - at, bytes: [text[at], text[other]] }
     }
 }
 

@@ -41,7 +41,7 @@ pub use job::JobState;
 pub use key::{Beyond, ClientKey, KeyDigest, KeyPath, KeyScope};
 pub use limits::{LimitSample, LimitSource, LimitStatus, LimitWindow, Limits};
 pub use login::{BrowserFlow, DeviceFlow, Endpoint, LoginFlows, Loopback};
-pub use marker::{MarkerClass, MarkerEnding, MarkerField, MarkerFields, MarkerKey};
+pub use marker::{MarkerClass, MarkerEnding, MarkerField, MarkerFields, MarkerKey, RarePair};
 pub use provider::{
     Dialect, HeaderField, HeaderTemplate, Injection, LimitHeaders, Measure, Origin, PathMap, Provider,
     ResetFormat, Route,

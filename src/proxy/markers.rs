@@ -2,6 +2,7 @@
 //! in requests, in replies, in the events of a stream. It looks for the keys between their quotes, which no text can
 //! counterfeit: a quote inside a string has a backslash before it (RFC 8259 §7). It is no parser: it needs no whole
 //! document, and holds a few hundred bytes.
+use super::sieve;
 use crate::affinity::Mark;
 use crate::model::{MarkerEnding, MarkerField, MarkerFields, MarkerKey};
 use memchr::{memchr3, memmem};
@@ -22,8 +23,6 @@ pub(super) struct Found {
 
 /// The longest key with its quotes.
 const LONGEST: usize = MarkerField::LONGEST_KEY + 2;
-/// Endings whose places in a piece are kept without taking memory.
-const FEW: usize = 8;
 
 /// Reads JSON, or events of JSON, piece by piece.
 #[derive(Debug)]
@@ -55,16 +54,6 @@ enum At {
     Value(usize, bool),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// In the part of the piece that was read already, or not looked for yet.
-    Behind,
-    /// It ends before that byte.
-    Before(usize),
-    /// Not in this piece any more.
-    Nowhere,
-}
-
 #[derive(Debug, Default)]
 struct Value {
     first: Vec<u8>,
@@ -83,22 +72,13 @@ impl Markers {
         if self.fields.is_empty() || piece.is_empty() {
             return;
         }
-        let endings = self.fields.endings().len();
-        let (mut few, mut many) = ([Next::Behind; FEW], Vec::new());
-        let next = match few.get_mut(..endings) {
-            Some(few) => few,
-            None => {
-                many.resize(endings, Next::Behind);
-                &mut many[..]
-            }
-        };
         let mut at = match self.at {
             At::Between => self.over_the_seam(piece),
             At::AfterString(_) | At::AfterKey(_) | At::Value(..) => 0,
         };
         while let Some(&byte) = piece.get(at) {
             at = match self.at {
-                At::Between => self.seek(at, piece, next),
+                At::Between => self.seek(at, piece),
                 At::AfterString(field) => self.after_string(field, byte, at),
                 At::AfterKey(field) => self.after_key(field, byte, at),
                 At::Value(field, true) => {
@@ -137,35 +117,54 @@ impl Markers {
     }
 
     /// Goes behind the next wanted string, or to the end.
-    fn seek(&mut self, from: usize, piece: &[u8], next: &mut [Next]) -> usize {
-        for (ending, next) in self.fields.endings().iter().zip(&mut *next) {
-            match *next {
-                Next::Behind => *next = Next::of(ending, from, piece),
-                Next::Before(end) if end <= from => *next = Next::of(ending, from, piece),
-                Next::Before(_) | Next::Nowhere => {}
+    fn seek(&mut self, from: usize, piece: &[u8]) -> usize {
+        let mut read = from;
+        while let Some(left) = sieve::next(piece, read, self.fields.pairs()) {
+            read = left.places.end;
+            let mut first: Option<(usize, usize)> = None;
+            for (index, pair) in self.fields.pairs().iter().enumerate() {
+                if !left.may_hold(index) {
+                    continue;
+                }
+                let ending = &self.fields.endings()[index];
+                let begins = left.places.start.saturating_sub(pair.at).max(from);
+                let ends = (left.places.end - 1 + ending.finder.needle().len() - pair.at).min(piece.len());
+                if let Some(wanted) = self.wanted(ending, from, &piece[..ends], begins)
+                    && first.is_none_or(|first| wanted < first)
+                {
+                    first = Some(wanted);
+                }
             }
-        }
-        loop {
-            let places = next.iter().enumerate();
-            let first = places.filter_map(|(index, next)| match next {
-                Next::Before(end) => Some((*end, index)),
-                Next::Behind | Next::Nowhere => None,
-            });
-            let Some((end, index)) = first.min() else {
-                return piece.len();
-            };
-            let ending = &self.fields.endings()[index];
-            // The quote that ends one string may begin the next.
-            next[index] = Next::of(ending, end - 1, piece);
-            let read = &piece[from..end];
-            let Some(key) = ending.keys.iter().find(|key| read.ends_with(key.quoted.as_bytes())) else {
-                continue;
-            };
-            let begins = end - key.quoted.len();
-            if !is_escaped(if begins == 0 { self.tail.text() } else { &piece[..begins] }) {
-                self.at = At::AfterString(key.field);
+            if let Some((end, field)) = first {
+                self.at = At::AfterString(field);
                 return end;
             }
+        }
+        piece.len()
+    }
+
+    /// Where the first wanted string ends whose end begins at `begins` or later, and its field. Nothing of it stands
+    /// before `from`.
+    fn wanted(
+        &self,
+        ending: &MarkerEnding,
+        from: usize,
+        text: &[u8],
+        begins: usize,
+    ) -> Option<(usize, usize)> {
+        let mut begins = begins;
+        loop {
+            begins += ending.finder.find(text.get(begins..)?)?;
+            let end = begins + ending.finder.needle().len();
+            let read = &text[from..end];
+            if let Some(key) = ending.keys.iter().find(|key| key.ends(read)) {
+                let key_begins = end - key.quoted.len();
+                let before = if key_begins == 0 { self.tail.text() } else { &text[..key_begins] };
+                if !is_escaped(before) {
+                    return Some((end, key.field));
+                }
+            }
+            begins += 1;
         }
     }
 
@@ -267,13 +266,6 @@ fn keys(fields: &MarkerFields) -> impl Iterator<Item = &MarkerKey> {
     fields.endings().iter().flat_map(|ending| &ending.keys)
 }
 
-impl Next {
-    fn of(ending: &MarkerEnding, from: usize, piece: &[u8]) -> Self {
-        let found = ending.finder.find(&piece[from..]);
-        found.map_or(Self::Nowhere, |found| Self::Before(from + found + ending.finder.needle().len()))
-    }
-}
-
 impl Value {
     fn more(&mut self, part: &[u8]) {
         self.length += part.len() as u64;
@@ -358,6 +350,22 @@ mod tests {
         }
     }
 
+    /// SEL-4
+    #[test]
+    fn a_long_text_hides_no_key_wherever_it_stands() {
+        let keys = ["secret", "id", "signature", "sealed", "content", "blob"];
+        for wanted in 1..=keys.len() {
+            let fields = || keys[..wanted].iter().map(|key| field(key, ""));
+            for (before, key) in (0..700).flat_map(|before| keys.map(|key| (before, key))) {
+                let (before, behind) = ("a".repeat(before), "b".repeat(700 - before));
+                let text = format!("{{\"c\":\"{before}\",\"{key}\":\"value\",\"d\":\"{behind}\"}}");
+                let expected = keys[..wanted].iter().position(|wanted| *wanted == key);
+                let found = found(fields(), &[text.as_bytes()]);
+                assert_eq!(found.first().map(|found| found.field), expected, "{text}");
+            }
+        }
+    }
+
     #[test]
     fn values_that_differ_anywhere_but_in_the_middle_have_different_marks() {
         let value = "a".repeat(1000);
@@ -374,12 +382,13 @@ mod tests {
         fn any_chunking_finds_the_same_and_whatever_stands_around_it(
             texts in prop::collection::vec(text(), 1..6),
             values in prop::collection::vec("[a-zA-Z0-9+/=]{3,300}", 1..6),
+            between in 0..700_usize,
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..30),
         ) {
             let items: Vec<_> = texts.iter().zip(&values)
                 .map(|(text, value)| {
-                    let file = format!("file-{value}");
-                    json!({"note": text, "secret": value, "file_id": file, "more": [text, {"k_id": text}]})
+                    let (file, much) = (format!("file-{value}"), "a".repeat(between));
+                    json!({"note": text, "secret": value, "much": much, "file_id": file, "more": [text, {"k_id": text}]})
                 })
                 .collect();
             let whole = serde_json::to_vec(&items).unwrap();
@@ -409,18 +418,19 @@ mod tests {
     }
 
     fn all(pieces: &[&[u8]]) -> Vec<Found> {
-        let field = |key: &str, prefix: &str| MarkerField {
-            key: key.into(),
-            prefix: prefix.into(),
-            least: 3,
-            class: MarkerClass::State,
-        };
-        let fields = [field("secret", ""), field("id", "resp_"), field("file_id", "file-")];
+        found([field("secret", ""), field("id", "resp_"), field("file_id", "file-")], pieces)
+    }
+
+    fn found(fields: impl IntoIterator<Item = MarkerField>, pieces: &[&[u8]]) -> Vec<Found> {
         let mut markers = Markers::of(fields.into_iter().collect());
         let mut seen = Vec::new();
         for piece in pieces {
             markers.read(piece, |found| seen.push(found));
         }
         seen
+    }
+
+    fn field(key: &str, prefix: &str) -> MarkerField {
+        MarkerField { key: key.into(), prefix: prefix.into(), least: 3, class: MarkerClass::State }
     }
 }

@@ -22,6 +22,7 @@ mod reply;
 mod route;
 mod sanitize;
 mod session;
+mod sieve;
 mod sign_in;
 mod talk;
 mod upload;
