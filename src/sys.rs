@@ -152,6 +152,14 @@ pub fn let_others_first() {
     let _ = turns::read().and_then(turns::lengthen);
 }
 
+/// The same for a thread that mostly waits for the disk: its nice value rises to 10, too. Without that it is owed processor
+/// time for the while that it waited, and takes it in the midst of a request; with it, it is paid at once. Programs that
+/// the thread starts are as nice.
+pub fn let_others_go_on() {
+    #[cfg(all(target_os = "linux", any(target_arch = "aarch64", target_arch = "x86_64")))]
+    let _ = turns::read().and_then(|now| turns::lengthen(turns::nicer(now)));
+}
+
 /// How long a thread may run before another one of its kind has its turn, as the kernel keeps it.
 #[cfg(all(target_os = "linux", any(target_arch = "aarch64", target_arch = "x86_64")))]
 mod turns {
@@ -161,6 +169,8 @@ mod turns {
     /// Several times what the kernel gives by itself (0.7 to 2.8 ms, by how many processors there are), and no more than a
     /// thread that works for nobody in particular may well wait.
     const LONG: u64 = 10_000_000;
+    /// A tenth of a share, where a thread of a request wants the processor at the same time.
+    const NICE: i32 = 10;
     /// Policies whose threads have turns: `SCHED_OTHER`, `SCHED_BATCH` (sched(7)).
     const FAIR: [u32; 2] = [0, 3];
     /// `__NR_sched_setattr` and `__NR_sched_getattr` of the kernel's `unistd.h`.
@@ -199,7 +209,12 @@ mod turns {
         }
     }
 
-    /// The calling thread's turns, of which `now` is read, become long.
+    /// The same, as nice as a thread should be that waits for the disk.
+    pub(super) fn nicer(now: Attributes) -> Attributes {
+        Attributes { nice: now.nice.max(NICE), ..now }
+    }
+
+    /// The calling thread's turns become long, and all else as `now` says, which is read of it.
     pub(super) fn lengthen(now: Attributes) -> io::Result<()> {
         if !FAIR.contains(&now.policy) {
             return Ok(());
@@ -233,6 +248,12 @@ mod turns {
             let runtime = if before.runtime == 0 { 0 } else { LONG };
             assert_eq!(after, Attributes { runtime, ..before });
             assert_eq!(child, after, "threads that it starts are like it");
+            let waiting = std::thread::spawn(|| {
+                super::super::let_others_go_on();
+                read().expect("the same")
+            });
+            let nice = before.nice.max(NICE);
+            assert_eq!(waiting.join().expect("no panic"), Attributes { runtime, nice, ..before });
         }
     }
 }

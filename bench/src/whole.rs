@@ -23,6 +23,8 @@ const BOTH: &str = "0,1";
 pub enum Whole {
     /// The p99 at 2000 requests/s while accounts are switched, against the same without.
     Admin,
+    /// The same where the proxy has both processors.
+    AdminBoth,
     /// Memory per stream that says nothing.
     Idle,
     /// Memory after the first request.
@@ -35,12 +37,14 @@ pub enum Whole {
 
 impl Whole {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Start, Self::Rest, Self::Idle, Self::Threads, Self::Admin];
+    pub const ALL: [Self; 6] =
+        [Self::Start, Self::Rest, Self::Idle, Self::Threads, Self::Admin, Self::AdminBoth];
 
     /// Its name on the command line.
     pub fn id(self) -> &'static str {
         match self {
             Self::Admin => "admin",
+            Self::AdminBoth => "admin-both",
             Self::Idle => "idle",
             Self::Rest => "rest",
             Self::Start => "start",
@@ -53,6 +57,7 @@ impl Whole {
             Self::Admin => {
                 "p99 at 2000 requests/s while 50 changes/s are made durable (others: by a process beside them), against without"
             }
+            Self::AdminBoth => "the same, each proxy and the process beside it free on both processors",
             Self::Idle => "memory per idle SSE stream, 5,000 streams, PSS",
             Self::Rest => "memory at rest, PSS",
             Self::Start => "start to first 200",
@@ -63,7 +68,7 @@ impl Whole {
     /// Not more than this, and in what.
     fn goal(self) -> (f64, Scale) {
         match self {
-            Self::Admin => (1.2, Scale::Unit("")),
+            Self::Admin | Self::AdminBoth => (1.2, Scale::Unit("")),
             Self::Idle => (18.0, Scale::Unit(" KB")),
             Self::Rest => (12.0, Scale::Unit(" MB")),
             Self::Start => (30.0, Scale::Unit(" ms")),
@@ -74,7 +79,7 @@ impl Whole {
     fn is_cpu(self) -> bool {
         match self {
             Self::Threads => true,
-            Self::Admin | Self::Idle | Self::Rest | Self::Start => false,
+            Self::Admin | Self::AdminBoth | Self::Idle | Self::Rest | Self::Start => false,
         }
     }
 
@@ -82,14 +87,16 @@ impl Whole {
     fn rounds(self, effort: &Effort) -> usize {
         match self {
             Self::Idle => 1,
-            Self::Admin | Self::Rest | Self::Start | Self::Threads => effort.sittings.max(1),
+            Self::Admin | Self::AdminBoth | Self::Rest | Self::Start | Self::Threads => {
+                effort.sittings.max(1)
+            }
         }
     }
 
     fn kinds(self) -> &'static [Kind] {
         match self {
             // What a disk that is kept busy costs anybody, in two of the others.
-            Self::Admin => &[Kind::Nginx, Kind::Floor, Kind::Rota],
+            Self::Admin | Self::AdminBoth => &[Kind::Nginx, Kind::Floor, Kind::Rota],
             Self::Idle | Self::Rest | Self::Start | Self::Threads => {
                 &[Kind::Nginx, Kind::Haproxy, Kind::Floor, Kind::Raw, Kind::Rota]
             }
@@ -98,7 +105,10 @@ impl Whole {
 
     fn measure(self, kind: Kind, binaries: &Binaries, line: &mut Line) -> Result<(), RunError> {
         match self {
-            Self::Admin => line.note_ratio(kind, admin(kind, binaries)?),
+            Self::Admin => line.note_ratio(kind, admin(kind, Layout::OwnCore.proxy(), binaries)?),
+            Self::AdminBoth => {
+                line.note_ratio(kind, admin(kind, Place { cores: BOTH, threads: 1 }, binaries)?);
+            }
             Self::Idle => line.note_figure(kind, idle(kind, binaries)?),
             Self::Rest => line.note_figure(kind, alone(kind, binaries)?.tree().memory() as f64 / 1024.0),
             Self::Start => line.note_figure(kind, alone(kind, binaries)?.started.as_secs_f64() * 1e3),
@@ -182,11 +192,11 @@ fn crowd(kind: Kind, binaries: &Binaries) -> Result<Vec<[f64; 2]>, RunError> {
     Ok(figures)
 }
 
-/// The p99 without and with, twice in turn, on the same proxy.
-fn admin(kind: Kind, binaries: &Binaries) -> Result<[f64; 2], RunError> {
+/// The p99 without and with, twice in turn, on the same proxy, which is at `place`.
+fn admin(kind: Kind, place: Place, binaries: &Binaries) -> Result<[f64; 2], RunError> {
     let ends = Layout::OwnCore.ends();
     let upstream = start_upstream(binaries, ends)?;
-    let proxy = start(kind, Layout::OwnCore.proxy(), upstream.address, binaries)?;
+    let proxy = start(kind, place, upstream.address, binaries)?;
     let work = Work { connections: 16, body: 1024, reply: Reply::Json, pace: Pace::Rate(2000.0) };
     let arguments = work.arguments(Failover::Never);
     let p99 = || -> Result<f64, RunError> {
@@ -199,13 +209,13 @@ fn admin(kind: Kind, binaries: &Binaries) -> Result<[f64; 2], RunError> {
         without.push(p99()?);
         let beside = match kind {
             Kind::Rota | Kind::RotaFailover => Beside::start(binaries, ends, &["changes", "--home", &home]),
-            // On the proxy's own processor, as rota's writer is.
+            // Where the proxy is, as rota's writer is.
             Kind::Floor
             | Kind::FloorFailover
             | Kind::Haproxy
             | Kind::Nginx
             | Kind::NginxFailover
-            | Kind::Raw => Beside::start(binaries, Layout::OwnCore.proxy(), &["syncs", "--dir", &home]),
+            | Kind::Raw => Beside::start(binaries, place, &["syncs", "--dir", &home]),
         }?;
         with.push(p99()?);
         if beside.end()? == 0 {

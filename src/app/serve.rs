@@ -53,9 +53,10 @@ pub fn serve(sources: &Sources, options: ServeOptions) -> Result<(), StartError>
     for weakness in super::harden() {
         tracing::warn!("{weakness}");
     }
-    let control = Worker::start("control", sys::let_others_first)?;
+    let control = Worker::start("control", sys::let_others_first, sys::let_others_go_on)?;
     // This thread is the first of the workers.
-    let more: io::Result<Vec<Worker>> = (1..workers(config)).map(|_| Worker::start("data", || {})).collect();
+    let more: io::Result<Vec<Worker>> =
+        (1..workers(config)).map(|_| Worker::start("data", || {}, || {})).collect();
     let more = more?;
     let lanes: Vec<Handle> = more.iter().map(|worker| worker.handle.clone()).collect();
     let data = Builder::new_current_thread().enable_all().build()?;
@@ -177,9 +178,10 @@ struct Worker {
 }
 
 impl Worker {
-    /// `begin` is the first that it does, and each of its runtime's threads for work that blocks.
-    fn start(name: &str, begin: fn()) -> io::Result<Self> {
-        let runtime: Runtime = Builder::new_current_thread().enable_all().on_thread_start(begin).build()?;
+    /// `begin` is the first that it does, and `blocking` the first of each of its runtime's threads for work that blocks.
+    fn start(name: &str, begin: fn(), blocking: fn()) -> io::Result<Self> {
+        let runtime: Runtime =
+            Builder::new_current_thread().enable_all().on_thread_start(blocking).build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
