@@ -2,7 +2,7 @@ use super::super::error::Turned;
 use super::super::handler::Framing;
 use super::body::ClientBody;
 use super::head::{self, Head};
-use crate::http1::{Decoder, Length, Names};
+use crate::http1::{Decoder, Flaw, Length, Names};
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use std::cell::RefCell;
@@ -240,7 +240,8 @@ impl Ear {
         self.nth += 1;
         self.is_counted = matches!(body, Length::Known(_));
         self.decoder = Decoder::new(body);
-        self.word = if expects && behind.is_empty() { Word::Due(0) } else { Word::NotAsked };
+        let is_awaited = expects && behind.is_empty() && self.decoder != Decoder::Over;
+        self.word = if is_awaited { Word::Due(0) } else { Word::NotAsked };
         let taken = match (short, body) {
             (Some(short), _) => {
                 let taken = short.len();
@@ -279,8 +280,9 @@ impl Ear {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.decoder {
             Decoder::Over if self.kept.is_empty() => {}
+            Decoder::Broken(Flaw::Cut) => return Poll::Ready(()),
             // What comes is the next request's, or nobody's: it is read after the answer.
-            Decoder::Over | Decoder::Broken(_) => return Poll::Pending,
+            Decoder::Over | Decoder::Broken(Flaw::Invalid) => return Poll::Pending,
             Decoder::Chunked(_) | Decoder::Close | Decoder::Length(_) => {
                 if self.waiting.as_ref().is_none_or(|waiting| !waiting.will_wake(cx.waker())) {
                     self.waiting = Some(cx.waker().clone());
@@ -288,11 +290,17 @@ impl Ear {
                 return Poll::Pending;
             }
         }
-        SCRATCH.with_borrow_mut(|scratch| match ready!(self.poll_scratch(cx, &mut scratch[..HEAD_READ])) {
-            Ok([]) | Err(_) => Poll::Ready(()),
-            Ok(early) => {
-                self.keep(early);
-                Poll::Pending
+        SCRATCH.with_borrow_mut(|scratch| {
+            loop {
+                match ready!(self.poll_scratch(cx, &mut scratch[..HEAD_READ])) {
+                    Ok([]) | Err(_) => return Poll::Ready(()),
+                    // Empty lines belong to no request: some clients send one behind a body (RFC 9112 §2.2).
+                    Ok(early) if early.iter().all(|byte| b"\r\n".contains(byte)) => {}
+                    Ok(early) => {
+                        self.keep(early);
+                        return Poll::Pending;
+                    }
+                }
             }
         })
     }

@@ -113,6 +113,11 @@ async fn who_waits_for_a_word_has_it_when_the_body_is_wanted() {
 
     client.write_all(b"ok").await.unwrap();
     assert!(body.frame().await.is_some(), "a body that comes all the same is read");
+
+    let (mut client, mut hearing, _to) = pair().await;
+    client.write_all(b"GET / HTTP/1.1\r\nexpect: 100-continue\r\n\r\n").await.unwrap();
+    next(&mut hearing).await;
+    assert!(hearing.answered().is_empty() && !hearing.is_last() && hearing.goes_on(), "it has no body");
 }
 
 /// PRX-1: a small body that nobody wanted does not cost the connection, a large one does.
@@ -162,6 +167,30 @@ async fn a_client_that_goes_behind_a_body_read_elsewhere_is_seen() {
     };
     let ((), ()) = tokio::join!(sending, poll_fn(|cx| hearing.poll_gone(cx)));
     assert_eq!(reading.await.unwrap().unwrap().to_bytes(), "ok");
+}
+
+/// I6: half a body read elsewhere, and then nothing: nobody waits for the answer.
+#[tokio::test]
+async fn a_client_that_goes_amid_a_body_is_seen() {
+    let (mut client, mut hearing, _to) = pair().await;
+    client.write_all(b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhe").await.unwrap();
+    let body = next(&mut hearing).await.request.into_body();
+    let reading = tokio::spawn(body.collect());
+    assert!(!gone(&hearing).await);
+    drop(client);
+    poll_fn(|cx| hearing.poll_gone(cx)).await;
+    assert!(reading.await.unwrap().is_err());
+}
+
+/// I6 (RFC 9112 §2.2)
+#[tokio::test]
+async fn an_empty_line_behind_a_body_hides_no_closing() {
+    let (mut client, mut hearing, _to) = pair().await;
+    client.write_all(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+    next(&mut hearing).await;
+    client.write_all(b"\r\n").await.unwrap();
+    drop(client);
+    poll_fn(|cx| hearing.poll_gone(cx)).await;
 }
 
 /// PRX-1: what an earlier request's body is asked for is not the next one's.
