@@ -150,6 +150,22 @@ async fn a_stream_cut_at_any_byte_is_never_a_clean_end() {
     }
 }
 
+/// PRX-1 (RFC 9112 §7.1): who speaks HTTP/1.0 knows no chunks; the stream ends with its connection.
+#[tokio::test]
+async fn a_stream_to_an_old_client_is_not_chunked() {
+    let (fake, rota) = openai().await;
+    let whole = rota.call("POST", "/openai/v1/responses").json(STREAM).send().await.text().to_owned();
+    // So that its length is not known when its head goes.
+    fake.set_fault(Fault::none().drip());
+    let old = request(&rota, STREAM).replace(" HTTP/1.1\r\n", " HTTP/1.0\r\n");
+    let answer = raw(rota.address, old.as_bytes()).await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("\r\nconnection: close"), "{head}");
+    assert!(!head.contains("transfer-encoding") && !head.contains("content-length"), "{head}");
+    assert_eq!(body.lines().count(), whole.lines().count());
+    assert!(body.starts_with("event: ") && body.ends_with("\n\n"), "{body}");
+}
+
 /// FLO-9: a stream that ends in good form and short of its last event is a cut as well, compressed or counted; a chat's
 /// stream, of whose end nothing is known, is not judged.
 #[tokio::test]
