@@ -189,15 +189,13 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
     }
 
     fn add(&mut self, data: Bytes) -> Result<(), Stuck> {
-        if self.text.capacity() == 0 {
-            self.text = SPARE.take();
-        }
         match &mut self.framing {
             Framing::Chunked if data.is_empty() => {}
             Framing::Chunked => {
-                write!(self.text, "{:x}\r\n", data.len())?;
-                self.text.extend_from_slice(&data);
-                self.text.extend_from_slice(b"\r\n");
+                let text = self.room();
+                write!(text, "{:x}\r\n", data.len())?;
+                text.extend_from_slice(&data);
+                text.extend_from_slice(b"\r\n");
             }
             Framing::Heavy(left) => {
                 *left = left.checked_sub(data.len() as u64).ok_or(Stuck::Body)?;
@@ -206,19 +204,32 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
             }
             Framing::Light(left) => {
                 *left = left.checked_sub(data.len() as u64).ok_or(Stuck::Body)?;
-                self.text.extend_from_slice(&data);
+                self.room().extend_from_slice(&data);
             }
-            Framing::Close => self.text.extend_from_slice(&data),
+            Framing::Close => self.room().extend_from_slice(&data),
             Framing::None => return Err(Stuck::Body),
         }
         Ok(())
+    }
+
+    /// Where more may be written behind what waits. A reader that is always a little behind never lets it run empty: what it
+    /// has taken goes all the same.
+    fn room(&mut self) -> &mut Vec<u8> {
+        if self.text.capacity() == 0 {
+            self.text = SPARE.take();
+        }
+        if self.written >= LIGHT_ROOM {
+            self.text.drain(..self.written);
+            self.written = 0;
+        }
+        &mut self.text
     }
 
     /// The body has ended.
     fn end(&mut self) -> Result<(), Stuck> {
         self.body = None;
         match self.framing {
-            Framing::Chunked => self.text.extend_from_slice(b"0\r\n\r\n"),
+            Framing::Chunked => self.room().extend_from_slice(b"0\r\n\r\n"),
             Framing::Close | Framing::Heavy(0) | Framing::Light(0) | Framing::None => {}
             Framing::Heavy(_) | Framing::Light(_) => return Err(Stuck::Body),
         }
@@ -337,6 +348,48 @@ mod tests {
         SPARE.take();
         large.advance(LIGHT_ROOM + 1);
         assert_eq!((large.waiting(), SPARE.take().capacity()), (0, 0));
+    }
+
+    /// PRX-4: of what a reader has taken nothing is kept, though it is always behind.
+    #[test]
+    fn who_reads_slower_than_a_body_comes_makes_nothing_grow() {
+        const PIECE: usize = 10_000;
+        const LENGTH: usize = 4 << 20;
+        let body = Body::of(LENGTH as u64, PIECE, SizeHint::new());
+        let mut outgoing = post(&body);
+        let mut slow = Slow::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        while outgoing.poll(&mut slow, &mut cx).is_pending() {
+            assert!(outgoing.text.len() < 2 * LIGHT_ROOM + 2 * PIECE, "{} bytes", outgoing.text.len());
+            slow.waits = false;
+        }
+        let expected = [head("transfer-encoding: chunked"), body.chunks()].concat();
+        assert!(slow.taken == expected, "{} of {} bytes", slow.taken.len(), expected.len());
+    }
+
+    /// Takes some bytes, and then none before it is told to.
+    #[derive(Default)]
+    struct Slow {
+        taken: Vec<u8>,
+        waits: bool,
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let this = self.get_mut();
+            if std::mem::replace(&mut this.waits, true) {
+                return Poll::Pending;
+            }
+            let more = bytes.len().min(3000);
+            this.taken.extend_from_slice(&bytes[..more]);
+            Poll::Ready(Ok(more))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
     }
 
     fn head(framing: &str) -> Vec<u8> {

@@ -10,12 +10,12 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::AsyncReadExt;
 
 /// Of a long body read at a time at most: each piece that goes on wakes the upstream.
-const LONG_READ: usize = 128 * 1024;
+pub(super) const LONG_READ: usize = 128 * 1024;
 /// Pieces of a body nobody wanted that are passed over when its reply is written, before the connection is given up.
 const UNWANTED: usize = 4;
 
 /// A request's body, as it comes; none of a request without one. Trailers are dropped.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(in super::super) struct ClientBody(Option<(Arc<Mutex<Ear>>, u64)>);
 
 /// A body that is not framed as its head says, or is cut.
@@ -90,8 +90,8 @@ impl Ear {
                 }
             };
             // What is here goes on together.
-            if let Some(left) = left
-                && (self.room.is_empty() || self.room.len() < self.room.capacity())
+            let is_full = !self.room.is_empty() && self.left_in_room() == 0;
+            if let Some(left) = left.filter(|_| !is_full)
                 && self.poll_more(cx, left).is_ready()
             {
                 continue;
@@ -100,8 +100,8 @@ impl Ear {
                 return Poll::Pending;
             }
             // What is full, or at its end, would only be kept longer than whoever takes it needs it.
-            let is_full = left.is_none() || self.room.len() == self.room.capacity();
-            let piece = if is_full { std::mem::take(&mut self.room) } else { self.room.split() };
+            let is_done = is_full || left.is_none();
+            let piece = if is_done { std::mem::take(&mut self.room) } else { self.room.split() };
             self.ready = piece.freeze();
         }
     }
@@ -109,8 +109,10 @@ impl Ear {
     /// Ready once something has come of a body of a length, into `room`.
     fn poll_more(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<()> {
         ready!(self.poll_word(cx));
-        self.make_room(left);
-        let most = usize::try_from(left).unwrap_or(usize::MAX);
+        if self.room.is_empty() {
+            self.make_room(left);
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.left_in_room());
         let Some(half) = &mut self.half else {
             return self.come_of(0);
         };
@@ -184,10 +186,16 @@ impl Ear {
         false
     }
 
+    /// Of a body of which `left` bytes are to come; what is left of earlier room will do where it is not little.
     pub(super) fn make_room(&mut self, left: u64) {
         let wanted = usize::try_from(left).map_or(LONG_READ, |left| left.min(LONG_READ));
-        if self.room.capacity() - self.room.len() < wanted.min(READ) {
+        if self.room.capacity() < wanted.min(READ) {
             self.room.reserve(wanted);
         }
+    }
+
+    /// How many more bytes one piece may have.
+    fn left_in_room(&self) -> usize {
+        self.room.capacity().min(LONG_READ).saturating_sub(self.room.len())
     }
 }

@@ -2,6 +2,7 @@
 use super::super::handler::Framing;
 use super::super::reply::{bare, ours};
 use super::super::upload::{ReplayBudget, Upload, UploadBounds};
+use super::body::LONG_READ;
 use super::hearing::CONTINUE;
 use super::*;
 use crate::model::Time;
@@ -66,6 +67,27 @@ proptest! {
         });
         prop_assert_eq!(heard, bodies);
     }
+}
+
+/// PRX-4: what has come goes on together, up to a bound, however much of it is here.
+#[tokio::test]
+async fn a_long_body_comes_in_pieces_of_bounded_length() {
+    let (client, mut hearing, _to) = pair().await;
+    let (_from, mut client) = client.into_split();
+    let body: Vec<u8> = (0..3_000_000_u32).map(|at| (at * 7) as u8).collect();
+    let text = request(false, &body);
+    let sending = tokio::spawn(async move { client.write_all(&text).await.map(|()| client) });
+    let mut heard = next(&mut hearing).await.request.into_body();
+    let mut whole = Vec::new();
+    while let Some(piece) = heard.frame().await {
+        let piece = piece.unwrap().into_data().unwrap();
+        assert!((1..=LONG_READ).contains(&piece.len()), "{} bytes", piece.len());
+        assert!(hearing.ear.lock().unwrap().room.capacity() <= LONG_READ);
+        whole.extend_from_slice(&piece);
+        tokio::task::yield_now().await;
+    }
+    assert!(whole == body, "{} bytes", whole.len());
+    sending.await.unwrap().unwrap();
 }
 
 /// PRX-2: what is cut, or framed wrongly, is a broken body and never a short one.
