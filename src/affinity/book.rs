@@ -2,6 +2,7 @@
 use super::{AffinityBounds, GRAIN, Pin, WARNING};
 use crate::model::{AccountId, ProviderId, SessionKey, Time};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 
 #[derive(Debug)]
 pub(super) struct Book {
@@ -13,10 +14,17 @@ pub(super) struct Book {
     pub(super) written: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) provider: ProviderId,
     pub(super) session: SessionKey,
+}
+
+/// Of the session only: a client names it to one provider, and there are few of those.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.session.hash(state);
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
