@@ -54,8 +54,8 @@ const fn engine(name: &'static str, asked: Asked, accounts: u32) -> Count {
 pub const COUNTS: &[Count] = &[
     passing("request", Kind::Rota, KIB, Unit::Request, [100, 2100]),
     passing("event", Kind::Rota, KIB, Unit::Event, [100, 5100]),
-    passing("failover", Kind::RotaFailover, KIB, Unit::Request, [50, 1050]),
-    passing("post-200k", Kind::Rota, 200 * KIB, Unit::Request, [10, 130]),
+    passing("failover", Kind::RotaFailover, KIB, Unit::Request, [100, 2100]),
+    passing("post-200k", Kind::Rota, 200 * KIB, Unit::Request, [20, 1020]),
     passing("floor-request", Kind::Floor, KIB, Unit::Request, [100, 2100]),
     passing("floor-event", Kind::Floor, KIB, Unit::Event, [100, 5100]),
     engine("select-2", Asked::Select, POOLS[0]),
