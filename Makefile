@@ -18,7 +18,7 @@ endif
 .PHONY: help build test lint fmt doc demo ci reference requirements clients clients-full metrics-check image-test \
   api-check crash \
   refresh-race power-cuts renewals coverage mutants check-deny bench bench-quick cold-build perf-gate writers \
-  perf-baseline perf-profile perf-build nightly
+  perf-baseline perf-profile perf-build trained nightly
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -118,6 +118,9 @@ bench: ## What rota costs beside nginx, haproxy and a bare forwarder (Debian: ng
 bench-quick: ## The same in a few minutes, with fewer and shorter visits
 	cargo build --profile perf --locked --package rota-proxy --package rota-bench --bin rota --bin rota-bench
 	target/perf/rota-bench run --sittings 2 --seconds 0.5 $(ARGS)
+
+trained: ## A release build shaped by the bench's own requests: target/trained/release/rota (rustup component add llvm-tools)
+	bench/train.sh
 
 cold-build: ## A release build from nothing, by the clock and by processor time; the binary's size
 	cargo fetch --locked
