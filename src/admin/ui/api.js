@@ -25,7 +25,8 @@ export class Refused extends Error {
 /** The reply itself, where it is a success. */
 export async function ask(method, path, body, signal) {
   const headers = { 'x-rota-actor': 'dashboard' };
-  if (token.get()) headers.authorization = `Bearer ${token.get()}`;
+  const held = token.get();
+  if (held) headers.authorization = `Bearer ${held}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
   let reply;
   try {
@@ -35,7 +36,8 @@ export async function ask(method, path, body, signal) {
   }
   if (reply.ok) return reply;
   const said = await reply.json().catch(() => ({}));
-  if (reply.status === 401) dispatchEvent(new Event('rota:signed-out'));
+  // A late refusal of a token says nothing of the one that was given since.
+  if (reply.status === 401 && held === token.get()) dispatchEvent(new Event('rota:signed-out'));
   throw new Refused(reply.status, said.error);
 }
 
