@@ -304,8 +304,14 @@ mod tests {
         let affinity = Affinity::new(bounds(10));
         affinity.keep(&provider("p"), &session("s"), A, at(0));
         let other = SessionKey::new(HeaderName::from_static("session-id"), "s").expect("a key");
-        assert_eq!(affinity.find(&provider("p"), &other, at(1)), None);
-        assert_eq!(affinity.find(&provider("q"), &session("s"), at(1)), None);
+        let places = [(provider("p"), session("s")), (provider("p"), other), (provider("q"), session("s"))];
+        let found = || places.each_ref().map(|(provider, session)| affinity.find(provider, session, at(1)));
+        assert_eq!(found(), [Some(A), None, None]);
+        affinity.keep(&places[1].0, &places[1].1, B, at(0));
+        affinity.keep(&places[2].0, &places[2].1, AccountId(3), at(0));
+        assert_eq!(found(), [Some(A), Some(B), Some(AccountId(3))]);
+        affinity.leave(&places[0].0, &places[0].1, A);
+        assert_eq!(found(), [None, Some(B), Some(AccountId(3))]);
     }
 
     /// I4

@@ -80,6 +80,27 @@ test('without a token there is a form and nothing else; the token is in the tab 
   for (const place of ['local', 'cookie', 'url']) assert.ok(!kept[place].includes(made.world.token), place);
 }, { token: null }));
 
+test('a late refusal does not take the token that was given since', () => made.visit('', async page => {
+  // What the page still asks for when its wrong token was refused.
+  const late = new Promise(found => {
+    page.route('**/api/status', route => (route.request().headers().authorization ? route.continue() : found(route)));
+  });
+  const token = page.getByRole('textbox', { name: 'Admin token' });
+  await token.fill('wrong');
+  await page.keyboard.press('Enter');
+  await shows(page.getByRole('alert'), 'does not know this token');
+  const held = await late;
+  await token.fill(made.world.token);
+  await page.keyboard.press('Enter');
+  await page.getByRole('switch', { name: 'work in rotation' }).waitFor();
+  const refused = page.waitForResponse(reply => reply.status() === 401);
+  await held.continue();
+  await (await refused).finished();
+  await page.evaluate(() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  assert.equal(await page.evaluate(() => sessionStorage.getItem('rota.token')), made.world.token);
+  assert.equal(await token.count(), 0, 'the form stays away');
+}, { token: null }));
+
 test('a ticket opens the page once, and is gone from the address and the history at once', async () => {
   const { body } = await made.world.api('POST', '/api/handover');
   await made.visit(`#ticket=${body.ticket}`, async page => {

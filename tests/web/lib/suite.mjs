@@ -12,7 +12,9 @@ const LEFT = join(TOP, 'target', 'web');
 export function suite(options, prepare = async () => {}) {
   const made = { pages: [] };
   before(async () => {
-    [made.world, made.browser] = await Promise.all([World.start(options), launch()]);
+    // One after the other: a browser that starts beside a world that fails would never be closed, and the run never end.
+    made.world = await World.start(options);
+    made.browser = await launch();
     await prepare(made.world);
   });
   after(async () => {
