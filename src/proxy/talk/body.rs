@@ -13,6 +13,8 @@ use tokio::io::AsyncReadExt;
 pub(super) const LONG_READ: usize = 128 * 1024;
 /// Pieces of a body nobody wanted that are passed over when its reply is written, before the connection is given up.
 const UNWANTED: usize = 4;
+/// They hold no more than this.
+pub(super) const UNWANTED_BYTES: u64 = (UNWANTED * LONG_READ) as u64;
 
 /// A request's body, as it comes; none of a request without one. Trailers are dropped.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 use super::super::error::Turned;
 use super::super::handler::Framing;
-use super::body::ClientBody;
+use super::body::{ClientBody, UNWANTED_BYTES};
 use super::head::{self, Head};
 use crate::http1::{Decoder, Flaw, Length, Names};
 use bytes::{Bytes, BytesMut};
@@ -157,10 +157,17 @@ impl Hearing {
         if said == 0 { &[] } else { &CONTINUE[said..] }
     }
 
-    /// True where no request can follow the one that is answered: nobody could tell where its body ends.
+    /// True where no request can follow the one that is answered: nobody could tell where its body ends, or more of it is to
+    /// come than is passed over for a request that nobody reads.
     pub(in super::super) fn is_last(&self) -> bool {
+        let is_read = Arc::strong_count(&self.ear) > 1;
         let ear = lock(&self.ear);
-        ear.word == Word::Missed || matches!(ear.decoder, Decoder::Broken(_))
+        let is_endless = match ear.decoder {
+            Decoder::Length(left) => !is_read && left > UNWANTED_BYTES,
+            Decoder::Broken(_) => true,
+            Decoder::Chunked(_) | Decoder::Close | Decoder::Over => false,
+        };
+        ear.word == Word::Missed || is_endless
     }
 
     /// The answer is written. True where the next request can be read: a body that nobody wanted stands in its way, but for

@@ -2,7 +2,7 @@
 use super::super::handler::Framing;
 use super::super::reply::{bare, ours};
 use super::super::upload::{ReplayBudget, Upload, UploadBounds};
-use super::body::LONG_READ;
+use super::body::{LONG_READ, UNWANTED_BYTES};
 use super::hearing::CONTINUE;
 use super::*;
 use crate::model::Time;
@@ -142,18 +142,26 @@ async fn who_waits_for_a_word_has_it_when_the_body_is_wanted() {
     assert!(hearing.answered().is_empty() && !hearing.is_last() && hearing.goes_on(), "it has no body");
 }
 
-/// PRX-1: a small body that nobody wanted does not cost the connection, a large one does.
+/// PRX-1: a small body that nobody wanted does not cost the connection, a large one does, and the answer says so
+/// (RFC 9112 §9.6).
 #[tokio::test]
 async fn what_nobody_wanted_is_passed_over_where_it_is_short() {
     // What comes in one piece with its head is here.
-    for (length, sent, expected) in
-        [(2, 2, true), (6_000, 6_000, true), (2, 1, false), (8 << 20, 8_000, false)]
-    {
+    for (length, sent, is_last, expected) in [
+        (2, 2, false, true),
+        (6_000, 6_000, false, true),
+        (2, 1, false, false),
+        (UNWANTED_BYTES + 8_000, 8_000, false, false),
+        (UNWANTED_BYTES + 8_001, 8_000, true, false),
+        (8 << 20, 0, true, false),
+    ] {
         let (mut client, mut hearing, _to) = pair().await;
         let head = format!("POST / HTTP/1.1\r\ncontent-length: {length}\r\n\r\n");
         client.write_all(&[head.as_bytes(), &vec![b'x'; sent]].concat()).await.unwrap();
-        next(&mut hearing).await;
-        assert_eq!(hearing.goes_on(), expected, "{sent} of {length}");
+        let asked = next(&mut hearing).await;
+        assert!(!hearing.is_last(), "{sent} of {length}, which may be read yet");
+        drop(asked);
+        assert_eq!((hearing.is_last(), hearing.goes_on()), (is_last, expected), "{sent} of {length}");
     }
 }
 
