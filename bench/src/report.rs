@@ -97,6 +97,12 @@ impl Line {
         }
     }
 
+    /// How uncertain rota's figure is, as a share of it; none of what is not processor time, or was not measured.
+    pub fn error(&self) -> Option<f64> {
+        let summary = self.kind(Column::Rota).and_then(|kind| self.summary(kind))?;
+        self.is_cpu.then(|| summary.error())
+    }
+
     fn kind(&self, column: Column) -> Option<Kind> {
         column.kinds().iter().copied().find(|kind| self.figures.contains_key(kind))
     }
@@ -249,6 +255,18 @@ pub fn agreement(runs: &[Vec<Line>]) -> String {
         );
     }
     text
+}
+
+/// Which of rota's figures are less certain than to so many `percent`, and how certain; empty where none is.
+pub fn unsure(lines: &[Line], percent: f64) -> String {
+    let errors = lines.iter().filter_map(|line| Some((line.id, line.error()? * 100.0)));
+    errors.filter(|(_, error)| *error > percent).fold(String::new(), |mut text, (id, error)| {
+        let _ = writeln!(
+            text,
+            "{id}: rota's figure is certain to {error:.1} % only, after as many sittings as there may be"
+        );
+        text
+    })
 }
 
 /// Puts the table of the goals between the marks of a document.

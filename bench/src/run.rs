@@ -17,6 +17,8 @@ use std::time::Duration;
 const CPU: &str = "cpu";
 /// For what a proxy does after its replies, such as to tell of them: a visit's processor time is read after it.
 const SETTLING: Duration = Duration::from_millis(30);
+/// So many times the least number of sittings at most.
+const MOST: usize = 10;
 /// A visit as long as this needs no other before it that does not count.
 const WARM: f64 = 1.0;
 
@@ -31,12 +33,20 @@ pub struct Effort {
     pub only: Vec<String>,
     /// How often all of that is done.
     pub repeat: usize,
+    /// Rows of processor time go on until rota's figure is certain to so many percent.
+    pub sure: Option<f64>,
 }
 
 impl Effort {
     /// True where the row of this name, which is processor time or not, is wanted.
     pub fn wants(&self, id: &str, is_cpu: bool) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == id || (is_cpu && only == CPU))
+    }
+
+    /// True where `line` is to be measured once more, after `done` sittings of `least`.
+    pub fn goes_on(&self, done: usize, least: usize, line: &Line) -> bool {
+        let is_unsure = |percent| line.error().is_some_and(|error| error * 100.0 > percent);
+        done < least || (done < least * MOST && self.sure.is_some_and(is_unsure))
     }
 }
 
@@ -77,6 +87,7 @@ pub fn run(binaries: &Binaries, effort: &Effort, out: &mut impl Write) -> Result
     for _ in 0..effort.repeat.max(1) {
         let lines = once(binaries, effort)?;
         writeln!(out, "\n{}\n{}", report::goals(&lines), report::clients(&lines))?;
+        write!(out, "{}", effort.sure.map_or_else(String::new, |percent| report::unsure(&lines, percent)))?;
         out.flush()?;
         runs.push(lines);
     }
@@ -90,10 +101,13 @@ fn once(binaries: &Binaries, effort: &Effort) -> Result<Vec<Line>, RunError> {
     let rows: Vec<&Row> = ROWS.iter().filter(|row| effort.wants(row.id, row.is_cpu())).collect();
     let mut lines: Vec<Line> =
         rows.iter().map(|row| Line::new(row.id, row.title, row.goal, Scale::ToNginx, row.is_cpu())).collect();
-    for _ in 0..effort.sittings.max(1) {
+    let least = effort.sittings.max(1);
+    for sitting in 0..least * MOST {
         for layout in [Layout::OneCore, Layout::OwnCore] {
-            if rows.iter().any(|row| row.layout == layout) {
-                sit(binaries, layout, effort, &mut rows.iter().copied().zip(&mut lines))?;
+            let here = rows.iter().copied().zip(&mut lines).filter(|(row, _)| row.layout == layout);
+            let due: Vec<_> = here.filter(|(_, line)| effort.goes_on(sitting, least, line)).collect();
+            if !due.is_empty() {
+                sit(binaries, layout, effort, due)?;
             }
         }
     }
@@ -101,16 +115,16 @@ fn once(binaries: &Binaries, effort: &Effort) -> Result<Vec<Line>, RunError> {
     Ok(lines)
 }
 
-/// One sitting, of the rows with this layout.
-fn sit<'a>(
+/// One sitting, of rows with this layout.
+fn sit(
     binaries: &Binaries,
     layout: Layout,
     effort: &Effort,
-    rows: &mut dyn Iterator<Item = (&'a Row, &'a mut Line)>,
+    rows: Vec<(&Row, &mut Line)>,
 ) -> Result<(), RunError> {
     let upstream = start_upstream(binaries, layout.ends())?;
     let mut proxies: BTreeMap<Kind, Running> = BTreeMap::new();
-    for (row, line) in rows.filter(|(row, _)| row.layout == layout) {
+    for (row, line) in rows {
         for kind in kinds(row).iter().filter(|kind| kind.program(binaries).is_some()) {
             if !proxies.contains_key(kind) {
                 proxies.insert(*kind, start(*kind, layout.proxy(), upstream.address, binaries)?);
@@ -236,11 +250,40 @@ mod tests {
             seconds: 1.0,
             only: only.iter().map(|id| (*id).to_owned()).collect(),
             repeat: 1,
+            sure: None,
         };
         let wanted = |only: &[&str]| {
             let effort = effort(only);
             ROWS.iter().filter(|row| effort.wants(row.id, row.is_cpu())).count()
         };
         assert_eq!((wanted(&[]), wanted(&["cpu"]), wanted(&["p99", "turn"])), (11, 10, 2));
+    }
+
+    #[test]
+    fn a_row_goes_on_until_it_is_sure_or_has_had_its_sittings() {
+        let effort = |sure| Effort { sittings: 5, seconds: 1.0, only: Vec::new(), repeat: 1, sure };
+        // The middle half of a hundred visits is a tenth of their middle wide: certain to 0.8 %.
+        let line = |is_cpu| {
+            let mut line = Line::new("turn", "a turn", 1.0, Scale::Unit(""), is_cpu);
+            (0..100).for_each(|visit| line.note_figure(Kind::Rota, 1.0 + f64::from(visit - 50) / 495.0));
+            line
+        };
+        for (sure, is_cpu, done, expected) in [
+            (None, true, 4, true),
+            (None, true, 5, false),
+            (Some(0.9), true, 4, true),
+            (Some(0.9), true, 5, false),
+            (Some(0.7), true, 5, true),
+            (Some(0.7), true, 50, false),
+            (Some(0.7), false, 5, false),
+        ] {
+            let goes_on = effort(sure).goes_on(done, 5, &line(is_cpu));
+            assert_eq!(goes_on, expected, "{sure:?} {is_cpu} {done}");
+        }
+        assert_eq!(report::unsure(&[line(true), line(false)], 0.9), "");
+        assert!(
+            report::unsure(&[line(true), line(false)], 0.7)
+                .starts_with("turn: rota's figure is certain to 0.8 %")
+        );
     }
 }

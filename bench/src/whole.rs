@@ -130,10 +130,13 @@ pub fn measure(binaries: &Binaries, effort: &Effort) -> Result<Vec<Line>, RunErr
             let mut line = Line::new(whole.id(), whole.title(), goal, scale, whole.is_cpu());
             let there = whole.kinds().iter().filter(|kind| kind.program(binaries).is_some());
             let there: Vec<Kind> = there.copied().collect();
-            for round in 0..whole.rounds(effort) {
+            let least = whole.rounds(effort);
+            let mut round = 0;
+            while effort.goes_on(round, least, &line) {
                 for place in order(round, there.len()) {
                     whole.measure(there[place], binaries, &mut line)?;
                 }
+                round += 1;
             }
             Ok(line)
         })
