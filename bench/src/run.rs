@@ -46,7 +46,7 @@ impl Effort {
     /// True where `line` is to be measured once more, after `done` sittings of `least`.
     pub fn goes_on(&self, done: usize, least: usize, line: &Line) -> bool {
         let is_unsure = |percent| line.error().is_some_and(|error| error * 100.0 > percent);
-        done < least || (done < least * MOST && self.sure.is_some_and(is_unsure))
+        done < least || (done < least.saturating_mul(MOST) && self.sure.is_some_and(is_unsure))
     }
 }
 
@@ -102,13 +102,18 @@ fn once(binaries: &Binaries, effort: &Effort) -> Result<Vec<Line>, RunError> {
     let mut lines: Vec<Line> =
         rows.iter().map(|row| Line::new(row.id, row.title, row.goal, Scale::ToNginx, row.is_cpu())).collect();
     let least = effort.sittings.max(1);
-    for sitting in 0..least * MOST {
+    for sitting in 0_usize.. {
+        let mut is_over = true;
         for layout in [Layout::OneCore, Layout::OwnCore] {
             let here = rows.iter().copied().zip(&mut lines).filter(|(row, _)| row.layout == layout);
             let due: Vec<_> = here.filter(|(_, line)| effort.goes_on(sitting, least, line)).collect();
             if !due.is_empty() {
+                is_over = false;
                 sit(binaries, layout, effort, due)?;
             }
+        }
+        if is_over {
+            break;
         }
     }
     lines.extend(whole::measure(binaries, effort)?);
